@@ -1,0 +1,1 @@
+"""AIBudget: a Kubernetes operator that meters, prices and budgets AI workloads."""

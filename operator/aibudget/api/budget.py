@@ -1,0 +1,240 @@
+"""AIBudget and ClusterAIBudget: how much may be spent, over which period, and what happens on the way.
+
+The specs are what people write; the status is the operator's answer, made by ``reporting`` alone. Both kinds
+share everything but their scope, so the rooms to the left work on ``Budget`` and ask ``scope`` who is meant.
+"""
+
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from aibudget.api.budgetstatus import BudgetStatus
+from aibudget.api.fields import (
+    Currency,
+    Integer,
+    LimitAmount,
+    Name,
+    SlotInstant,
+    TimeZone,
+)
+from aibudget.api.model import LIST_BY_NAME, LIST_SET, Resource, Value, celed, once_each, once_each_by, rule
+from aibudget.api.money import Money
+from aibudget.api.selector import LabelSelector
+
+PeriodType = Literal["Daily", "Weekly", "Monthly", "Quarterly", "Yearly", "Fixed"]
+Weekday = Literal["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
+Basis = Literal["Actual"]
+Action = Literal["Notify", "Annotate", "ScaleDown"]
+Mode = Literal["Observe", "Enforce"]
+OnAlreadyCrossed = Literal["NextPeriod", "Enforce"]
+
+
+class Limit(Value):
+    """How much may be spent in one period."""
+
+    model_config = celed(
+        rule(
+            "self.currency == oldSelf.currency",
+            "currency is immutable; make a new budget",
+            ".currency",
+            reason="FieldValueForbidden",
+        )
+    )
+
+    amount: LimitAmount
+    """More than 0: an integer, or a quoted decimal such as "12000.50"."""
+    currency: Currency
+    """ISO 4217 code, such as USD. Cannot be changed later."""
+
+    @property
+    def money(self) -> Money:
+        """The limit as money."""
+        return Money(self.amount, self.currency)
+
+
+class Period(Value):
+    """When the budget starts anew. Cannot be changed later."""
+
+    model_config = celed(
+        rule(
+            "self.type == 'Weekly' || !has(self.startDay)",
+            "startDay belongs to type Weekly only",
+            ".startDay",
+        ),
+        rule(
+            "self.type == 'Fixed' ? has(self.startTime) : !has(self.startTime)",
+            "startTime is needed with type Fixed, and belongs to no other",
+            ".startTime",
+        ),
+        rule(
+            "self.type == 'Fixed' ? has(self.endTime) : !has(self.endTime)",
+            "endTime is needed with type Fixed, and belongs to no other",
+            ".endTime",
+        ),
+        rule(
+            "!has(self.startTime) || !has(self.endTime) || self.startTime < self.endTime",
+            "endTime must be after startTime",
+            ".endTime",
+        ),
+    )
+
+    type: PeriodType = "Monthly"
+    """Daily, Weekly, Monthly, Quarterly, Yearly, or Fixed: once from startTime to endTime."""
+    time_zone: TimeZone = "UTC"
+    """The IANA zone whose midnights begin the periods, such as Europe/Berlin."""
+    start_day: Weekday | None = None
+    """Weekly only: the first day of the week; Monday if absent."""
+    start_time: SlotInstant | None = None
+    """Fixed only: the beginning, on a quarter of an hour."""
+    end_time: SlotInstant | None = None
+    """Fixed only: the end, exclusive, on a quarter of an hour."""
+
+    @model_validator(mode="after")
+    def _fields_fit_type(self) -> Self:
+        if self.start_day is not None and self.type != "Weekly":
+            raise ValueError("startDay belongs to type Weekly only")
+        for name, moment in (("startTime", self.start_time), ("endTime", self.end_time)):
+            if (moment is not None) != (self.type == "Fixed"):
+                raise ValueError(f"{name} is needed with type Fixed, and belongs to no other")
+        if self.start_time and self.end_time and self.end_time <= self.start_time:
+            raise ValueError("endTime must be after startTime")
+        return self
+
+
+class Threshold(Value):
+    """What happens when a share of the limit is spent."""
+
+    name: Name
+    """Names it within the budget."""
+    percent: Annotated[Integer, Field(ge=1, le=1000, json_schema_extra={"format": "int32"})]
+    """Percent of the limit, 1 to 1000."""
+    basis: Basis = "Actual"
+    """What is compared with the limit: Actual is what has been spent."""
+    actions: Annotated[
+        tuple[Action, ...],
+        Field(min_length=1, max_length=3, json_schema_extra=LIST_SET),
+        AfterValidator(once_each),
+    ]
+    """Notify writes an Event, Annotate marks the workloads that spend, ScaleDown holds them."""
+
+
+BUILT_IN_THRESHOLDS: Final = (
+    Threshold(name="warn", percent=80, actions=("Notify", "Annotate")),
+    Threshold(name="full", percent=100, actions=("Notify", "Annotate")),
+)
+"""What a budget without ``thresholds`` gets. Not a schema default: such an entry would be owned by nobody."""
+
+
+class Enforcement(Value):
+    """Whether and how the actions that hold workloads happen."""
+
+    mode: Mode = "Observe"
+    """Observe writes to no workload and tells what would have happened; Enforce acts."""
+    grace_period_seconds: Annotated[Integer, Field(ge=0, le=86400, json_schema_extra={"format": "int32"})] = (
+        900
+    )
+    """The notice before the first ScaleDown, at most a day."""
+    on_already_crossed: OnAlreadyCrossed = "NextPeriod"
+    """What happens to thresholds that were crossed already when the budget was created, cut
+    or set to Enforce: NextPeriod leaves them alone until the next period begins, Enforce acts on them."""
+    protect: LabelSelector | None = None
+    """Workloads that are never held for this budget."""
+
+
+# Written with has() instead of optionals: the API server cannot bound the cost of an optional string.
+_DEFAULT_PERIOD: Final = "(!has({0}.period) || {0}.period.type == 'Monthly' && {0}.period.timeZone == 'UTC')"
+_IMMUTABLE_PERIOD: Final = (
+    "has(self.period) && has(oldSelf.period) ? self.period == oldSelf.period : "
+    f"{_DEFAULT_PERIOD.format('self')} && {_DEFAULT_PERIOD.format('oldSelf')}"
+)
+
+
+class BudgetSpec(Value):
+    """A budget over its own namespace."""
+
+    # The rule sits above the period, which may come and go: a rule inside it would not see that.
+    model_config = celed(
+        rule(
+            _IMMUTABLE_PERIOD,
+            "period is immutable; make a new budget",
+            ".period",
+            reason="FieldValueForbidden",
+        )
+    )
+
+    limit: Limit
+    """How much may be spent in one period."""
+    period: Period = Period()
+    """When the budget starts anew; calendar months in UTC if absent."""
+    thresholds: Annotated[
+        tuple[Threshold, ...] | None,
+        Field(min_length=1, max_length=16, json_schema_extra=LIST_BY_NAME),
+        AfterValidator(once_each_by("name")),
+    ] = None
+    """What happens on the way; if absent: warn at 80 % and full at 100 %, both Notify and Annotate."""
+    enforcement: Enforcement = Enforcement()
+    """Whether and how the actions that hold workloads happen; if absent the budget only observes."""
+
+    @property
+    def effective_thresholds(self) -> tuple[Threshold, ...]:
+        """The thresholds in force, lowest first: the written ones, or the built-in pair."""
+        return tuple(sorted(self.thresholds or BUILT_IN_THRESHOLDS, key=lambda threshold: threshold.percent))
+
+
+class Scope(Value):
+    """The namespaces that a ClusterAIBudget covers: the union of both fields."""
+
+    model_config = celed(
+        rule(
+            "has(self.namespaceSelector) || has(self.namespaces)",
+            "give namespaceSelector or namespaces; an empty namespaceSelector {} covers every namespace",
+        )
+    )
+
+    namespace_selector: LabelSelector | None = None
+    """Namespaces by their labels; an empty selector covers all."""
+    namespaces: Annotated[
+        tuple[Name, ...] | None,
+        Field(min_length=1, max_length=256, json_schema_extra=LIST_SET),
+        AfterValidator(once_each),
+    ] = None
+    """Namespaces by name."""
+
+    @model_validator(mode="after")
+    def _covers_something(self) -> Self:
+        if self.namespace_selector is None and self.namespaces is None:
+            raise ValueError(
+                "give namespaceSelector or namespaces; an empty namespaceSelector {} covers every namespace"
+            )
+        return self
+
+    def covers(self, namespace: str, labels: dict[str, str]) -> bool:
+        """Whether a namespace with this name and these labels belongs to the scope."""
+        named = namespace in (self.namespaces or ())
+        return named or (self.namespace_selector is not None and self.namespace_selector.matches(labels))
+
+
+class ClusterBudgetSpec(BudgetSpec):
+    """A budget over many namespaces; namespaced budgets keep applying inside it."""
+
+    scope: Scope
+    """The namespaces that it covers."""
+
+
+class AIBudget(Resource):
+    """How much a namespace may spend on AI workloads, and what happens on the way."""
+
+    kind: Literal["AIBudget"]
+    spec: BudgetSpec
+    status: BudgetStatus = BudgetStatus()
+
+
+class ClusterAIBudget(Resource):
+    """How much many namespaces together may spend on AI workloads, and what happens on the way."""
+
+    kind: Literal["ClusterAIBudget"]
+    spec: ClusterBudgetSpec
+    status: BudgetStatus = BudgetStatus()
+
+
+Budget = AIBudget | ClusterAIBudget

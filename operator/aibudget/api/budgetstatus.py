@@ -1,0 +1,139 @@
+"""The status of a budget: the operator's answer to ``kubectl get``, and its memory of crossed thresholds.
+
+Made by ``reporting`` alone, from the facts of all rooms before it. Everything may be unknown, and what is
+unknown is absent: a zero is a fact.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from aibudget.api.conditions import Conditions
+from aibudget.api.fields import AmountText, Currency, Generation, Instant
+from aibudget.api.model import LIST_ATOMIC, LIST_BY_NAME, Observed
+
+ThresholdState = Literal["Below", "Crossed", "Active", "Waiting"]
+
+Count = Annotated[int, Field(ge=0, json_schema_extra={"format": "int32"})]
+Percent = Annotated[int, Field(json_schema_extra={"format": "int64"})]
+"""May pass any bound: a limit can be tiny."""
+Share = Annotated[int, Field(ge=0, le=100, json_schema_extra={"format": "int32"})]
+
+
+class PeriodStatus(Observed):
+    """The period that the status speaks of."""
+
+    id: Annotated[str, Field(max_length=128)]
+    """Names the period, such as 2026-11@Europe/Berlin."""
+    start_time: Instant
+    """Its beginning."""
+    end_time: Instant
+    """Its end, exclusive."""
+
+
+class LimitStatus(Observed):
+    """The limit that the figures were compared with."""
+
+    amount: AmountText
+    """A decimal."""
+    currency: Currency
+    """ISO 4217 code."""
+
+
+class Spend(Observed):
+    """What is known to be spent in this period; absent fields are unknown."""
+
+    amount: AmountText | None = None
+    """A decimal in the currency of the limit; a lower bound while coverage is below 100."""
+    used_percent: Percent | None = None
+    """The amount in percent of the limit, rounded down."""
+    as_of_time: Instant | None = None
+    """The instant up to which usage is known."""
+    coverage_percent: Share | None = None
+    """How much of the period so far was measured."""
+
+
+class Rate(Observed):
+    """How fast money is being spent now."""
+
+    per_hour: AmountText
+    """A decimal in the currency of the limit."""
+
+
+class ThresholdStatus(Observed):
+    """Where one threshold stands in this period; also the operator's memory of it."""
+
+    name: Annotated[str, Field(max_length=63)]
+    """The threshold."""
+    state: ThresholdState
+    """Below; Crossed; Active where its actions hold in mode Enforce; Waiting for the next period to act."""
+    crossed_time: Instant | None = None
+    """When it was seen crossed."""
+
+
+class TopWorkload(Observed):
+    """One of the workloads that spend most in this period."""
+
+    namespace: Annotated[str, Field(max_length=63)] | None = None
+    """Its namespace, where the budget covers several."""
+    kind: Annotated[str, Field(max_length=63)]
+    """Its kind."""
+    name: Annotated[str, Field(max_length=253)]
+    """Its name."""
+    amount: AmountText
+    """What it has spent."""
+    percent: Percent
+    """Its share of the budget's spend."""
+    idle_percent: Share | None = None
+    """How much of its device time was idle; absent when unknown."""
+
+
+class HoldCounts(Observed):
+    """The workloads that this budget holds back."""
+
+    active: Count = 0
+    """Held."""
+    pending: Count = 0
+    """On notice."""
+
+
+class PastPeriod(Observed):
+    """How an earlier period ended."""
+
+    id: Annotated[str, Field(max_length=128)]
+    """The period."""
+    limit: AmountText
+    """Its limit."""
+    spent: AmountText
+    """What was spent in it."""
+    used_percent: Percent
+    """Spent in percent of the limit."""
+
+
+class BudgetStatus(Observed):
+    """Where the budget stands. Written by the operator; absent fields are unknown."""
+
+    observed_generation: Generation = -1
+    """The generation of the spec that this status speaks of; -1 until the operator has seen it."""
+    conditions: Conditions = ()
+    """Ready, WithinBudget, DataFresh; Reconciling, Stalled and Enforced only while they are true."""
+    period: PeriodStatus | None = None
+    """The current period."""
+    limit: LimitStatus | None = None
+    """The limit in force."""
+    spend: Spend | None = None
+    """What is known to be spent."""
+    rate: Rate | None = None
+    """How fast money is being spent now."""
+    thresholds: Annotated[
+        tuple[ThresholdStatus, ...], Field(max_length=16, json_schema_extra=LIST_BY_NAME)
+    ] = ()
+    """Where each threshold stands."""
+    top_workloads: Annotated[tuple[TopWorkload, ...], Field(max_length=5, json_schema_extra=LIST_ATOMIC)] = ()
+    """The workloads that spend most, at most 5."""
+    holds: HoldCounts | None = None
+    """The workloads held back."""
+    history: Annotated[tuple[PastPeriod, ...], Field(max_length=12, json_schema_extra=LIST_ATOMIC)] = ()
+    """The last 12 periods, newest first."""
+    last_evaluation_time: Instant | None = None
+    """When the operator last evaluated this budget."""

@@ -1,0 +1,201 @@
+"""The words of the API for what is going on: condition types, reasons, event reasons; and how they move.
+
+One vocabulary serves conditions, events, metrics and errors, so that a reason seen anywhere can be looked up
+here. ``Ready`` speaks of the object alone: an outage touches ``DataFresh``, overspending ``WithinBudget``,
+and neither of them may turn a GitOps application unhealthy. Knows nothing of who finds the facts out.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Literal, Self
+
+from pydantic import Field
+
+from aibudget.api.fields import Instant
+from aibudget.api.model import Observed, list_by
+
+Status = Literal["True", "False", "Unknown"]
+Polarity = Literal["normal-true", "abnormal-true"]
+
+
+class ConditionType(StrEnum):
+    """Every condition type, with its polarity; an abnormal-true one is present only while it is true."""
+
+    polarity: Polarity
+    meaning: str
+
+    def __new__(cls, value: str, polarity: Polarity, meaning: str) -> Self:
+        """A str that also carries how to read it."""
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.polarity = polarity
+        member.meaning = meaning
+        return member
+
+    READY = "Ready", "normal-true", "accepted and evaluated at this generation"
+    RECONCILING = "Reconciling", "abnormal-true", "being worked on, or waiting for the next attempt"
+    STALLED = "Stalled", "abnormal-true", "waits for a human; retrying changes nothing"
+    WITHIN_BUDGET = "WithinBudget", "normal-true", "known spend is below the limit; Unknown without data"
+    DATA_FRESH = "DataFresh", "normal-true", "usage of the last 30 minutes is known well enough to act on"
+    ENFORCED = "Enforced", "abnormal-true", "workloads are held for this budget"
+
+    APPLIED = "Applied", "normal-true", "the act is written to the target"
+    EFFECTIVE = "Effective", "normal-true", "the target's accelerator pods are gone"
+    CONTESTED = "Contested", "abnormal-true", "another manager keeps reverting the act; acting has stopped"
+    INEFFECTIVE = "Ineffective", "abnormal-true", "accelerator pods are still there after their time to end"
+
+
+class Reason(StrEnum):
+    """Every reason of a condition, with what it means."""
+
+    meaning: str
+
+    def __new__(cls, value: str, meaning: str) -> Self:
+        """A str that also carries its meaning."""
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.meaning = meaning
+        return member
+
+    # Ready, Reconciling, Stalled
+    RECONCILED = "Reconciled", "accepted and evaluated"
+    PROGRESSING = "Progressing", "seen, and not yet evaluated at this generation"
+    PROGRESSING_WITH_RETRY = (
+        "ProgressingWithRetry",
+        "failed for a reason that may pass; tried again at the next cycle",
+    )
+    INVALID_SPEC = "InvalidSpec", "the spec breaks a rule of the API"
+    MIXED_CURRENCIES = (
+        "MixedCurrencies",
+        "budget and prices have different currencies and no exchange rate is known",
+    )
+    AMBIGUOUS_CLUSTER = (
+        "AmbiguousCluster",
+        "Prometheus holds several clusters and no matcher tells which is this one",
+    )
+    INTERNAL_ERROR = "InternalError", "an error of AIBudget itself; the operator's log has its trace"
+
+    # WithinBudget
+    BELOW_THRESHOLD = "BelowThreshold", "no threshold is crossed"
+    THRESHOLD_REACHED = "ThresholdReached", "a threshold below the limit is crossed"
+    LIMIT_EXCEEDED = "LimitExceeded", "known spend has reached the limit"
+    NO_DATA = "NoData", "no spend is known yet"
+
+    # DataFresh
+    FRESH = "Fresh", "all meters are up to date and their coverage is sufficient"
+    USAGE_SOURCE_UNAVAILABLE = (
+        "UsageSourceUnavailable",
+        "Prometheus cannot be reached, or answers with errors",
+    )
+    STALE = "Stale", "the newest usage is too old to act on"
+    LOW_COVERAGE = "LowCoverage", "too much of the last 30 minutes was never scraped"
+    INVALID_DATA = "InvalidData", "Prometheus answers with values that cannot be usage"
+    PRICE_MISSING = "PriceMissing", "usage has no matching price; it is counted and not yet charged"
+
+    # Enforced
+    WORKLOADS_HELD = "WorkloadsHeld", "workloads are held back for this budget"
+    GRACE_PERIOD = "GracePeriod", "a threshold that acts is crossed; the notice before the act is running"
+    ENFORCEMENT_PAUSED = "EnforcementPaused", "the kill switch is set: nothing new is held"
+    ENFORCEMENT_FAILED = "EnforcementFailed", "a workload could not be held or released"
+
+    # Hold: Applied, Effective, Contested, Ineffective
+    PENDING = "Pending", "noticed, not yet acted"
+    HELD = "Held", "the target carries the act"
+    RELEASING = "Releasing", "no claim is left; the original is being put back"
+    PODS_RUNNING = "PodsRunning", "accelerator pods of the target are still ending"
+    PODS_GONE = "PodsGone", "no accelerator pod of the target is left"
+    REVERTED_BY_OTHER = "RevertedByOther", "another manager has put the held field back three times"
+    PODS_REMAIN = "PodsRemain", "accelerator pods outlived their termination grace period"
+
+
+class EventReason(StrEnum):
+    """Every reason of an Event; ``kind`` is the Event's type. Each is written on a transition, once."""
+
+    kind: Literal["Normal", "Warning"]
+    meaning: str
+
+    def __new__(cls, value: str, kind: Literal["Normal", "Warning"], meaning: str) -> Self:
+        """A str that also carries the type of the Event and its meaning."""
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.kind = kind
+        member.meaning = meaning
+        return member
+
+    BUDGET_THRESHOLD_REACHED = "BudgetThresholdReached", "Warning", "a threshold below 100 % was crossed"
+    BUDGET_EXCEEDED = "BudgetExceeded", "Warning", "a threshold of 100 % or more was crossed"
+    BUDGET_RECOVERED = (
+        "BudgetRecovered",
+        "Normal",
+        "a crossed threshold was left by a new limit, price or scope",
+    )
+    PERIOD_STARTED = "PeriodStarted", "Normal", "a new period began"
+    WOULD_SCALE_DOWN = "WouldScaleDown", "Normal", "mode Observe: what Enforce would have held"
+    SCALE_DOWN_NOTICE = "ScaleDownNotice", "Warning", "a workload will be held when the grace period ends"
+    WORKLOAD_SCALED_DOWN = "WorkloadScaledDown", "Warning", "a workload was held"
+    WORKLOAD_RESTORED = "WorkloadRestored", "Normal", "a workload was put back as it was"
+    WORKLOAD_LEFT_ALONE = (
+        "WorkloadLeftAlone",
+        "Normal",
+        "a Hold ended without a restore: somebody else had changed it",
+    )
+    HOLD_VETOED = "HoldVetoed", "Normal", "a person deleted or vetoed a Hold"
+    ENFORCEMENT_REVERTED = "EnforcementReverted", "Warning", "another manager put a held field back"
+    ENFORCEMENT_CONTESTED = "EnforcementContested", "Warning", "another manager won; acting has stopped"
+    ENFORCEMENT_INEFFECTIVE = (
+        "EnforcementIneffective",
+        "Warning",
+        "accelerator pods stayed although the act is written",
+    )
+    ENFORCEMENT_FAILED = "EnforcementFailed", "Warning", "a workload could not be held or released"
+    ENFORCEMENT_PAUSED = "EnforcementPaused", "Warning", "the kill switch kept an act from happening"
+    PRICE_MISSING = "PriceMissing", "Warning", "usage has no matching price"
+    DATA_STALE = "DataStale", "Warning", "usage is no longer known well enough to act on"
+    DATA_RECOVERED = "DataRecovered", "Normal", "usage is known again"
+    INVALID_SPEC = "InvalidSpec", "Warning", "the object breaks a rule of the API and is left out"
+
+
+class Condition(Observed):
+    """One fact about an object, in the shape and the limits of metav1.Condition."""
+
+    type: Annotated[str, Field(min_length=1, max_length=316)]
+    """What the fact is about."""
+    status: Status
+    """True, False or Unknown."""
+    reason: Annotated[
+        str, Field(min_length=1, max_length=1024, pattern=r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$")
+    ]
+    """Why, in one CamelCase word."""
+    message: Annotated[str, Field(max_length=32768)] = ""
+    """Why, in a sentence for people."""
+    last_transition_time: Instant
+    """When the status last changed."""
+    observed_generation: Annotated[int, Field(ge=0, json_schema_extra={"format": "int64"})] = 0
+    """The generation of the spec that this was judged on."""
+
+
+Conditions = Annotated[tuple[Condition, ...], Field(max_length=16, json_schema_extra=list_by("type"))]
+
+
+def set_condition(existing: Sequence[Condition], new: Condition, now: datetime) -> tuple[Condition, ...]:
+    """The conditions with ``new`` in the place of its type, at the end if it is new.
+
+    ``lastTransitionTime`` moves to ``now`` only if the status differs; the one in ``new`` is ignored.
+    """
+    before = find_condition(existing, new.type)
+    since = before.last_transition_time if before and before.status == new.status else now
+    placed = new.model_copy(update={"last_transition_time": since})
+    if before is None:
+        return (*existing, placed)
+    return tuple(placed if condition.type == new.type else condition for condition in existing)
+
+
+def drop_condition(existing: Sequence[Condition], condition_type: str) -> tuple[Condition, ...]:
+    """The conditions without that type: an abnormal-true condition that is no longer true."""
+    return tuple(condition for condition in existing if condition.type != condition_type)
+
+
+def find_condition(existing: Sequence[Condition], condition_type: str) -> Condition | None:
+    """The condition of that type, if there is one."""
+    return next((condition for condition in existing if condition.type == condition_type), None)

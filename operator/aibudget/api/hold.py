@@ -1,0 +1,128 @@
+"""Hold: one act of the operator on one workload; its intent, the original and the audit in one object.
+
+Claims are keyed by the budget's uid, not by kind and name: a budget that is deleted and made again under its
+old name is another budget, and must inherit neither an approval nor a veto. Created before the act, so that a
+crash in between leaves a trace; who may do what to it is ``enforcement``'s business.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from aibudget.api.conditions import Conditions
+from aibudget.api.fields import AmountText, Generation, Instant, Text
+from aibudget.api.model import Observed, Resource, Value, celed, list_by, once_each_by, rule
+
+HoldAction = Literal["ScaleDown"]
+Decision = Literal["Pending", "Approved", "Vetoed"]
+
+Uid = Annotated[str, Field(min_length=1, max_length=64)]
+
+
+class TargetRef(Value):
+    """The one object that is held."""
+
+    api_version: Annotated[str, Field(min_length=1, max_length=317)]
+    """Its group and version."""
+    kind: Annotated[str, Field(min_length=1, max_length=63)]
+    """Its kind."""
+    name: Text
+    """Its name, in the Hold's namespace."""
+    uid: Uid
+    """Its identity: an object made again under the same name is not held."""
+
+
+class Claim(Value):
+    """One budget that wants the target held."""
+
+    kind: Literal["AIBudget", "ClusterAIBudget"]
+    """The budget's kind."""
+    name: Text
+    """The budget's name."""
+    uid: Uid
+    """The budget's identity."""
+    period_id: Annotated[str, Field(min_length=1, max_length=128)]
+    """The period in which it was crossed; the claim ends with it."""
+    threshold: Annotated[str, Field(min_length=1, max_length=63)]
+    """The threshold that was crossed."""
+    decision: Decision
+    """Pending waits, Approved acts, Vetoed leaves the target alone until the period ends."""
+    decided_by: Text | None = None
+    """Who decided, where a person did."""
+    expire_time: Instant | None = None
+    """When a decision that is still Pending lapses."""
+    notice_time: Instant | None = None
+    """When the notice began; the act comes a grace period later."""
+
+
+class Original(Value):
+    """The value of one field before the act."""
+
+    path: Annotated[str, Field(min_length=1, max_length=256, pattern="^/")]
+    """JSON pointer of the field."""
+    json_value: Annotated[str | None, Field(alias="json", max_length=4096)] = None
+    """Its value as JSON; absent if the field was absent."""
+
+
+class HoldSpec(Value):
+    """What is held, for whom, and what to put back."""
+
+    model_config = celed(
+        rule(
+            "self.targetRef == oldSelf.targetRef",
+            "targetRef is immutable",
+            ".targetRef",
+            reason="FieldValueForbidden",
+        ),
+        rule("self.action == oldSelf.action", "action is immutable", ".action", reason="FieldValueForbidden"),
+        rule(
+            "!has(oldSelf.original) || (has(self.original) && self.original == oldSelf.original)",
+            "original is written once; it is what will be put back",
+            ".original",
+            reason="FieldValueForbidden",
+        ),
+    )
+
+    target_ref: TargetRef
+    """The object that is held."""
+    action: HoldAction
+    """What is done to it."""
+    claims: Annotated[
+        tuple[Claim, ...],
+        Field(
+            max_length=32,
+            json_schema_extra=list_by("uid"),
+        ),
+        AfterValidator(once_each_by("uid")),
+    ] = ()
+    """Every budget that wants it held; released when the last one lets go."""
+    original: Annotated[
+        tuple[Original, ...] | None,
+        Field(
+            max_length=8,
+            json_schema_extra=list_by("path"),
+        ),
+        AfterValidator(once_each_by("path")),
+    ] = None
+    """What to put back; absent until the act."""
+
+
+class HoldStatus(Observed):
+    """How the act went. Written by the operator."""
+
+    observed_generation: Generation = -1
+    """The generation of the spec that this status speaks of."""
+    conditions: Conditions = ()
+    """Applied and Effective; Contested and Ineffective only while they are true."""
+    enforced_time: Instant | None = None
+    """When the act was written to the target."""
+    avoided_cost_per_hour: AmountText | None = None
+    """What the target spent per hour before it was held."""
+
+
+class Hold(Resource):
+    """One act of the operator on one workload. Delete it to give the workload back for this period."""
+
+    kind: Literal["Hold"]
+    spec: HoldSpec
+    status: HoldStatus = HoldStatus()

@@ -1,0 +1,1 @@
+"""A real control plane, Prometheus and GPU nodes on a laptop, for the demo and the tests."""
