@@ -4,6 +4,7 @@ Each step does one thing to the cluster as a user would and waits for what the o
 is told that was not read back from the API server. The end-to-end test walks the same steps and looks closer.
 """
 
+import json
 import subprocess
 import tempfile
 import time
@@ -12,9 +13,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from aibudget.sandbox.binaries import say
+from aibudget.sandbox.errors import SandboxError
 from aibudget.sandbox.home import Sandbox
 from aibudget.sandbox.process import wait_until
 from aibudget.sandbox.toolchain import Progress
@@ -139,7 +139,7 @@ class Story:
         return self._client.items("/api/v1/namespaces/team-vision/pods", selector)
 
     def _limit(self, amount: str) -> None:
-        patch = yaml.safe_dump({"spec": {"limit": {"amount": amount}}}, default_flow_style=True).strip()
+        patch = json.dumps({"spec": {"limit": {"amount": amount}}})
         self._kubectl("patch", "aibudget", "training", "-n", "team-vision", "--type=merge", "-p", patch)
 
     def _wait(self, condition: Callable[[], bool], what: str) -> None:
@@ -156,8 +156,10 @@ class Story:
             input=text,
             capture_output=True,
             text=True,
-            check=True,
+            check=False,
         )
+        if ran.returncode != 0:
+            raise SandboxError(f"kubectl {shown} failed: {(ran.stderr or ran.stdout).strip()}")
         self._tell(f"$ kubectl {shown}\n{ran.stdout}{ran.stderr}")
 
 

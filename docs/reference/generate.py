@@ -1,0 +1,177 @@
+"""Writes the reference pages that can be read off the code, so that they cannot be wrong: `make generate`.
+
+Usage: python docs/reference/generate.py DIRECTORY
+"""
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from aibudget.api.conditions import ConditionType, EventReason, Reason
+from aibudget.api.crds import definition
+from aibudget.api.kinds import KINDS
+from aibudget.cli.main import cli
+from aibudget.controller.options import OPTIONS
+from aibudget.metering.nodes import AKS_PRIORITY, CAPACITY, GKE_SPOT, SOURCES
+from aibudget.metering.slots import iso
+from aibudget.pricing.public import public_rates
+from aibudget.reporting.exporter import CycleView, Exporter, Snapshot
+
+DIMENSIONS = ("gpuProduct", "instanceType", "capacityType", "region", "resource")
+NOTE = "<!-- Written by `make generate` from the code; edit that. -->\n"
+
+
+def api() -> Iterator[str]:
+    """Every field of every kind, and every word of conditions and events."""
+    yield f"# API reference\n\n{NOTE}"
+    yield (
+        "Group `aibudget.io`, version `v1alpha1`. Examples of every kind: [docs/examples](../examples/). "
+        "Fields marked * are required.\n"
+    )
+    for kind in KINDS:
+        version = definition(kind)["spec"]["versions"][0]
+        schema = version["schema"]["openAPIV3Schema"]
+        short = f", short name `{kind.short_names[0]}`" if kind.short_names else ""
+        yield f"## {kind.name}\n\n{schema['description']} {kind.scope}{short}.\n"
+        for part in ("spec", "status"):
+            yield "| field | type | meaning |\n|---|---|---|"
+            yield from _fields(schema["properties"][part], part)
+            yield ""
+    yield "## Conditions\n\n| type | polarity | meaning |\n|---|---|---|"
+    yield from (f"| {one.value} | {one.polarity} | {one.meaning} |" for one in ConditionType)
+    yield "\nA condition that is abnormal-true is present only while it is true.\n"
+    yield "| reason | meaning |\n|---|---|"
+    yield from (f"| {one.value} | {one.meaning} |" for one in Reason)
+    yield "\n## Events\n\n| reason | type | meaning |\n|---|---|---|"
+    yield from (f"| {one.value} | {one.kind} | {one.meaning} |" for one in EventReason)
+
+
+def _fields(schema: dict[str, Any], at: str) -> Iterator[str]:
+    required = schema.get("required", [])
+    for name, field in schema.get("properties", {}).items():
+        path = f"{at}.{name}"
+        star = "*" if name in required else ""
+        text = field.get("description", "").replace("|", "\\|")
+        default = f" Default: `{field['default']}`." if "default" in field else ""
+        yield f"| `{path}`{star} | {_type(field)} | {text}{default} |"
+        yield from _fields(field, path)
+        yield from _fields(field.get("items", {}), f"{path}[]")
+
+
+def _type(field: dict[str, Any]) -> str:
+    if "enum" in field:
+        return " \\| ".join(f"`{value}`" for value in field["enum"])
+    if field.get("x-kubernetes-int-or-string"):
+        return "integer or decimal string"
+    if field.get("type") == "array":
+        return f"list of {_type(field['items'])}"
+    if "additionalProperties" in field:
+        return f"map of {_type(field['additionalProperties'])}"
+    return "time" if field.get("format") == "date-time" else str(field.get("type", "object"))
+
+
+def commands() -> Iterator[str]:
+    """The help of every command."""
+    yield f"# The `aibudget` command\n\n{NOTE}"
+    yield (
+        "The same program answers as `kubectl aibudget`: its second executable is `kubectl-aibudget`. "
+        "Exit codes: 0 done, 1 the answer is no (invalid; over budget with `--exit-code`), "
+        "2 it could not be done.\n"
+    )
+    yield from _help(
+        cli, click.Context(cli, info_name="aibudget", terminal_width=100, **cli.context_settings)
+    )
+
+
+def _help(command: click.Command, context: click.Context) -> Iterator[str]:
+    yield f"## {context.command_path}\n\n```text\n{command.get_help(context)}\n```\n"
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            found = command.get_command(context, name)
+            if found is not None:
+                yield from _help(found, click.Context(found, parent=context, info_name=name))
+
+
+def settings() -> Iterator[str]:
+    """The operator's options."""
+    yield f"# Settings of the operator\n\n{NOTE}"
+    yield (
+        "Flags of `aibudget run`, or environment variables; a flag wins. The Helm chart sets the variables "
+        "from its [values](../../charts/aibudget/values.yaml).\n"
+    )
+    yield "| flag | variable | default | meaning |\n|---|---|---|---|"
+    for option in OPTIONS:
+        default = f"`{option.default}`" if option.default and option.default.strip() else ""
+        needed = "required" if option.default is None and not option.optional else default
+        variables = ", ".join(f"`{variable}`" for variable in option.variables)
+        yield f"| `{option.flag}` | {variables} | {needed} | {option.help} Write {option.write}. |"
+
+
+def metrics() -> Iterator[str]:
+    """What `/metrics` shows of the product; process and platform metrics come beside it."""
+    yield f"# Metrics of the operator\n\n{NOTE}"
+    yield (
+        "Served on `/metrics`. Only the leader shows more than `aibudget_leader`, and what is unknown has no "
+        "series. The usual `process_*` and `python_*` metrics come beside these.\n"
+    )
+    yield "| metric | type | labels | meaning |\n|---|---|---|---|"
+    exporter = Exporter()
+    exporter.show(Snapshot(leader=True, cycle=CycleView(finished=0.0, seconds=0.0, data_age=0.0)))
+    for metric in exporter.collect():
+        name = f"{metric.name}_total" if metric.type == "counter" else metric.name
+        labels = ", ".join(getattr(metric, "_labelnames", ()))
+        yield f"| `{name}` | {metric.type} | {labels} | {metric.documentation} |"
+
+
+def price_list() -> Iterator[str]:
+    """The built-in prices, and how one of several is chosen."""
+    yield f"# Price lists\n\n{NOTE}"
+    yield (
+        "A rate prices a meter's usage from one instant to another; its `match` names dimensions of the "
+        "usage, and a dimension that is not named may have any value. Of all rates that match, the winner is "
+        "the one with the highest `priority` of its list; then the most specific match; then the latest "
+        "`from`; then the first name. Usage that nothing matches has no price: it is counted, and told as "
+        "`PriceMissing`, never charged as 0.\n"
+    )
+    yield "| dimension | told by |\n|---|---|"
+    yield from (f"| `{name}` | {_sources(name)} |" for name in DIMENSIONS)
+    yield (
+        "\n## The built-in list\n\nPriority 0, so that any matching rate of an AIPriceList wins over it. "
+        "Prices in USD for one hour of one whole device, the host's CPU, memory and energy included; sources "
+        "and days of reading are at the top of [public.yaml](../../operator/aibudget/pricing/public.yaml).\n"
+    )
+    yield "| rate | match | price | from |\n|---|---|---|---|"
+    for rate in public_rates():
+        match = ", ".join(f"{name}: {value}" for name, value in rate.match.items())
+        yield f"| {rate.name} | {match} | {rate.price} | {iso(rate.interval.start)[:10]} |"
+
+
+def _sources(dimension: str) -> str:
+    labels = {**SOURCES, "capacityType": (*CAPACITY, *GKE_SPOT, AKS_PRIORITY)}.get(dimension)
+    if labels is None:
+        return "the extended resource that is requested, as kube-state-metrics spells it: `nvidia_com_gpu`"
+    return "the first of these labels of the node: " + ", ".join(f"`{label}`" for label in labels)
+
+
+PAGES: dict[str, Callable[[], Iterator[str]]] = {
+    "api.md": api,
+    "cli.md": commands,
+    "metrics.md": metrics,
+    "price-list.md": price_list,
+    "settings.md": settings,
+}
+
+
+def main() -> None:
+    """Write every page."""
+    directory = Path(sys.argv[1])
+    for name, page in PAGES.items():
+        text = "\n".join(line.rstrip() for part in page() for line in part.split("\n"))
+        (directory / name).write_text(text.rstrip() + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

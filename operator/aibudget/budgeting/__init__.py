@@ -1,0 +1,1 @@
+"""Spend against a budget's limit: periods, thresholds, evaluations. Pure."""

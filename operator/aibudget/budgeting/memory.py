@@ -1,0 +1,60 @@
+"""What a budget remembers between two evaluations, all of it in its status where people can read it.
+
+A restart, another leader or a rebuilt operator reads it back and goes on; nothing about thresholds is kept
+anywhere else. A status that was deleted makes the budget a new one: then what is crossed already waits.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from aibudget.api.budgetstatus import BudgetStatus
+from aibudget.budgeting.evaluation import Evaluation, ThresholdStanding
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """How a threshold stood, and since when it is crossed (Unix seconds)."""
+
+    standing: ThresholdStanding
+    crossed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """`generation` is -1 and `period_id` None for a budget that was never evaluated."""
+
+    generation: int = -1
+    period_id: str | None = None
+    period_start: int | None = None
+    thresholds: Mapping[str, Remembered] = field(default_factory=dict)
+
+    @classmethod
+    def from_status(cls, status: BudgetStatus) -> "Memory":
+        """What the status says: observedGeneration, period, thresholds."""
+        if status.period is None:
+            return cls(status.observed_generation)
+        return cls(
+            generation=status.observed_generation,
+            period_id=status.period.id,
+            period_start=int(status.period.start_time.timestamp()),
+            thresholds={
+                threshold.name: Remembered(
+                    threshold.state,
+                    int(threshold.crossed_time.timestamp()) if threshold.crossed_time else None,
+                )
+                for threshold in status.thresholds
+            },
+        )
+
+    @classmethod
+    def of(cls, evaluation: Evaluation) -> "Memory":
+        """What status will say after this evaluation: for whoever evaluates again before reading it."""
+        return cls(
+            generation=evaluation.generation,
+            period_id=evaluation.period.id,
+            period_start=evaluation.period.interval.start,
+            thresholds={
+                state.threshold.name: Remembered(state.standing, state.crossed)
+                for state in evaluation.thresholds
+            },
+        )

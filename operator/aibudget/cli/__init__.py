@@ -1,0 +1,1 @@
+"""`aibudget …`, which is `kubectl aibudget …` too."""

@@ -1,0 +1,72 @@
+"""`aibudget holds`: which workloads are held back, by whom, since when, and the way back."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from aibudget.api.conditions import ConditionType, find_condition
+from aibudget.api.fields import format_instant
+from aibudget.api.hold import Hold
+from aibudget.api.model import JsonObject
+from aibudget.cli.connection import Connection, connection_options, namespace_options
+from aibudget.cli.output import objects, output_option
+from aibudget.reporting.table import table
+
+if TYPE_CHECKING:
+    from aibudget.inventory.kubernetes import Cluster
+
+COLUMNS = ("namespace", "hold", "target", "action", "state", "since", "budgets", "puts back")
+WIDE = (*COLUMNS, "periods", "per hour")
+
+WAY_BACK = """
+A workload comes back by itself when its budget's limit is raised or the period ends.
+To give one back now:                        kubectl delete hold -n NAMESPACE HOLD
+To give back everything and stop all acts:   {program} release --all"""
+
+
+@click.command()
+@namespace_options
+@connection_options
+@output_option
+@click.pass_context
+def holds(ctx: click.Context, connection: Connection, output: str) -> None:
+    """Show which workloads are held, by which budget, and how to get them back."""
+    namespace = connection.scope()
+    found = connection.run(lambda cluster: _holds(cluster, namespace))
+    if output in ("json", "yaml"):
+        click.echo(objects(found, output))
+    elif found:
+        rows = [row(Hold.read(hold), wide=output == "wide") for hold in found]
+        click.echo(table(WIDE if output == "wide" else COLUMNS, rows))
+        click.echo(WAY_BACK.format(program=ctx.find_root().info_name), err=True)
+    else:
+        where = f"in namespace {namespace}" if namespace else "in any namespace"
+        click.echo(f"No workload is held {where}.", err=True)
+
+
+def row(hold: Hold, *, wide: bool) -> tuple[str, ...]:
+    """The cells of `COLUMNS`, or of `WIDE`."""
+    spec, claims = hold.spec, hold.spec.claims
+    applied = find_condition(hold.status.conditions, ConditionType.APPLIED)
+    noticed = min((claim.notice_time for claim in claims if claim.notice_time), default=None)
+    since = hold.status.enforced_time or noticed
+    cells = (
+        hold.namespace or "",
+        hold.name,
+        f"{spec.target_ref.kind}/{spec.target_ref.name}",
+        spec.action,
+        applied.reason if applied else "",
+        format_instant(since) if since else "",
+        ", ".join(f"{claim.kind}/{claim.name} ({claim.threshold}, {claim.decision})" for claim in claims),
+        ", ".join(f"{original.path} = {original.json_value or 'absent'}" for original in spec.original or ()),
+    )
+    if not wide:
+        return cells
+    avoided = hold.status.avoided_cost_per_hour
+    return (*cells, ", ".join(claim.period_id for claim in claims), "" if avoided is None else str(avoided))
+
+
+async def _holds(cluster: "Cluster", namespace: str | None) -> list[JsonObject]:
+    from aibudget.inventory.kubernetes import HOLDS
+
+    return await cluster.list(HOLDS, namespace)

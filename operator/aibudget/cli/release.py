@@ -1,0 +1,83 @@
+"""`aibudget release --all`: the way out that needs no operator: everything held is given back from what is
+written on the workloads and in the Holds, and nothing new is held until the kill switch is deleted.
+"""
+
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from aibudget.api.conditions import EventReason
+from aibudget.api.names import KILL_SWITCH
+from aibudget.cli.connection import Connection, connection_options
+from aibudget.errors import Stalled
+from aibudget.reporting.table import table
+
+if TYPE_CHECKING:
+    from aibudget.enforcement.act import Act
+    from aibudget.inventory.kubernetes import Cluster
+
+OPERATOR = "app.kubernetes.io/name=aibudget,app.kubernetes.io/component=operator"
+"""The labels of the chart's Deployment."""
+
+
+@click.command()
+@connection_options
+@click.option("--all", "everything", is_flag=True, help="Every held workload of the cluster.")
+@click.option(
+    "--operator-namespace",
+    metavar="NAME",
+    help="Where the kill switch is set; the namespace of the operator's Deployment if absent.",
+)
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+def release(connection: Connection, everything: bool, operator_namespace: str | None, yes: bool) -> None:
+    """Give held workloads back, even with no operator running.
+
+    Sets the kill switch first, so that an operator that still runs holds nothing anew; then puts every held
+    workload back to its original. To give back a single one, delete its Hold (see `holds`).
+    """
+    if not everything:
+        raise click.UsageError("Say --all to give back everything; for a single workload delete its Hold.")
+    if not yes:
+        click.confirm("Give back every held workload of the cluster, and stop all new acts?", abort=True)
+    namespace, acts = connection.run(lambda cluster: _release(cluster, operator_namespace))
+    if acts:
+        rows = [
+            (act.workload.namespace, f"{act.workload.kind}/{act.workload.name}", *_told(act)) for act in acts
+        ]
+        click.echo(table(("namespace", "workload", "result", "message"), rows))
+    else:
+        click.echo("Nothing was held.", err=True)
+    click.echo(
+        f"New acts are stopped. To let them go on: kubectl delete configmap -n {namespace} {KILL_SWITCH}",
+        err=True,
+    )
+    if any(act.reason == EventReason.ENFORCEMENT_FAILED for act in acts):
+        sys.exit(2)
+
+
+def _told(act: "Act") -> tuple[str, str]:
+    return str(act.reason), act.message
+
+
+async def _release(cluster: "Cluster", given: str | None) -> "tuple[str, list[Act]]":
+    from aibudget.enforcement.release import release_all
+
+    namespace = given or await _operator_namespace(cluster)
+    return namespace, await release_all(cluster, namespace, datetime.now(UTC))
+
+
+async def _operator_namespace(cluster: "Cluster") -> str:
+    """Where the one operator of the cluster lives: a kill switch anywhere else would stop nothing."""
+    from aibudget.inventory.kubernetes import DEPLOYMENTS
+
+    found = {one["metadata"]["namespace"] for one in await cluster.list(DEPLOYMENTS, labels=OPERATOR)}
+    if len(found) == 1:
+        return str(found.pop())
+    seen = f"in {', '.join(sorted(found))}" if found else "nowhere"
+    raise Stalled(
+        "OperatorNotFound",
+        f"The operator's Deployment is {seen}: name the namespace for the kill switch with "
+        "--operator-namespace; where the operator is gone, any namespace will do.",
+    )

@@ -1,0 +1,63 @@
+"""`aibudget sandbox`: a real control plane and Prometheus on this machine, for the demo, tests and play."""
+
+import os
+from pathlib import Path
+
+import click
+
+DEFAULT_HOME = (
+    Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "aibudget" / "sandbox"
+)
+
+home_option = click.option(
+    "--home",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=DEFAULT_HOME,
+    metavar="DIR",
+    help="Where the sandbox keeps what it holds; two directories are two sandboxes.",
+)
+
+
+@click.group()
+def sandbox() -> None:
+    """Run a real Kubernetes control plane and Prometheus on this machine, with no Docker and no cluster.
+
+    GPU nodes and their metrics are simulated; everything that AIBudget talks to is real.
+    """
+
+
+@sandbox.command()
+@home_option
+def up(home: Path) -> None:
+    """Start a sandbox and leave it running; prints the shell lines to use it with.
+
+    Run it as `eval "$(aibudget sandbox up)"`. Missing binaries are built the first time, which takes minutes.
+    """
+    from aibudget.sandbox.home import up as start
+
+    click.echo(start(home).usage())
+
+
+@sandbox.command()
+@home_option
+def down(home: Path) -> None:
+    """End the sandbox and delete everything in it."""
+    from aibudget.sandbox.home import down as end
+
+    click.echo("The sandbox is gone." if end(home) else "No sandbox was running.", err=True)
+
+
+@sandbox.command()
+def demo() -> None:
+    """Tell the whole story in a sandbox of its own: budgets, spend, a workload held and given back."""
+    from aibudget.sandbox.demo import demo as tell
+
+    tell(click.echo)
+
+
+@sandbox.command()
+def demo() -> None:
+    """Tell AIBudget's whole story in a sandbox of its own: budgets, a crossing, a hold and its release."""
+    from aibudget.sandbox.demo import demo as play
+
+    play(click.echo)

@@ -1,0 +1,120 @@
+"""`aibudget status`: where budgets stand, the namespaced and the cluster-wide ones in one table.
+
+Shows what the operator has written into their status and computes nothing: no operator, no news.
+"""
+
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+import click
+
+from aibudget.api.budgetstatus import BudgetStatus
+from aibudget.api.conditions import Condition, ConditionType, find_condition
+from aibudget.api.fields import format_instant
+from aibudget.api.model import JsonObject
+from aibudget.cli.connection import Connection, connection_options, namespace_options
+from aibudget.cli.output import objects, output_option
+from aibudget.errors import Stalled
+from aibudget.reporting.table import table
+
+if TYPE_CHECKING:
+    from aibudget.inventory.kubernetes import Cluster
+
+COLUMNS = ("namespace", "kind", "name", "limit", "used", "used%", "state", "data", "held", "resets")
+WIDE = (*COLUMNS, "period", "per hour", "coverage", "as of", "message")
+
+
+@click.command()
+@click.argument("name", required=False)
+@namespace_options
+@connection_options
+@output_option
+@click.option("--exit-code", is_flag=True, help="Exit with 1 when a shown budget is over its limit.")
+def status(connection: Connection, name: str | None, output: str, exit_code: bool) -> None:
+    """Show where budgets stand: those of the namespace, and those over many namespaces.
+
+    With NAME, only the budgets of that name.
+    """
+    found = connection.run(lambda cluster: _budgets(cluster, connection.scope(), name))
+    if output in ("json", "yaml"):
+        click.echo(objects(found, output))
+    elif found:
+        rows = [Standing.of(budget).row(wide=output == "wide") for budget in found]
+        click.echo(table(WIDE if output == "wide" else COLUMNS, rows))
+    else:
+        click.echo("No budgets here. Look in all namespaces with -A, or apply one.", err=True)
+    if exit_code and any(Standing.of(budget).over for budget in found):
+        sys.exit(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One budget object with its status read; unknown values print as "-"."""
+
+    budget: JsonObject
+    status: BudgetStatus
+
+    @classmethod
+    def of(cls, budget: JsonObject) -> Self:
+        """Read an object as the API server gives it."""
+        return cls(budget, BudgetStatus.model_validate(budget.get("status") or {}))
+
+    @property
+    def over(self) -> bool:
+        """Known to be over its limit. Unknown is neither within nor over."""
+        within = self._condition(ConditionType.WITHIN_BUDGET)
+        return within is not None and within.status == "False"
+
+    def row(self, *, wide: bool) -> tuple[str, ...]:
+        """The cells of `COLUMNS`, or of `WIDE`."""
+        metadata, limit = self.budget["metadata"], self.budget["spec"]["limit"]
+        spend, period, holds = self.status.spend, self.status.period, self.status.holds
+        state = self._condition(ConditionType.STALLED) or self._condition(ConditionType.WITHIN_BUDGET)
+        data = self._condition(ConditionType.DATA_FRESH)
+        cells = (
+            metadata.get("namespace", ""),
+            self.budget["kind"],
+            metadata["name"],
+            f"{limit['amount']} {limit['currency']}",
+            _text(spend and spend.amount),
+            _text(spend and spend.used_percent, "%"),
+            state.reason if state else "",
+            data.reason if data else "",
+            _text(holds and holds.active),
+            format_instant(period.end_time) if period else "",
+        )
+        if not wide:
+            return cells
+        return (
+            *cells,
+            period.id if period else "",
+            _text(self.status.rate and self.status.rate.per_hour),
+            _text(spend and spend.coverage_percent, "%"),
+            format_instant(spend.as_of_time) if spend and spend.as_of_time else "",
+            state.message if state else "",
+        )
+
+    def _condition(self, condition: ConditionType) -> Condition | None:
+        return find_condition(self.status.conditions, condition)
+
+
+async def _budgets(cluster: "Cluster", namespace: str | None, name: str | None) -> list[JsonObject]:
+    from aibudget.inventory.kubernetes import AIBUDGETS, CLUSTER_AIBUDGETS, Forbidden
+
+    found = await cluster.list(AIBUDGETS, namespace)
+    try:
+        found += await cluster.list(CLUSTER_AIBUDGETS)
+    except Forbidden:
+        # A team may well see its own budgets and nothing beyond them.
+        click.echo("ClusterAIBudgets are left out: you may not list them.", err=True)
+    if name is None:
+        return found
+    if named := [budget for budget in found if budget["metadata"]["name"] == name]:
+        return named
+    where = f"in namespace {namespace}" if namespace else "in any namespace"
+    raise Stalled("NotFound", f"There is no budget {name!r} {where}; `status -A` lists all of them.")
+
+
+def _text(value: object, unit: str = "") -> str:
+    return "" if value is None else f"{value}{unit}"

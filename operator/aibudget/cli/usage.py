@@ -1,0 +1,224 @@
+"""`aibudget usage`: a time range metered and priced straight from Prometheus, with no cluster and no
+ledger.
+"""
+
+import sys
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from aibudget.errors import Stalled
+from aibudget.metering.slots import SLOT_SECONDS, STEPS, Interval, iso, slot_of, snapped
+
+
+class Instant(click.ParamType[int]):
+    """RFC 3339 with a zone, or a day, which begins at midnight UTC; as Unix seconds."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Fails on times without a zone: they are another hour elsewhere."""
+        if isinstance(value, int):
+            return value
+        try:
+            if len(value) == len("2026-03-01"):
+                day = date.fromisoformat(value)
+                return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp())
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value!r} is no time. Write 2026-03-01T00:00:00Z or 2026-03-01.", param, ctx)
+        if moment.tzinfo is None:
+            self.fail(f"{value!r} has no zone. Write {value}Z for UTC.", param, ctx)
+        return int(moment.timestamp())
+
+
+class Step(click.ParamType[int | None]):
+    """`auto`, or seconds that divide a slot."""
+
+    name = "step"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
+        """None is auto."""
+        if value is None or value == "auto":
+            return None
+        if str(value).isascii() and str(value).isdecimal() and int(value) in STEPS:
+            return int(value)
+        return self.fail(
+            f"{value!r} is no step. Write auto or seconds that divide 900, such as 30.", param, ctx
+        )
+
+
+def _flag(name: str, metavar: str, text: str, default: str | None = None) -> Callable[[Any], Any]:
+    variable = f"AIBUDGET_{name.removeprefix('--').replace('-', '_').upper()}"
+    return click.option(
+        name,
+        envvar=variable,
+        metavar=metavar,
+        default=default,
+        help=text,
+        show_envvar=True,
+        show_default=bool(default),
+    )
+
+
+def _connection(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The flags of `aibudget run` that say how Prometheus is reached, under the same names and variables."""
+    for flag in reversed(
+        (
+            _flag("--prometheus-token-file", "FILE", "Bearer token."),
+            _flag("--prometheus-username", "NAME", "User of basic authentication."),
+            _flag("--prometheus-password-file", "FILE", "Password of that user."),
+            _flag("--prometheus-ca-file", "FILE", "Certificate authority of Prometheus."),
+            _flag("--prometheus-cert-file", "FILE", "Client certificate."),
+            _flag("--prometheus-key-file", "FILE", "Key of the client certificate."),
+            _flag("--prometheus-tenant", "ID", "Sent as X-Scope-OrgID."),
+            _flag("--cluster-matchers", "MATCHERS", 'Go into every selector, such as cluster="eu-1".', ""),
+            _flag(
+                "--kube-state-metrics-matchers",
+                "MATCHERS",
+                "Select kube-state-metrics.",
+                'job="kube-state-metrics"',
+            ),
+        )
+    ):
+        command = flag(command)
+    return command
+
+
+@click.command()
+@click.option(
+    "--prometheus",
+    "url",
+    envvar="AIBUDGET_PROMETHEUS_URL",
+    required=True,
+    metavar="URL",
+    help="Where Prometheus answers queries, such as http://localhost:9090.",
+    show_envvar=True,
+)
+@click.option(
+    "--from",
+    "start",
+    type=Instant(),
+    required=True,
+    metavar="TIME",
+    help="2026-03-01T00:00:00Z or 2026-03-01.",
+)
+@click.option(
+    "--to", "end", type=Instant(), required=True, metavar="TIME", help="The end, itself not included."
+)
+@click.option(
+    "--prices",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    multiple=True,
+    metavar="FILE",
+    help="An AIPriceList to lay over the public prices; may be repeated.",
+)
+@click.option(
+    "--by",
+    type=click.Choice(["namespace", "workload"]),
+    default="namespace",
+    show_default=True,
+    help="Sum by.",
+)
+@click.option("--step", type=Step(), default="auto", show_default=True, help="Sampling step in seconds.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Choice(["table", "json", "csv"]),
+    default="table",
+    show_default=True,
+    help="How to print.",
+)
+@_connection
+def usage(start: int, end: int, prices: tuple[Path, ...], by: str, output: str, **given: Any) -> None:
+    """Meter and price a time range, with no cluster and no ledger.
+
+    The range is widened to whole quarters of an hour, and what has not happened yet is left out.
+    """
+    from aibudget.metering.meter import MeterSettings, read_parts
+    from aibudget.metering.prometheus import Prometheus, PrometheusSettings
+    from aibudget.metering.promql import matchers
+    from aibudget.reporting.usage import UsageReport, as_csv, as_json, as_table
+
+    settings = MeterSettings(
+        step=given["step"],
+        cluster=matchers(given["cluster_matchers"]),
+        kube_state_metrics=matchers(given["kube_state_metrics_matchers"]),
+        utilisation=False,
+    )
+    book = _book(prices)
+    with Prometheus(_reached(PrometheusSettings, given)) as prometheus:
+        interval = _past(start, end, int(prometheus.time()))
+        report = UsageReport(interval, by, book)  # type: ignore[arg-type]  # click gives one of its choices
+        with click.progressbar(
+            length=interval.seconds, label="Reading", file=sys.stderr, hidden=not sys.stderr.isatty()
+        ) as bar:
+            prometheus.begin()
+            for reading in read_parts(prometheus, interval, settings):
+                report.add(reading)
+                bar.update(reading.interval.seconds)
+                prometheus.begin()
+    for problem in report.problems:
+        click.echo(f"note: {problem}", err=True)
+    if not report.coverage.covered_seconds:
+        raise Stalled("NothingKnown", f"Nothing is known of {iso(interval.start)} to {iso(interval.end)}.")
+    click.echo({"table": as_table, "json": as_json, "csv": as_csv}[output](report))
+
+
+def _past(start: int, end: int, now: int) -> Interval:
+    """The whole slots of the range that have passed. Raises Stalled where there are none."""
+    if end <= start:
+        raise Stalled("InvalidRange", "--to must be after --from.")
+    whole = snapped(Interval(start, end))
+    last = min(whole.end, slot_of(now))
+    if last - whole.start < SLOT_SECONDS:
+        raise Stalled(
+            "InvalidRange", f"No quarter of an hour of this range has passed: it is {iso(now)} there."
+        )
+    return Interval(whole.start, last)
+
+
+def _reached(settings: Callable[..., Any], given: dict[str, Any]) -> Any:
+    def file(name: str) -> Path | None:
+        return Path(given[f"prometheus_{name}_file"]) if given[f"prometheus_{name}_file"] else None
+
+    tenant = given["prometheus_tenant"]
+    return settings(
+        url=given["url"],
+        bearer_token_file=file("token"),
+        username=given["prometheus_username"],
+        password_file=file("password"),
+        ca_file=file("ca"),
+        client_certificate=file("cert"),
+        client_key=file("key"),
+        headers={"X-Scope-OrgID": tenant} if tenant else {},
+    )
+
+
+def _book(files: tuple[Path, ...]) -> Any:
+    from aibudget.pricing.book import PriceBook, rates_of
+    from aibudget.pricing.public import public_rates
+
+    own = (rate for file in files for pricelist in _pricelists(file) for rate in rates_of(pricelist))
+    return PriceBook([*public_rates(), *own])
+
+
+def _pricelists(file: Path) -> Iterator[Any]:
+    """Every AIPriceList of a YAML file. Raises Stalled where there is none, or one that is not valid."""
+    import yaml
+
+    from aibudget.api.manifests import validate
+    from aibudget.api.pricelist import AIPriceList
+
+    content = file.read_bytes()
+    if problems := validate(str(file), content).problems:
+        raise Stalled("InvalidSpec", "\n".join(map(str, problems)))
+    documents = [one for one in yaml.safe_load_all(content) if isinstance(one, dict)]
+    found = [one for one in documents if one.get("kind") == "AIPriceList"]
+    if not found:
+        raise Stalled("NoPrices", f"{file} holds no AIPriceList.")
+    for document in found:
+        yield AIPriceList.read(document)

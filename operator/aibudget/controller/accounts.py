@@ -1,0 +1,243 @@
+"""The first half of a cycle, for one worker thread: read a meter, price it, post what is settled, state spend.
+
+Two heads: what is older than the lag is posted, once; what is newer is kept in memory and replaced by each
+reading. History before the ledger begins is read backwards from there, a chunk at a time, so that the newest
+spend is known first and an interruption costs one chunk. It must not know budgets, the cluster or asyncio.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Final, Protocol
+
+from aibudget.budgeting.gate import WINDOW_SECONDS
+from aibudget.budgeting.share import Recent
+from aibudget.ledger.posting import MeterState, Posting
+from aibudget.ledger.spend import Statement, joined, provisional
+from aibudget.ledger.store import Ledger
+from aibudget.metering.catalogue import METERS
+from aibudget.metering.slots import SLOT_SECONDS, Interval, slot_of
+from aibudget.metering.usage import Coverage, Reading
+from aibudget.pricing.book import PriceBook
+from aibudget.pricing.charge import Charge
+
+CHUNK_SECONDS: Final = 24 * 3600
+"""How much history is read and posted at once, at most."""
+ASK_AGAIN_SECONDS: Final = 24 * 3600
+"""For how long a gap may still be filled by samples that come late."""
+
+LEAST_RECENT_SECONDS: Final = 60
+"""How much of a slot must be covered for it to say what is spent per hour."""
+
+Labels = Mapping[str, Mapping[str, str]]
+
+log = logging.getLogger(__name__)
+
+
+class Source(Protocol):
+    """One meter, as the accounts need it. Raises `Transient` and `Stalled`."""
+
+    def time(self) -> int:
+        """Prometheus's own clock, Unix seconds."""
+
+    def lag(self) -> int:
+        """How many seconds samples may take to be complete."""
+
+    def read(self, interval: Interval) -> Reading:
+        """Everything used in the interval."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What is read and not posted yet: from `start` (Unix seconds) up to `as_of`."""
+
+    start: int
+    as_of: int | None
+    charges: tuple[Charge, ...]
+    coverage: Mapping[int, Coverage]
+    labels: Labels
+
+
+@dataclass(frozen=True, slots=True)
+class Backfill:
+    """How far the past is read: from `begins` on, where `wanted` is needed."""
+
+    begins: int
+    wanted: int
+
+    @property
+    def done(self) -> bool:
+        return self.begins <= self.wanted
+
+
+class Accounts:
+    """One meter's. Not for several threads; every method may take long. Errors of the source and ledger pass."""
+
+    def __init__(
+        self,
+        meter: str,
+        source: Source,
+        ledger: Ledger,
+        epoch: int,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.meter = meter
+        self._source = source
+        self._ledger = ledger
+        self._epoch = epoch
+        self._monotonic = monotonic
+        self._head: Head | None = None
+        self._stated: dict[int, Statement] = {}
+        self._gaps: list[Interval] = []
+        self._priced: frozenset[str] | None = None
+        self.problems: tuple[str, ...] = ()
+
+    @property
+    def head(self) -> Head | None:
+        """The newest reading; None before the first."""
+        return self._head
+
+    def advance(self, book: PriceBook, labels: Labels) -> int:
+        """Read up to now, post what is settled and keep the rest as the head; Prometheus's time of it."""
+        now = self._source.time()
+        settled = slot_of(now - self._source.lag())
+        state = self._caught_up(self._ledger.state(self.meter), settled, book, labels)
+        # A hole of more than a chunk is closed over several cycles; the newest is read in each.
+        start = (
+            settled - SLOT_SECONDS
+            if state.watermark is None
+            else max(state.watermark, settled - CHUNK_SECONDS)
+        )
+        reading = self._source.read(Interval(start, max(now, start)))
+        charges = book.charges(reading.usages)
+        self.problems = reading.problems
+        head = Head(start, reading.head, charges, reading.coverage, labels)
+        if settled > start and start <= (state.watermark or start):
+            self._post(state, head, settled, now)
+            self._gaps = list(runs(self._ledger.gaps(self.meter, now - ASK_AGAIN_SECONDS)))
+        self._head = head
+        self._stated.clear()
+        return now
+
+    def rerate(self, book: PriceBook, since: int, now: int) -> int:
+        """Price what is posted by this book if it is another one; how many rows that changed."""
+        if book.ids == self._priced:
+            return 0
+        changed = self._ledger.rerate(book, since, at=now, epoch=self._epoch)
+        self._priced = book.ids
+        self._stated.clear()
+        return changed
+
+    def fill(self, wanted: int, book: PriceBook, labels: Labels, deadline: float) -> None:
+        """Read history back to `wanted`, and late samples of gaps, until the deadline by the monotonic clock.
+
+        At least one chunk is done. Namespaces get today's labels: those of the past are not known.
+        """
+        state = self._ledger.state(self.meter)
+        if state.begins is None:
+            return
+        wanted = slot_of(wanted)
+        while state.begins is not None and state.begins > wanted:
+            chunk = Interval(max(wanted, state.begins - CHUNK_SECONDS), state.begins)
+            state = self._read_and_post(state, chunk, book, labels)
+            if self._monotonic() >= deadline:
+                break
+        while self._gaps and self._monotonic() < deadline:
+            state = self._read_and_post(state, self._gaps.pop(), book, labels)
+
+    def past(self, wanted: int) -> Backfill | None:
+        """How far the past is read that is needed from `wanted` on; None before the first reading."""
+        begins = self._ledger.begins(self.meter)
+        return None if begins is None else Backfill(begins, slot_of(wanted))
+
+    def statement(self, interval: Interval) -> Statement:
+        """All that is known of an interval on slots: what is posted, and the head over it."""
+        posted = self._ledger.statement(self.meter, interval)
+        head, watermark = self._head, self._ledger.watermark(self.meter)
+        if head is None or interval.end <= (watermark or 0):
+            return posted
+        start = max(interval.start, head.start, watermark or 0)
+        newest = self._stated.get(start)
+        if newest is None:
+            newest = provisional(head.charges, head.coverage, head.labels, start, head.as_of)
+            self._stated[start] = newest
+        whole = joined(posted, newest)
+        # What was not asked for yet, before the ledger begins or in a hole, is not covered either.
+        missing = (whole.as_of or interval.start) - interval.start - whole.coverage.total_seconds
+        if missing < SLOT_SECONDS:
+            return whole
+        return replace(whole, coverage=whole.coverage + Coverage(0, missing), complete=False)
+
+    def newest(self, now: int) -> Recent:
+        """The lines of the newest slot of which enough is known to say what is spent per hour; none if it is old."""
+        head = self._head
+        if head is None or head.as_of is None or now - head.as_of > WINDOW_SECONDS:
+            return Recent((), 0)
+        for slot in sorted(head.coverage, reverse=True):
+            if (seconds := head.coverage[slot].covered_seconds) >= LEAST_RECENT_SECONDS:
+                charges = [charge for charge in head.charges if charge.usage.slot == slot]
+                newest = provisional(charges, head.coverage, head.labels, slot, head.as_of)
+                return Recent(newest.lines, seconds)
+        return Recent((), 0)
+
+    def unpriced(self) -> Mapping[str, float]:
+        """What of the head has no price, in the meter's pricing unit."""
+        charges = () if self._head is None else self._head.charges
+        quantity = sum(charge.usage.quantity for charge in charges if charge.rate is None)
+        return {self.meter: quantity / METERS[self.meter].scale}
+
+    def covered(self, now: int) -> Coverage:
+        """How much of the last half hour is covered."""
+        since = now - WINDOW_SECONDS
+        found = dict(self._ledger.coverage(self.meter, Interval(slot_of(since), now)))
+        if self._head is not None:
+            found |= self._head.coverage
+        return sum((c for slot, c in found.items() if slot >= slot_of(since)), Coverage(0, 0))
+
+    def _caught_up(self, state: MeterState, settled: int, book: PriceBook, labels: Labels) -> MeterState:
+        """After an outage: one chunk of what was missed, oldest first, if it is more than that."""
+        if state.watermark is None or settled - state.watermark <= CHUNK_SECONDS:
+            return state
+        chunk = Interval(state.watermark, state.watermark + CHUNK_SECONDS)
+        log.info("catching up: %d h to go", (settled - state.watermark) // 3600)
+        return self._read_and_post(state, chunk, book, labels)
+
+    def _read_and_post(
+        self, state: MeterState, chunk: Interval, book: PriceBook, labels: Labels
+    ) -> MeterState:
+        reading = self._source.read(chunk)
+        head = Head(chunk.start, reading.head, book.charges(reading.usages), reading.coverage, labels)
+        return self._post(state, head, chunk.end, chunk.end)
+
+    def _post(self, state: MeterState, head: Head, end: int, now: int) -> MeterState:
+        slots = Interval(head.start, end).slots()
+        # A slot that nothing is said of was not covered; it is written down as such, and asked for again.
+        coverage = {slot: head.coverage.get(slot, Coverage(0, SLOT_SECONDS)) for slot in slots}
+        self._stated.clear()
+        return self._ledger.post(
+            Posting(
+                meter=self.meter,
+                coverage=coverage,
+                charges=tuple(charge for charge in head.charges if charge.usage.slot in coverage),
+                watermark=max(end, state.watermark or 0),
+                revision=state.revision,
+                at=now,
+                epoch=self._epoch,
+                namespace_labels=head.labels,
+            )
+        )
+
+
+def runs(slots: Iterable[int]) -> Iterable[Interval]:
+    """Neighbouring slots as intervals of at most a chunk, oldest first."""
+    ordered = sorted(slots)
+    if not ordered:
+        return
+    start = ordered[0]
+    for slot, following in pairwise([*ordered, ordered[-1] + 2 * SLOT_SECONDS]):
+        if following != slot + SLOT_SECONDS or following - start >= CHUNK_SECONDS:
+            yield Interval(start, slot + SLOT_SECONDS)
+            start = following

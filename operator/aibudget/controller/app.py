@@ -1,0 +1,197 @@
+"""The composition root: every part is made and joined here, watched over, and taken down in order.
+
+A replica serves its probes, waits for the Lease, and then runs three things side by side: the Lease's renewal,
+the watch, and the loop of cycles. The end of any of them ends the process with code 1, to be started again as
+a standby; being told to stop ends it with 0, the Lease given back. All else is handled within a cycle.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import time
+import uuid
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any, Final
+
+from aibudget.controller import logs
+from aibudget.controller.accounts import Accounts
+from aibudget.controller.cache import Cache
+from aibudget.controller.cycle import Cycle, Parts
+from aibudget.controller.gpu import GpuSource
+from aibudget.controller.lease import Lease, LeaseLost, Timing
+from aibudget.controller.probes import Probes, Pulse
+from aibudget.controller.reporter import Reporter
+from aibudget.controller.settings import Settings
+from aibudget.controller.watch import Watch
+from aibudget.enforcement.cluster import Enforcer, Limits
+from aibudget.errors import AIBudgetError
+from aibudget.inventory.kubernetes import Cluster
+from aibudget.ledger.store import Ledger
+from aibudget.metering.catalogue import GPU
+from aibudget.metering.meter import MeterSettings
+from aibudget.metering.prometheus import Prometheus
+from aibudget.reporting.exporter import Exporter, Snapshot
+
+STOP_SECONDS: Final = 5.0
+"""How long a step that is under way may take to end, once we are told to stop."""
+SETTLE_SECONDS: Final = 0.2
+"""Edits often come in company: a cycle that is woken waits for the others."""
+
+log = logging.getLogger(__name__)
+
+
+def main(settings: Settings, kubeconfig: str | None = None, context: str | None = None) -> int:
+    """Run until told to stop; the exit code."""
+    logs.configure(settings.log_level)
+    try:
+        code = asyncio.run(_serve(settings, kubeconfig, context))
+    except AIBudgetError as error:
+        log.error("%s", error.message, extra={"reason": error.reason})  # noqa: TRY400 - a sentence for people
+        code = 1
+    logging.shutdown()
+    # A query that Prometheus does not answer may still hold the worker; what it would do next is nothing.
+    os._exit(code)
+
+
+async def _serve(settings: Settings, kubeconfig: str | None, context: str | None) -> int:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with await Cluster.connect(kubeconfig, context) as cluster:
+        replica = Replica(settings, cluster)
+        async with Probes(settings.bind, settings.interval_seconds, replica.pulse, replica.exporter):
+            return await replica.run(stop)
+
+
+class Replica:
+    """One process, from waiting to its end."""
+
+    def __init__(self, settings: Settings, cluster: Cluster) -> None:
+        self.exporter = Exporter()
+        self._settings = settings
+        self._cluster = cluster
+        self._identity = f"{settings.identity}_{uuid.uuid4().hex[:8]}"
+        self._wake = asyncio.Event()
+        self._pulse = Pulse(leading=False, started=False, progressed=time.monotonic())
+        # One thread: ledger and Prometheus are asked by one at a time, and the loop stays free for the Lease.
+        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="accounts")
+
+    def pulse(self) -> tuple[Pulse, float]:
+        """The sign of life, and the time by the same clock."""
+        return self._pulse, time.monotonic()
+
+    async def run(self, stop: asyncio.Event) -> int:
+        """Wait for the Lease, lead, and come to an end in order."""
+        lease = Lease(
+            self._cluster, self._settings.namespace, self._identity, Timing(self._settings.lease_seconds)
+        )
+        if not await _unless(stop, lease.acquire()):
+            await lease.release()
+            return 0
+        self._pulse = Pulse(leading=True, started=False, progressed=time.monotonic())
+        self.exporter.show(Snapshot(leader=True))
+        try:
+            await _unless(stop, self._lead(lease))
+        except AIBudgetError as error:
+            log.error("%s", error.message, extra={"reason": error.reason})  # noqa: TRY400
+            return 1
+        except Exception:
+            log.exception("stopped by an error of our own")
+            return 1
+        finally:
+            await self._finish()
+            await lease.release()
+        return 0
+
+    async def _lead(self, lease: Lease) -> None:
+        cache = Cache()
+        watch = Watch(self._cluster, cache, self._wake.set)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(lease.renew(), name="lease")
+                group.create_task(watch.run(), name="watch")
+                group.create_task(self._cycles(lease, watch, cache), name="cycles")
+        except* AIBudgetError as several:
+            raise several.exceptions[0] from several
+
+    async def _cycles(self, lease: Lease, watch: Watch, cache: Cache) -> None:
+        await watch.synced.wait()
+        cycle = await self._make_cycle(lease, cache)
+        interval = float(self._settings.interval_seconds)
+        while True:
+            self._wake.clear()
+            if not lease.held():
+                raise LeaseLost("LeaseLost", "the Lease ran out; this process ends and stands by again.")
+            snapshot = await cycle.run_once(time.time())
+            self.exporter.show(replace(snapshot, leader=True))
+            self._pulse = Pulse(leading=True, started=True, progressed=time.monotonic())
+            # The past is read while there is nothing else to do; each chunk of it is a step on its own.
+            left = interval - time.time() % interval
+            if await cycle.fill(time.time(), left / 2):
+                left = min(left / 2, SETTLE_SECONDS)
+            # On the wall clock's grid: replicas and restarts do not move the moments of evaluation.
+            await self._nap(left)
+
+    async def _make_cycle(self, lease: Lease, cache: Cache) -> Cycle:
+        settings = self._settings
+        prometheus = Prometheus(settings.prometheus)
+        loop = asyncio.get_running_loop()
+        parts = Parts(
+            cache=cache,
+            accounts=await loop.run_in_executor(self._worker, self._open_accounts, prometheus),
+            enforcer=Enforcer(
+                self._cluster,
+                Limits(settings.namespace, settings.untouchable_namespaces, enabled=settings.enforcement),
+                lease.held,
+            ),
+            reporter=Reporter(self._cluster, self._identity),
+            worker=self._worker,
+            queries=lambda: prometheus.queries,
+        )
+        return Cycle(parts, enforcement=settings.enforcement)
+
+    def _open_accounts(self, prometheus: Prometheus) -> Accounts:
+        settings = self._settings
+        ledger = Ledger.open(settings.ledger_url, settings.cluster)
+        meter = MeterSettings(
+            cluster=settings.cluster_matchers,
+            kube_state_metrics=settings.kube_state_metrics_matchers,
+            dcgm=settings.dcgm_matchers,
+        )
+        return Accounts(GPU.name, GpuSource(prometheus, meter, ledger), ledger, ledger.take_over())
+
+    async def _nap(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+        await asyncio.sleep(SETTLE_SECONDS)
+
+    async def _finish(self) -> None:
+        """Let the step in the worker end if it can; what it has not posted is read again by the next leader."""
+        idle = asyncio.get_running_loop().run_in_executor(self._worker, _nothing)
+        await asyncio.wait([idle], timeout=STOP_SECONDS)
+        self._worker.shutdown(wait=False, cancel_futures=True)
+
+
+def _nothing() -> None:
+    """What an idle worker does at once."""
+
+
+async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, Any]) -> bool:
+    """Whether the work came to its end before `stop` did; raises what it raises, and cancels it otherwise."""
+    working, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait([working, stopping], return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            await working
+            return True
+        return False
+    finally:
+        for task in (working, stopping):
+            task.cancel()
+        await asyncio.gather(working, stopping, return_exceptions=True)

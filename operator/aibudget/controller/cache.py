@@ -1,0 +1,141 @@
+"""What the API server was last heard to hold: budgets, price lists, Holds and namespaces, parsed once per change.
+
+Fed by watch events and by lists; whichever is newer wins, by resourceVersion. A list also ends what it does
+not hold any more: a watch that had to start anew never tells what was deleted meanwhile. An object that no
+model accepts is kept as the error that it is. Knows neither kopf nor the API server, and no two threads.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from aibudget.api.budget import AIBudget, ClusterAIBudget
+from aibudget.api.hold import Hold
+from aibudget.api.kinds import parse
+from aibudget.api.model import Metadata
+from aibudget.api.pricelist import AIPriceList
+from aibudget.errors import InvalidManifest
+from aibudget.inventory.kubernetes import (
+    AIBUDGETS,
+    CLUSTER_AIBUDGETS,
+    HOLDS,
+    NAMESPACES,
+    PRICE_LISTS,
+    Resource,
+)
+
+WATCHED: Final = (AIBUDGETS, CLUSTER_AIBUDGETS, PRICE_LISTS, HOLDS, NAMESPACES)
+
+JsonObject = dict[str, Any]
+Model = AIBudget | ClusterAIBudget | AIPriceList | Hold
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One object of our group. `model` is what it says, or why it says nothing; `status` is as it is stored."""
+
+    resource: Resource
+    metadata: Metadata
+    model: Model | InvalidManifest
+    status: Mapping[str, Any]
+
+    @property
+    def uid(self) -> str:
+        return self.metadata.uid
+
+
+@dataclass(frozen=True, slots=True)
+class NamespaceSeen:
+    """A namespace's own words: selectors read the labels, protection the annotations."""
+
+    metadata: Metadata
+
+    @property
+    def uid(self) -> str:
+        return self.metadata.uid
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """A moment of the cache, consistent enough for one cycle. Holds are read afresh by who acts on them."""
+
+    budgets: tuple[Seen, ...]
+    price_lists: tuple[Seen, ...]
+    namespaces: Mapping[str, Metadata]
+
+
+def read(resource: Resource, obj: Mapping[str, Any]) -> Seen | NamespaceSeen:
+    """An object as the API server gives it."""
+    metadata = Metadata.model_validate(obj["metadata"], by_alias=True, by_name=False)
+    if resource is NAMESPACES:
+        return NamespaceSeen(metadata)
+    status = obj.get("status")
+    model: Model | InvalidManifest
+    try:
+        # Lists and watches of some servers leave out what each item is.
+        model = parse({**obj, "apiVersion": resource.api_version, "kind": resource.kind})
+    except InvalidManifest as invalid:
+        model = invalid
+    return Seen(resource, metadata, model, status if isinstance(status, Mapping) else {})
+
+
+class Cache:
+    """Call it from one thread. `apply` and `replace` tell whether a cycle should run early."""
+
+    def __init__(self) -> None:
+        self._objects: dict[str, dict[str, Seen | NamespaceSeen]] = {r.plural: {} for r in WATCHED}
+        self._gone: set[str] = set()
+
+    def apply(self, resource: Resource, seen: Seen | NamespaceSeen, *, deleted: bool) -> bool:
+        """One watch event."""
+        objects = self._objects[resource.plural]
+        before = objects.get(seen.uid)
+        if deleted:
+            self._gone.add(seen.uid)
+            objects.pop(seen.uid, None)
+            return resource is not NAMESPACES
+        if seen.uid in self._gone or (before is not None and _version(before) >= _version(seen)):
+            return False
+        objects[seen.uid] = seen
+        return _calls_for_a_cycle(before, seen)
+
+    def before_list(self, resource: Resource) -> int:
+        """To be called before a list is asked for; what it returns goes to `replace`."""
+        self._gone.clear()
+        return max(map(_version, self._objects[resource.plural].values()), default=0)
+
+    def replace(self, resource: Resource, listed: Iterable[Seen | NamespaceSeen], known: int) -> bool:
+        """A whole list, asked for when the newest resourceVersion in the cache was `known`."""
+        objects, found = self._objects[resource.plural], {seen.uid: seen for seen in listed}
+        wakes = [self.apply(resource, seen, deleted=False) for seen in found.values()]
+        # What came after the list was asked for is not in it, and is not gone.
+        missing = [seen for uid, seen in objects.items() if uid not in found and _version(seen) <= known]
+        wakes += [self.apply(resource, seen, deleted=True) for seen in missing]
+        return any(wakes)
+
+    def world(self) -> World:
+        """Everything, as it is now."""
+        namespaces = (seen.metadata for seen in self._objects[NAMESPACES.plural].values())
+        return World(
+            budgets=(*self._seen(AIBUDGETS), *self._seen(CLUSTER_AIBUDGETS)),
+            price_lists=self._seen(PRICE_LISTS),
+            namespaces={metadata.name: metadata for metadata in namespaces},
+        )
+
+    def _seen(self, resource: Resource) -> tuple[Seen, ...]:
+        return tuple(s for s in self._objects[resource.plural].values() if isinstance(s, Seen))
+
+
+def _calls_for_a_cycle(before: Seen | NamespaceSeen | None, after: Seen | NamespaceSeen) -> bool:
+    if isinstance(after, NamespaceSeen):
+        return False
+    if isinstance(after.model, Hold):
+        # Our own writes move a Hold, too; only what a person may have decided is worth another look.
+        return before is not None and before.metadata.generation != after.metadata.generation
+    return before is None or before.metadata.generation != after.metadata.generation
+
+
+def _version(seen: Seen | NamespaceSeen) -> int:
+    # Comparable integers since Kubernetes 1.35 by contract, and since ever by etcd's revisions.
+    text = seen.metadata.resource_version
+    return int(text) if text.isdecimal() else 0

@@ -1,0 +1,218 @@
+"""One cycle: measure → price → post → evaluate → enforce → report, for every budget at once.
+
+Level-triggered: each cycle starts from what is stored and what is there, so that it can be killed anywhere and
+the next one goes on. A part that fails is told, and the parts after it go on with what is known; only the loss
+of the ledger, or of the right to write it, leaves `run_once` as an error. Imports no kopf.
+"""
+
+import asyncio
+import logging
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final, TypeVar
+
+from aibudget.api.budget import AIBudget, ClusterAIBudget
+from aibudget.api.pricelist import AIPriceList, PriceListStatus
+from aibudget.budgeting.period import preceding, steady
+from aibudget.budgeting.verdict import Moment
+from aibudget.controller.accounts import Accounts, Labels
+from aibudget.controller.cache import Cache, World
+from aibudget.controller.judge import SETTLING_SECONDS, Judge, Judged
+from aibudget.controller.measuring import Measured, Measuring, progress
+from aibudget.controller.reporter import Report, Reporter
+from aibudget.controller.shelf import Shelf
+from aibudget.enforcement.cluster import Enforcer
+from aibudget.enforcement.cluster import Report as Enforced
+from aibudget.enforcement.plan import Claimant
+from aibudget.errors import AIBudgetError
+from aibudget.reporting import enforcing, events, status
+from aibudget.reporting.exporter import BudgetView, Counters, CycleView, Snapshot
+
+LONGEST_PAST: Final = 400 * 86_400
+"""How far back history is read at most: a year and the month before it."""
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a cycle is made of. `worker` is the one thread that accounts are used in."""
+
+    cache: Cache
+    accounts: Accounts
+    enforcer: Enforcer
+    reporter: Reporter
+    worker: Executor
+    queries: Callable[[], int] = lambda: 0
+
+
+class Cycle:
+    """Remembers nothing that the next process could not find out by itself, but for counters."""
+
+    def __init__(self, parts: Parts, *, enforcement: bool = True) -> None:
+        self._parts = parts
+        self._enforcement = enforcement
+        self._measuring = Measuring(parts.accounts)
+        self._shelf = Shelf()
+        self._errors: Counter[str] = Counter()
+        self._cycles = 0
+
+    async def run_once(self, now: float) -> Snapshot:
+        """One cycle at `now` by the wall clock; what can be scraped after it."""
+        began, phases = time.monotonic(), _Phases()
+        world, instant = self._parts.cache.world(), int(now)
+        labels = {name: metadata.labels for name, metadata in world.namespaces.items()}
+        wanted = earliest(world, instant)
+        with phases("measure"):
+            book = self._shelf.arrange(world.price_lists)
+            measured = await self._work(self._measuring.measure, book, labels, wanted, instant)
+        with phases("evaluate"):
+            judged = await self._work(self._judge, world, measured, instant)
+        with phases("enforce"):
+            enforced = await self._enforce(judged, now)
+        with phases("report"):
+            reports = self._reports(judged, measured, enforced, instant)
+            await self._parts.reporter.report([*reports, *self._price_reports(instant)], instant)
+        self._cycles += 1
+        view = CycleView(
+            finished=time.time(),
+            seconds=time.monotonic() - began,
+            phases=phases.seconds,
+            data_age=measured.age,
+            coverage={"gpu": measured.covered.percent / 100},
+            unpriced=self._parts.accounts.unpriced(),
+        )
+        return self._snapshot(judged, reports, enforced, view)
+
+    async def fill(self, now: float, seconds: float) -> bool:
+        """Read on in the past for so long, or one chunk; whether there is more of it to read."""
+        world = self._parts.cache.world()
+        labels: Labels = {name: metadata.labels for name, metadata in world.namespaces.items()}
+        deadline = time.monotonic() + seconds
+        return await self._work(
+            self._measuring.fill, earliest(world, int(now)), self._shelf.book, labels, deadline
+        )
+
+    async def _work(self, work: Callable[..., T], *given: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._parts.worker, work, *given)
+
+    def _judge(self, world: World, measured: Measured, now: int) -> tuple[Judged, ...]:
+        moment = Moment(now, measured.gate, repriced=measured.repriced)
+        judge = Judge(self._parts.accounts, measured.newest, moment)
+        return judge.judge(world.budgets, self._parts.reporter.before, measured.stalled)
+
+    async def _enforce(self, judged: Sequence[Judged], now: float) -> Enforced | None:
+        claimants = [
+            Claimant(one.seen.model, one.evaluation)
+            for one in judged
+            if one.evaluation is not None and isinstance(one.seen.model, AIBudget | ClusterAIBudget)
+        ]
+        try:
+            return await self._parts.enforcer.run(claimants, datetime.fromtimestamp(now, UTC))
+        except AIBudgetError as error:
+            log.warning("nothing is enforced: %s", error.message, extra={"reason": error.reason})
+            self._errors[error.reason] += 1
+        except Exception:
+            # The rest of the cycle is not to be lost: what stands is told, and this is tried again.
+            log.exception("nothing is enforced")
+            self._errors["InternalError"] += 1
+        return None
+
+    def _reports(
+        self, judged: Sequence[Judged], measured: Measured, enforced: Enforced | None, now: int
+    ) -> list[Report]:
+        by_budget = enforcing.by_budget(enforced, now)
+        told = defaultdict(list)
+        for event in enforcing.told(enforced, now):
+            told[event.regarding.uid].append(event)
+        return [
+            Report(
+                one.seen,
+                status.render(
+                    status.Facts(
+                        generation=one.seen.metadata.generation,
+                        before=one.before,
+                        now=now,
+                        evaluation=one.evaluation,
+                        data=measured.data,
+                        enforcing=by_budget.get(one.seen.uid, status.Enforcing()),
+                        problem=one.problem,
+                        backfill=progress(measured.backfill),
+                        history=one.history,
+                    )
+                ),
+                (*self._events(one, measured, enforced), *told[one.seen.uid]),
+            )
+            for one in judged
+        ]
+
+    def _events(self, one: Judged, measured: Measured, enforced: Enforced | None) -> tuple[events.Event, ...]:
+        if one.evaluation is not None:
+            acting = self._enforcement and enforced is not None and not enforced.paused
+            return events.transitions(one.before, one.evaluation, measured.data, enforcing=acting)
+        if one.problem is not None and one.problem is one.seen.model:
+            return (events.invalid(one.key, one.seen.metadata.generation, one.problem.message),)
+        return ()
+
+    def _price_reports(self, now: int) -> Iterator[Report]:
+        for listed in self._shelf.lists:
+            model, generation = listed.seen.model, listed.seen.metadata.generation
+            before = model.status if isinstance(model, AIPriceList) else PriceListStatus()
+            after = status.price_list(before, generation, listed.problem, listed.remarks, now)
+            yield Report(listed.seen, after)
+
+    def _snapshot(
+        self, judged: Sequence[Judged], reports: Sequence[Report], enforced: Enforced | None, view: CycleView
+    ) -> Snapshot:
+        budgets = tuple(
+            BudgetView(one.key, report.status.conditions, one.evaluation)
+            for one, report in zip(judged, reports, strict=True)
+        )
+        reporter = self._parts.reporter
+        return Snapshot(
+            budgets=budgets,
+            holds=enforcing.states(enforced),
+            cycle=view,
+            counters=Counters(
+                cycles=self._cycles,
+                cycle_errors=self._errors + reporter.errors,
+                queries=self._parts.queries(),
+                query_errors=dict(self._measuring.errors),
+                status_writes=reporter.writes,
+            ),
+        )
+
+
+def earliest(world: World, now: int) -> int:
+    """The start of the earliest period that is open, or has ended so lately that it may still grow."""
+    starts = [now]
+    for seen in world.budgets:
+        if isinstance(seen.model, AIBudget | ClusterAIBudget):
+            spec = seen.model.spec.period
+            period = steady(spec, now, None)
+            before = preceding(spec, period)
+            settling = before is not None and now - before.interval.end < SETTLING_SECONDS
+            starts.append(before.interval.start if before is not None and settling else period.interval.start)
+    return max(min(starts), now - LONGEST_PAST)
+
+
+class _Phases:
+    """How long each part of a cycle takes."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[name] = time.monotonic() - began

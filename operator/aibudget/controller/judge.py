@@ -1,0 +1,112 @@
+"""The evaluating part of a cycle, run in the worker: each budget against its spend, each in its own guard.
+
+Whatever is wrong with one budget is its own: it is Stalled, or tried again, and the others go on. What is known
+of many budgets at once (statements of the same period, lines by namespace) is asked for and sorted once.
+"""
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from aibudget.api.budget import AIBudget, Budget, ClusterAIBudget
+from aibudget.api.budgetstatus import BudgetStatus, PastPeriod
+from aibudget.budgeting.evaluation import BudgetKey, Evaluation
+from aibudget.budgeting.memory import Memory
+from aibudget.budgeting.period import preceding, steady
+from aibudget.budgeting.share import Recent, Share, Shares
+from aibudget.budgeting.verdict import Moment, evaluate
+from aibudget.controller.accounts import Accounts
+from aibudget.controller.cache import Seen
+from aibudget.errors import AIBudgetError, InvalidManifest, Stalled
+from aibudget.metering.slots import Interval, snapped
+from aibudget.pricing.charge import amount_of
+from aibudget.reporting.status import HISTORY, past_period
+
+SETTLING_SECONDS: Final = 24 * 3600
+"""For how long after its end a period's spend may still grow by late samples."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One budget after its evaluation; `evaluation` is None where `problem` kept it from happening."""
+
+    seen: Seen
+    before: BudgetStatus
+    evaluation: Evaluation | None = None
+    problem: AIBudgetError | None = None
+    history: tuple[PastPeriod, ...] = ()
+
+    @property
+    def key(self) -> BudgetKey:
+        """Which budget it is, however little of it could be read."""
+        metadata = self.seen.metadata
+        return BudgetKey(self.seen.resource.kind, metadata.namespace, metadata.name, metadata.uid)
+
+
+class Judge:
+    """For one cycle and the worker's thread."""
+
+    def __init__(self, accounts: Accounts, recent: Recent, moment: Moment) -> None:
+        self._accounts = accounts
+        self._recent = recent
+        self._moment = moment
+        self._shares: dict[Interval, Shares] = {}
+
+    def judge(
+        self, budgets: Iterable[Seen], before: Callable[[Seen], BudgetStatus], stalled: Stalled | None
+    ) -> tuple[Judged, ...]:
+        """All budgets. `stalled` is what keeps every one of them from being evaluated, if anything does."""
+        return tuple(self._guarded(seen, before(seen), stalled) for seen in budgets)
+
+    def _guarded(self, seen: Seen, before: BudgetStatus, stalled: Stalled | None) -> Judged:
+        if isinstance(seen.model, InvalidManifest):
+            return Judged(seen, before, problem=seen.model)
+        if stalled is not None:
+            return Judged(seen, before, problem=stalled)
+        try:
+            return self._one(seen, before)
+        except AIBudgetError as error:
+            return Judged(seen, before, problem=error)
+        except Exception as error:  # noqa: BLE001 - one poisonous budget must not end the evaluation of the others
+            log.exception("a budget could not be evaluated", extra={"budget": str(seen.model)})
+            said = (
+                f"AIBudget failed on this budget ({type(error).__name__}); the operator's log has its trace."
+            )
+            return Judged(seen, before, problem=Stalled("InternalError", f"{said} Report it, please."))
+
+    def _one(self, seen: Seen, before: BudgetStatus) -> Judged:
+        budget = seen.model
+        assert isinstance(budget, AIBudget | ClusterAIBudget), "only budgets are evaluated"
+        memory = Memory.from_status(before)
+        period = steady(budget.spec.period, self._moment.now, memory.period_start)
+        share = self._share(budget, period.interval)
+        evaluation = evaluate(budget, period, share, memory, self._moment)
+        return Judged(seen, before, evaluation, history=self._history(budget, before, evaluation))
+
+    def _share(self, budget: Budget, interval: Interval) -> Share:
+        whole = snapped(interval)
+        found = self._shares.get(whole)
+        if found is None:
+            found = self._shares[whole] = Shares(self._accounts.statement(whole), self._recent)
+        return found.of(budget)
+
+    def _history(
+        self, budget: Budget, before: BudgetStatus, evaluation: Evaluation
+    ) -> tuple[PastPeriod, ...]:
+        """The periods before this one; the last of them is counted again while it may still grow."""
+        last = preceding(budget.spec.period, evaluation.period)
+        if last is None or self._moment.now - last.interval.end > SETTLING_SECONDS:
+            return before.history
+        known = next((past for past in before.history if past.id == last.id), None)
+        if known is not None:
+            limit = known.limit
+        elif before.period is not None and before.period.id == last.id and before.limit is not None:
+            limit = before.limit.amount
+        else:
+            return before.history
+        spent = amount_of(self._share(budget, last.interval).units)
+        earlier = (past for past in before.history if past.id != last.id)
+        return (past_period(last.id, limit, spent), *earlier)[:HISTORY]

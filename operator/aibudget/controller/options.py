@@ -1,0 +1,212 @@
+"""Every option of `aibudget run`, declared once: its flag, its variables, how its text is read, what it is for.
+
+The command line, its help and the error messages are made from `OPTIONS`. Files that hold tokens and passwords
+are named here and not read: they rotate. Pure but for asking whether a named file is there.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from aibudget.api.fields import NAME_PATTERN
+from aibudget.errors import Stalled
+from aibudget.metering.promql import Matchers, matchers
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One setting: its flag is `--name-with-dashes`; `variables` are asked in order. A `default` is text, too."""
+
+    name: str
+    read: Callable[[str], Any]
+    write: str
+    help: str
+    default: str | None = None
+    optional: bool = False
+    also: tuple[str, ...] = ()
+
+    @property
+    def flag(self) -> str:
+        return f"--{self.name.replace('_', '-')}"
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        return (f"AIBUDGET_{self.name.upper()}", *self.also)
+
+
+def _text(text: str) -> str:
+    return text.strip()
+
+
+def _url(text: str) -> str:
+    parts = urlsplit(text.strip())
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("no http or https address")
+    if parts.username or parts.password:
+        raise ValueError("credentials do not belong into an address")
+    if parts.query or parts.fragment:
+        raise ValueError("an address with a query")
+    _ = parts.port
+    return text.strip().rstrip("/")
+
+
+def _file(text: str) -> Path:
+    path = Path(text)
+    if not path.is_file():
+        raise ValueError("no such file")
+    return path
+
+
+def _seconds(low: int, high: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,6}", text.strip(), re.ASCII):
+            raise ValueError("not a number of seconds")
+        value = int(text)
+        if not low <= value <= high:
+            raise ValueError(f"not between {low} and {high}")
+        return value
+
+    return read
+
+
+def _matchers(text: str) -> Matchers:
+    try:
+        return matchers(text)
+    except Stalled as error:
+        raise ValueError("no matchers") from error
+
+
+def _name(text: str) -> str:
+    if len(text) > 63 or not re.fullmatch(NAME_PATTERN.removesuffix("$"), text):
+        raise ValueError("not a name of Kubernetes")
+    return text
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(sorted({_name(part.strip()) for part in text.split(",") if part.strip()}))
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, colon, port = text.strip().rpartition(":")
+    if not colon or not re.fullmatch(r"[0-9]{1,5}", port, re.ASCII) or int(port) > 65535:
+        raise ValueError("not host:port")
+    return host.strip("[]"), int(port)
+
+
+def _switch(text: str) -> bool:
+    match text.strip().lower():
+        case "on" | "true" | "yes" | "1":
+            return True
+        case "off" | "false" | "no" | "0":
+            return False
+    raise ValueError("neither on nor off")
+
+
+def _level(text: str) -> str:
+    level = text.strip().upper()
+    if level not in ("DEBUG", "INFO", "WARNING", "ERROR"):
+        raise ValueError("no such level")
+    return level
+
+
+def _ledger(text: str) -> str:
+    if not re.match(r"sqlite:///[^:]", text.strip()):
+        raise ValueError("no file of SQLite")
+    return text.strip()
+
+
+_FILE: Final = "the path of a file that can be read"
+_MATCHERS: Final = 'PromQL matchers such as cluster="eu-1",env="prod"'
+
+OPTIONS: Final = (
+    Option(
+        "prometheus_url",
+        _url,
+        "an address such as http://prometheus.monitoring:9090",
+        "Where Prometheus (or Thanos, Mimir, VictoriaMetrics) answers queries.",
+    ),
+    Option("prometheus_token_file", _file, _FILE, "Bearer token, read again at each request.", optional=True),
+    Option("prometheus_username", _text, "a name", "User of basic authentication.", optional=True),
+    Option("prometheus_password_file", _file, _FILE, "Password of that user.", optional=True),
+    Option("prometheus_ca_file", _file, _FILE, "Certificate authority of Prometheus.", optional=True),
+    Option("prometheus_cert_file", _file, _FILE, "Client certificate.", optional=True),
+    Option("prometheus_key_file", _file, _FILE, "Key of the client certificate.", optional=True),
+    Option("prometheus_tenant", _text, "a tenant's id", "Sent as X-Scope-OrgID.", optional=True),
+    Option(
+        "prometheus_timeout_seconds",
+        _seconds(1, 600),
+        "whole seconds from 1 to 600",
+        "How long one query may take.",
+        default="30",
+    ),
+    Option("cluster", _name, "a name such as eu-1", "This cluster's name in the ledger.", default="default"),
+    Option(
+        "cluster_matchers",
+        _matchers,
+        _MATCHERS,
+        "Go into every selector; needed where one Prometheus holds several clusters.",
+        default=" ",
+    ),
+    Option(
+        "kube_state_metrics_matchers",
+        _matchers,
+        _MATCHERS,
+        "Select kube-state-metrics.",
+        default='job="kube-state-metrics"',
+    ),
+    Option(
+        "dcgm_matchers", _matchers, _MATCHERS, "Select dcgm-exporter.", default='job=~".*dcgm-exporter.*"'
+    ),
+    Option(
+        "interval_seconds",
+        _seconds(1, 900),
+        "whole seconds from 1 to 900, such as 60",
+        "From one cycle to the next.",
+        default="60",
+    ),
+    Option(
+        "ledger_url",
+        _ledger,
+        "an address such as sqlite:////var/lib/aibudget/ledger.db",
+        "The database that keeps usage and charges.",
+        default="sqlite:////var/lib/aibudget/ledger.db",
+    ),
+    Option(
+        "namespace",
+        _name,
+        "the operator's namespace",
+        "Where the Lease and the kill switch are.",
+        default="aibudget-system",
+        also=("POD_NAMESPACE",),
+    ),
+    Option(
+        "identity",
+        _text,
+        "a name for this process",
+        "Told in the Lease.",
+        default="aibudget",
+        also=("POD_NAME", "HOSTNAME"),
+    ),
+    Option(
+        "untouchable_namespaces",
+        _names,
+        "names separated by commas",
+        "Never acted upon, besides kube-* and the operator's own.",
+        default=" ",
+    ),
+    Option(
+        "bind", _address, "host:port, such as 0.0.0.0:8080", "Probes and metrics.", default="0.0.0.0:8080"
+    ),
+    Option(
+        "lease_seconds",
+        _seconds(3, 300),
+        "whole seconds from 3 to 300, such as 15",
+        "How long a leader that fell silent keeps the others out.",
+        default="15",
+    ),
+    Option("enforcement", _switch, "on or off", "Off: no new act; releases still happen.", default="on"),
+    Option("log_level", _level, "DEBUG, INFO, WARNING or ERROR", "How much is logged.", default="INFO"),
+)

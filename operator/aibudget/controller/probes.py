@@ -1,0 +1,103 @@
+"""What kubelet and Prometheus ask each replica: /healthz, /readyz and /metrics, over plain HTTP.
+
+A standby is healthy and ready: it waits for the Lease. A leader is healthy while its cycles come to an end;
+failing cycles are healthy too, for a restart would not mend an outage, but a loop that hangs is not.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from aiohttp import web
+
+from aibudget.errors import Stalled
+from aibudget.reporting.exporter import Exporter
+
+PATIENCE_CYCLES: Final = 3
+PATIENCE_SECONDS: Final = 300.0
+
+_METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """A replica's sign of life, on one monotonic clock. `progressed` is its last finished cycle, or its start."""
+
+    leading: bool
+    started: bool
+    progressed: float
+
+
+def healthy(pulse: Pulse, now: float, interval: float) -> bool:
+    """Whether kubelet should leave the process alone."""
+    patience = max(PATIENCE_CYCLES * interval, PATIENCE_SECONDS)
+    return not pulse.leading or now - pulse.progressed < patience
+
+
+def ready(pulse: Pulse) -> bool:
+    """Whether the process does its part: leading with a first cycle behind it, or waiting to lead."""
+    return not pulse.leading or pulse.started
+
+
+class Probes:
+    """The HTTP server; an async context manager. `pulse` is asked at each request."""
+
+    def __init__(
+        self,
+        address: tuple[str, int],
+        interval: float,
+        pulse: Callable[[], tuple[Pulse, float]],
+        exporter: Exporter,
+    ) -> None:
+        self._address = address
+        self._interval = interval
+        self._pulse = pulse
+        self._exporter = exporter
+        self._runner: web.AppRunner | None = None
+
+    async def __aenter__(self) -> "Probes":
+        app = web.Application()
+        app.add_routes(
+            [
+                web.get("/healthz", self._healthz),
+                web.get("/readyz", self._readyz),
+                web.get("/metrics", self._metrics),
+            ]
+        )
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
+        await self._runner.setup()
+        host, port = self._address
+        try:
+            await web.TCPSite(self._runner, host or None, port).start()
+        except OSError as error:
+            await self._runner.cleanup()
+            raise Stalled(
+                "AddressInUse", f"cannot listen on {host}:{port}: {error}. Give another address with --bind."
+            ) from error
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on; of interest where 0 was asked for."""
+        assert self._runner is not None
+        return int(self._runner.addresses[0][1])
+
+    async def _healthz(self, _: web.Request) -> web.Response:
+        pulse, now = self._pulse()
+        age = now - pulse.progressed
+        return _answer(healthy(pulse, now, self._interval), f"the last cycle ended {age:.0f} s ago")
+
+    async def _readyz(self, _: web.Request) -> web.Response:
+        pulse, _now = self._pulse()
+        return _answer(ready(pulse), "the first cycle is running")
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        return web.Response(body=self._exporter.render(), headers={"Content-Type": _METRICS_TYPE})
+
+
+def _answer(good: bool, otherwise: str) -> web.Response:  # noqa: FBT001
+    return web.Response(text="ok\n") if good else web.Response(status=503, text=f"{otherwise}\n")

@@ -1,0 +1,131 @@
+"""The last part of a cycle: Events first, then the statuses that have changed, each object in its own guard.
+
+What was written last is remembered until the watch has caught up with it, so that a cycle that comes early
+does not take its own old status for the present one. Writes are merge patches of /status under a limit.
+"""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from pydantic import ValidationError
+
+from aibudget.api.budgetstatus import BudgetStatus
+from aibudget.api.pricelist import PriceListStatus
+from aibudget.controller.cache import Seen
+from aibudget.errors import AIBudgetError
+from aibudget.inventory.kubernetes import NotFound, Resource
+from aibudget.reporting.events import Event, EventSink, tell
+from aibudget.reporting.status import patch
+
+AT_ONCE: Final = 20
+
+log = logging.getLogger(__name__)
+
+Status = BudgetStatus | PriceListStatus
+
+
+class StatusSink(EventSink, Protocol):
+    """What reporting needs of the API server; `Cluster` has it."""
+
+    async def patch(
+        self,
+        resource: Resource,
+        name: str,
+        patch: Mapping[str, Any],
+        namespace: str | None = None,
+        *,
+        status: bool = False,
+    ) -> dict[str, Any]:
+        """The object as stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What is to be said of one object."""
+
+    seen: Seen
+    status: Status
+    events: tuple[Event, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    version: int
+    status: Mapping[str, Any]
+
+
+class Reporter:
+    """One process's. `errors` and `writes` only grow."""
+
+    def __init__(self, sink: StatusSink, instance: str) -> None:
+        self._sink = sink
+        self._instance = instance
+        self._written: dict[str, _Written] = {}
+        self.writes = 0
+        self.errors: Counter[str] = Counter()
+
+    def stored(self, seen: Seen) -> Mapping[str, Any]:
+        """The status as it is stored, by the newer of the watch and our own last write."""
+        ours = self._written.get(seen.uid)
+        if ours is None or ours.version <= version_of(seen.metadata.resource_version):
+            return seen.status
+        return ours.status
+
+    def before(self, seen: Seen) -> BudgetStatus:
+        """A budget's stored status; an empty one where it cannot be read, as after a downgrade."""
+        try:
+            return BudgetStatus.model_validate(self.stored(seen), by_alias=True, by_name=False)
+        except ValidationError as error:
+            log.warning("the status of %s is not one of ours and is made anew: %s", seen.metadata.name, error)
+            return BudgetStatus()
+
+    async def report(self, reports: Sequence[Report], now: int) -> None:
+        """Say everything; what fails is logged, counted and said again at the next cycle."""
+        gate = asyncio.Semaphore(AT_ONCE)
+        await asyncio.gather(*(self._one(report, now, gate) for report in reports))
+        self._forget({report.seen.uid for report in reports})
+
+    async def tell(self, events: Iterable[Event], now: int) -> None:
+        """Events alone."""
+        try:
+            await tell(self._sink, events, now, self._instance)
+        except AIBudgetError as error:
+            self._failed("Events", error)
+
+    async def _one(self, report: Report, now: int, gate: asyncio.Semaphore) -> None:
+        seen, metadata = report.seen, report.seen.metadata
+        async with gate:
+            try:
+                await tell(self._sink, report.events, now, self._instance)
+                difference = patch(self.stored(seen), report.status, now)
+                if difference is None:
+                    return
+                stored = await self._sink.patch(
+                    seen.resource, metadata.name, {"status": difference}, metadata.namespace, status=True
+                )
+            except NotFound:
+                return
+            except AIBudgetError as error:
+                self._failed(f"{seen.resource.kind} {metadata.name}", error)
+                return
+        self.writes += 1
+        self._written[seen.uid] = _Written(
+            version_of(stored["metadata"]["resourceVersion"]), stored.get("status") or {}
+        )
+
+    def _failed(self, what: str, error: AIBudgetError) -> None:
+        self.errors[error.reason] += 1
+        log.warning("%s: not reported, it is tried again: %s", what, error.message)
+
+    def _forget(self, present: set[str]) -> None:
+        for uid in self._written.keys() - present:
+            del self._written[uid]
+
+
+def version_of(text: str) -> int:
+    """A resourceVersion as a number; 0 where it is none."""
+    return int(text) if text.isdecimal() else 0

@@ -1,0 +1,58 @@
+"""The price lists of the cluster as one book, and what is to be said of each list.
+
+A list that has become invalid keeps its last valid rates while this process lives: prices that jump to the
+public ones because of a typing error would push budgets over their limits. Knows no I/O.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from aibudget.api.pricelist import AIPriceList
+from aibudget.controller.cache import Seen
+from aibudget.errors import InvalidManifest
+from aibudget.pricing.book import PriceBook, ambiguities, rates_of
+from aibudget.pricing.public import public_rates
+from aibudget.pricing.rate import Rate
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One list: the problem that keeps it out, or remarks on it while it is in use."""
+
+    seen: Seen
+    problem: InvalidManifest | None
+    remarks: tuple[str, ...]
+
+
+class Shelf:
+    """Makes a new book only when a list has changed, for a book remembers the answers it gave."""
+
+    def __init__(self) -> None:
+        self._rates: dict[str, tuple[Rate, ...]] = {}
+        self._versions: dict[str, int] | None = None
+        self.book = PriceBook(public_rates())
+        self.lists: tuple[Listed, ...] = ()
+
+    def arrange(self, price_lists: Iterable[Seen]) -> PriceBook:
+        """The book of these lists over the built-in one."""
+        seen = tuple(price_lists)
+        versions = {one.uid: one.metadata.generation for one in seen}
+        if versions != self._versions:
+            self._versions = versions
+            self._rates = {one.uid: self._of(one) for one in seen}
+            self.book = PriceBook([*public_rates(), *(r for rates in self._rates.values() for r in rates)])
+            self.lists = tuple(self._listed(one) for one in seen)
+        else:
+            # The same prices, but their objects carry newer statuses.
+            newer = {one.uid: one for one in seen}
+            self.lists = tuple(Listed(newer[old.seen.uid], old.problem, old.remarks) for old in self.lists)
+        return self.book
+
+    def _of(self, seen: Seen) -> tuple[Rate, ...]:
+        if isinstance(seen.model, AIPriceList):
+            return rates_of(seen.model)
+        return self._rates.get(seen.uid, ())
+
+    def _listed(self, seen: Seen) -> Listed:
+        problem = seen.model if isinstance(seen.model, InvalidManifest) else None
+        return Listed(seen, problem, () if problem else ambiguities(self._rates[seen.uid]))

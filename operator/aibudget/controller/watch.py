@@ -1,0 +1,174 @@
+"""The wiring of kopf: watches that feed the cache, and nothing else.
+
+kopf runs in a thread and a loop of its own, since at its end it waits for and then cancels every task of the
+loop it is in, and takes its signals. Only `on.event` handlers are registered: no finalizers, no annotations,
+no patches. `synced` is set by lists of our own, which also find, every few minutes, what was deleted while
+a watch had to start anew: kopf never tells that (tried with 410 Gone).
+"""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any, Final
+
+import kopf
+
+from aibudget.api.names import GROUP
+from aibudget.controller.cache import WATCHED, Cache, NamespaceSeen, Seen, read
+from aibudget.errors import Stalled, Transient
+from aibudget.inventory.kubernetes import Cluster, NotFound, Resource
+
+RELIST_SECONDS: Final = 300.0
+RETRY_SECONDS: Final = 5.0
+
+log = logging.getLogger(__name__)
+
+
+class WatchEnded(Transient):
+    """kopf stopped without being asked to; the process ends, for a cache that no longer moves must not be used."""
+
+
+class Watch:
+    """Keeps `cache` up to date; `wake` is called in the loop of `run`, after a change worth a cycle."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        cache: Cache,
+        wake: Callable[[], None],
+    ) -> None:
+        self._cluster = cluster
+        self._cache = cache
+        self._wake = wake
+        self.synced = asyncio.Event()
+
+    async def run(self) -> None:
+        """Watch until cancelled; raises what ended it."""
+        loop = asyncio.get_running_loop()
+        ended: asyncio.Future[None] = loop.create_future()
+        kopf_thread = _KopfThread(self._registry(loop), loop, ended)
+        kopf_thread.start()
+        try:
+            while True:
+                done, _ = await asyncio.wait([ended], timeout=await self._relist())
+                if done:
+                    ended.result()
+                    raise WatchEnded("WatchEnded", "kopf ended by itself; see its log above.")
+        finally:
+            kopf_thread.stop()
+
+    async def _relist(self) -> float:
+        """List everything once; how many seconds until the next time."""
+        try:
+            for resource in WATCHED:
+                known = self._cache.before_list(resource)
+                listed = await self._cluster.list(resource)
+                if self._cache.replace(resource, [read(resource, obj) for obj in listed], known):
+                    self._wake()
+        except NotFound as missing:
+            raise Stalled(
+                "CRDsMissing",
+                f"{missing.message} Install the CRDs: aibudget crds | kubectl apply --server-side -f -",
+            ) from missing
+        except Transient as error:
+            log.warning("cannot list what is watched: %s", error.message)
+            return RETRY_SECONDS
+        self.synced.set()
+        return RELIST_SECONDS
+
+    def _registry(self, loop: asyncio.AbstractEventLoop) -> kopf.OperatorRegistry:
+        registry = kopf.OperatorRegistry()
+        kopf.on.startup(registry=registry)(_tune)
+        kopf.on.login(registry=registry)(self._login)
+        for resource in WATCHED:
+            self._register(registry, resource, loop)
+        return registry
+
+    def _register(
+        self, registry: kopf.OperatorRegistry, resource: Resource, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        group, _, version = resource.api_version.rpartition("/")
+
+        @kopf.on.event(group, version, resource.plural, registry=registry, id=f"see-{resource.plural}")
+        async def see(event: Any, **_: Any) -> None:
+            # Parsed here, in kopf's thread; kept in the thread of the loop, which needs no locks then.
+            seen = read(resource, event["object"])
+            loop.call_soon_threadsafe(self._note, resource, seen, event["type"] == "DELETED")
+
+    async def _login(self, **_: Any) -> kopf.ConnectionInfo:
+        """The credentials that `Cluster` uses; asked again whenever the API server refuses the last token."""
+        configuration = self._cluster._client.configuration  # noqa: SLF001 - it offers no other way yet
+        header = await configuration.get_api_key_with_prefix("BearerToken")
+        scheme, _space, token = (header or "").rpartition(" ")
+        return kopf.ConnectionInfo(
+            server=configuration.host,
+            ca_path=configuration.ssl_ca_cert,
+            insecure=not configuration.verify_ssl,
+            scheme=scheme or None,
+            token=token or None,
+            certificate_path=configuration.cert_file,
+            private_key_path=configuration.key_file,
+            proxy_url=configuration.proxy,
+        )
+
+    def _note(self, resource: Resource, seen: Seen | NamespaceSeen, deleted: bool) -> None:  # noqa: FBT001
+        if self._cache.apply(resource, seen, deleted=deleted) and self.synced.is_set():
+            self._wake()
+
+
+class _KopfThread:
+    """One run of kopf; its end is told to a future of the loop that started it."""
+
+    def __init__(
+        self,
+        registry: kopf.OperatorRegistry,
+        loop: asyncio.AbstractEventLoop,
+        ended: "asyncio.Future[None]",
+    ) -> None:
+        self._registry = registry
+        self._outer = loop
+        self._ended = ended
+        self._inner: asyncio.AbstractEventLoop | None = None
+        self._stop: asyncio.Event | None = None
+        # A daemon: a watch that hangs must not keep the process from ending.
+        self._thread = threading.Thread(target=self._main, name="kopf", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        if self._inner is not None and self._stop is not None and not self._inner.is_closed():
+            self._inner.call_soon_threadsafe(self._stop.set)
+
+    def _main(self) -> None:
+        error: BaseException | None = None
+        try:
+            asyncio.run(self._operator())
+        except BaseException as raised:  # noqa: BLE001 - a thread's last error is told to the loop, whatever it is
+            error = raised
+        if not self._outer.is_closed():
+            self._outer.call_soon_threadsafe(self._tell, error)
+
+    async def _operator(self) -> None:
+        self._inner, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        await kopf.operator(registry=self._registry, clusterwide=True, standalone=True, stop_flag=self._stop)
+
+    def _tell(self, error: BaseException | None) -> None:
+        if self._ended.done():
+            return
+        if error is None:
+            self._ended.set_result(None)
+        else:
+            self._ended.set_exception(error)
+
+
+def _tune(settings: kopf.OperatorSettings, **_: Any) -> None:
+    settings.persistence.finalizer = f"{GROUP}/unused"
+    settings.posting.enabled = False
+    settings.networking.request_timeout = 30.0
+    settings.networking.connect_timeout = 5.0
+    settings.watching.chunk_size = 500
+    # Our CRDs are there before us, and a role for all CRDs is more than we need.
+    settings.scanning.disabled = True
+    settings.process.ultimate_exiting_timeout = None

@@ -1,0 +1,404 @@
+"""One Hold's steps on the cluster: each is safe to repeat, and none is written on a guess.
+
+The original reaches the Hold before the workload is touched, and the marks leave the workload before the Hold
+does. A crash between any two writes is therefore found by `hold.next_step` when it looks again: this module
+remembers nothing from one cycle to the next.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from decimal import Decimal
+from typing import Final
+
+from aibudget.api.conditions import (
+    Condition,
+    ConditionType,
+    EventReason,
+    Reason,
+    Status,
+    drop_condition,
+    find_condition,
+    set_condition,
+)
+from aibudget.api.hold import Claim, Hold, HoldStatus
+from aibudget.api.names import HOLD_LABEL, ORIGINAL_ANNOTATION, REASON_ANNOTATION, VETO_ANNOTATION
+from aibudget.enforcement import hold as holds
+from aibudget.enforcement.edits import edit, edit_map, put, put_back
+from aibudget.enforcement.hold import REVERTS_ANNOTATION, Step
+from aibudget.enforcement.kinds import Stop
+from aibudget.enforcement.live import Live, mark_of, veto_text, vetoes_of
+from aibudget.enforcement.plan import Wish, unfit
+from aibudget.enforcement.port import Port, Site, accelerator_pods, disown, look, write
+from aibudget.errors import Conflict, Stalled
+from aibudget.inventory.kubernetes import HOLDS, Json
+from aibudget.inventory.workload import Workload
+
+_ALLOWANCE: Final = timedelta(seconds=60)
+_ATTEMPTS: Final = 4
+_MOST_STEPS: Final = 5
+_CENT: Final = Decimal("0.01")
+_MARKS: Final = {ORIGINAL_ANNOTATION: None, REASON_ANNOTATION: None}
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """Something that happened, or failed to; told on the transition. `uid` is the workload's, if known."""
+
+    workload: Workload
+    reason: EventReason
+    message: str
+    claims: tuple[Claim, ...] = ()
+    uid: str = ""
+
+
+async def carry_out(
+    site: Site, wish: Wish, is_due: Callable[[Live], bool] = lambda _: True
+) -> tuple[Hold | None, list[Act]]:
+    """Bring one Hold as far as it goes now; gives it as it is then, None if it is gone.
+
+    `is_due` is asked about the workload as it is right before an act that the plan calls due. Whoever writes
+    in between (controllers do so whenever a pod changes) makes us look again, a few times.
+    """
+    told: list[Act] = []
+    hold = wish.hold or await _create(site, wish, told)
+    if (why := holds.invalid(hold)) is not None:
+        raise Stalled("InvalidHold", f"Hold {hold.namespace}/{hold.name}: {why}. Delete it.")
+    for last in (*[False] * (_ATTEMPTS - 1), True):
+        try:
+            return await _bring_further(site, replace(wish, hold=hold), is_due, told), told
+        except Conflict:
+            again = await site.cluster.get(HOLDS, hold.name, hold.namespace)
+            if last or again is None or again["metadata"]["uid"] != hold.uid:
+                raise
+            hold = Hold.read(again)
+    raise AssertionError("the last attempt returns or raises")
+
+
+async def _bring_further(
+    site: Site, wish: Wish, is_due: Callable[[Live], bool], told: list[Act]
+) -> Hold | None:
+    hold = wish.hold
+    assert hold is not None, "it was created before"
+    live = await look(site.cluster, wish.workload)
+    if live is not None and live.uid == hold.spec.target_ref.uid:
+        live = await _remember_vetoes(site, wish, live, told)
+    hold = await _claim(site, hold, wish.claims)
+    after = _Progress(site, wish, hold, live, told)
+    if wish.wanted and find_condition(hold.status.conditions, ConditionType.APPLIED) is None:
+        await after.pending("On notice: it is acted on when the grace period ends.")
+    may_act = wish.due and live is not None and is_due(live)
+    for _ in range(_MOST_STEPS):
+        step = holds.next_step(after.hold, after.live, wanted=wish.wanted, may_act=may_act)
+        if step is Step.WAIT or not await after.take(step):
+            break
+        if after.deleted:
+            return None
+    return after.hold
+
+
+@dataclass(slots=True)
+class _Progress:
+    """One Hold while its steps are taken; nothing of it outlives the cycle."""
+
+    site: Site
+    wish: Wish
+    hold: Hold
+    live: Live | None
+    told: list[Act]
+    deleted: bool = False
+
+    async def take(self, step: Step) -> bool:
+        """Take the step; False if no further step can follow now."""
+        match step:
+            case Step.ACT:
+                return await self._act()
+            case Step.CHECK:
+                await self._check()
+                return False
+            case Step.YIELD:
+                await self._yield()
+                return False
+            case Step.COUNT:
+                await self._count()
+            case Step.CONTEST:
+                await self._contest()
+            case Step.SUPERSEDE:
+                await self._supersede()
+                return False
+            case Step.RESTORE:
+                await self._restore()
+            case Step.LEAVE:
+                await self._leave()
+            case Step.DISOWN:
+                await self._disown()
+                await self._delete()
+            case _:
+                await self._delete()
+        return True
+
+    async def _act(self) -> bool:
+        live = self._alive()
+        if (why := unfit(live)) is not None:
+            await self.pending(why[1])
+            return False
+        if not await accelerator_pods(self.site.cluster, live):
+            await self.pending("the API server shows no running pod of it that holds an accelerator")
+            return False
+        await self.site.check_may_act()
+        self.hold = await _record(self.site.cluster, self.hold, live)
+        await self.site.check_may_act()
+        labels, annotations = holds.marks(self.hold)
+        stop = _stop(live)
+        await self._write([put(stop.path, stop.stopped), *edit(live, labels, annotations)])
+        return True
+
+    async def _count(self) -> None:
+        live = self._alive()
+        message = f"{_managers(live)} set {_stop(live).path} to {live.value} while it was held."
+        self.site.check_lease()
+        count = {REVERTS_ANNOTATION: str(holds.reverts_of(self.hold) + 1)}
+        self.hold = await _annotate(self.site.cluster, self.hold, count)
+        status = self._with(ConditionType.APPLIED, "False", Reason.PENDING, message)
+        calm = drop_condition(status.conditions, ConditionType.EFFECTIVE)
+        await self._say(status.model_copy(update={"conditions": calm}))
+        self._tell(EventReason.ENFORCEMENT_REVERTED, message)
+
+    async def _check(self) -> None:
+        live = self._alive()
+        labels, annotations = holds.marks(self.hold)
+        if any(live.labels.get(k) != v for k, v in labels.items()) or any(
+            live.annotations.get(k) != v for k, v in annotations.items()
+        ):
+            self.site.check_lease()
+            await self._write(edit(live, labels, annotations))
+        status = self._with(ConditionType.APPLIED, "True", Reason.HELD, "The workload is held.")
+        if not holds.is_true(self.hold, ConditionType.APPLIED):
+            self._tell(EventReason.WORKLOAD_SCALED_DOWN, f"Scaled down: {self._budgets()}.")
+            status = status.model_copy(update={"enforced_time": self.site.now})
+        if not holds.is_true(self.hold, ConditionType.EFFECTIVE):
+            status = await self._effect(status)
+        await self._say(status)
+
+    async def _effect(self, status: HoldStatus) -> HoldStatus:
+        pods = await accelerator_pods(self.site.cluster, self._alive())
+        if not pods:
+            calm = drop_condition(status.conditions, ConditionType.INEFFECTIVE)
+            status = status.model_copy(update={"conditions": calm})
+            return self._with(
+                ConditionType.EFFECTIVE, "True", Reason.PODS_GONE, "No accelerator pod is left.", status
+            )
+        message = f"{len(pods)} accelerator pods are not gone yet."
+        status = self._with(ConditionType.EFFECTIVE, "False", Reason.PODS_RUNNING, message, status)
+        ending = max(int(pod["spec"].get("terminationGracePeriodSeconds") or 30) for pod in pods)
+        since = status.enforced_time or self.site.now
+        if self.site.now < since + timedelta(seconds=ending) + _ALLOWANCE:
+            return status
+        if not holds.is_true(self.hold, ConditionType.INEFFECTIVE):
+            self._tell(EventReason.ENFORCEMENT_INEFFECTIVE, f"{message} Look at their finalizers and nodes.")
+        return self._with(ConditionType.INEFFECTIVE, "True", Reason.PODS_REMAIN, message, status)
+
+    async def _yield(self) -> None:
+        live = self._alive()
+        who = _managers(live)
+        await self._clear_marks()
+        if not holds.is_true(self.hold, ConditionType.CONTESTED):
+            message = f"{who} has set the present value; it is left so."
+            self._tell(EventReason.WORKLOAD_LEFT_ALONE, message)
+            await self.pending(message)
+
+    async def _contest(self) -> None:
+        message = f"{_managers(self._alive())} has put it back again and again; acting stops."
+        status = self._with(ConditionType.APPLIED, "False", Reason.REVERTED_BY_OTHER, message)
+        calm = drop_condition(
+            drop_condition(status.conditions, ConditionType.EFFECTIVE), ConditionType.INEFFECTIVE
+        )
+        status = status.model_copy(update={"conditions": calm})
+        self.site.check_lease()
+        await self._say(
+            self._with(ConditionType.CONTESTED, "True", Reason.REVERTED_BY_OTHER, message, status)
+        )
+        self._tell(EventReason.ENFORCEMENT_CONTESTED, message)
+
+    async def _supersede(self) -> None:
+        live = self._alive()
+        await self._clear_marks()
+        # The name is the mutex, so the old one has to go first: a crash in between costs a new notice, and
+        # never an original.
+        fresh = holds.body(live, self.wish.claims)
+        fresh["metadata"]["annotations"] = {REVERTS_ANNOTATION: str(holds.reverts_of(self.hold))}
+        await self._delete()
+        await self.site.check_may_act()
+        self.hold = Hold.read(await self.site.cluster.create(HOLDS, fresh, live.workload.namespace))
+        self.deleted = False
+
+    async def _restore(self) -> None:
+        original = holds.original_of(self.hold)
+        assert original is not None, "only what has an original is restored"
+        self.site.check_lease()
+        live = self._alive()
+        await self._write([put_back(_stop(live), original[0]), *edit(live, {HOLD_LABEL: None}, _MARKS)])
+        self._tell(EventReason.WORKLOAD_RESTORED, f"Put back to {original[0] or 'its default'}.")
+
+    async def _leave(self) -> None:
+        who = _managers(self._alive())
+        await self._clear_marks()
+        self._tell(EventReason.WORKLOAD_LEFT_ALONE, f"{who} has changed it; nothing is put back.")
+
+    async def _clear_marks(self) -> None:
+        operations = edit(self._alive(), {HOLD_LABEL: None}, _MARKS)
+        if operations:
+            self.site.check_lease()
+            await self._write(operations)
+
+    async def _disown(self) -> None:
+        self.site.check_lease()
+        await disown(self.site.cluster, self._alive())
+
+    async def _delete(self) -> None:
+        self.site.check_lease()
+        # Emptied first: a Hold that is found gone with claims was deleted by a person.
+        self.hold = await _claim(self.site, self.hold, ())
+        await self.site.cluster.delete(HOLDS, self.hold.name, self.hold.namespace, uid=self.hold.uid)
+        self.deleted = True
+
+    async def pending(self, message: str) -> None:
+        """Say that nothing is written to the workload, and why."""
+        await self._say(self._with(ConditionType.APPLIED, "False", Reason.PENDING, message))
+
+    async def _write(self, operations: Sequence[Json]) -> None:
+        self.live = await write(self.site.cluster, self._alive(), operations)
+
+    def _with(
+        self,
+        kind: ConditionType,
+        status: Status,
+        reason: Reason,
+        message: str,
+        base: HoldStatus | None = None,
+    ) -> HoldStatus:
+        base = base or self.hold.status
+        condition = Condition(
+            type=kind,
+            status=status,
+            reason=reason,
+            message=message,
+            last_transition_time=self.site.now,
+            observed_generation=self.hold.metadata.generation,
+        )
+        return base.model_copy(
+            update={"conditions": set_condition(base.conditions, condition, self.site.now)}
+        )
+
+    async def _say(self, status: HoldStatus) -> None:
+        status = status.model_copy(update={"observed_generation": self.hold.metadata.generation})
+        if status.avoided_cost_per_hour is None and self.wish.rate_per_hour:
+            rate = self.wish.rate_per_hour.quantize(_CENT)
+            status = status.model_copy(update={"avoided_cost_per_hour": rate})
+        if status != self.hold.status:
+            patch = {"status": status.to_dict()}
+            changed = await self.site.cluster.patch(
+                HOLDS, self.hold.name, patch, self.hold.namespace, status=True
+            )
+            self.hold = Hold.read(changed)
+
+    def _alive(self) -> Live:
+        assert self.live is not None, "without a workload the only step is to delete the Hold"
+        return self.live
+
+    def _budgets(self) -> str:
+        return ", ".join(f"{c.kind} {c.name} is over {c.threshold}" for c in self.hold.spec.claims)
+
+    def _tell(self, reason: EventReason, message: str) -> None:
+        claims = self.hold.spec.claims
+        uid = self.hold.spec.target_ref.uid
+        self.told.append(Act(self.wish.workload, reason, message, claims, uid))
+
+
+async def let_go(site: Site, live: Live, *, veto: bool) -> Act:
+    """Release a marked workload whose Hold is gone, by what its own marks say; `veto` remembers who asked."""
+    mark = mark_of(live)
+    fits = live.hold_label == holds.hold_name(live.kind, live.workload.name, live.uid)
+    back = mark is not None and fits and live.stopped and not live.taken_from_us
+    annotations: dict[str, str | None] = dict(_MARKS)
+    if veto and mark is not None and fits:
+        pairs = {(c.uid, c.period_id) for c in mark.claims if c.kind == "AIBudget"}
+        annotations |= _vetoes(live, pairs)
+    operations = edit(live, {HOLD_LABEL: None}, annotations)
+    if back and mark is not None:
+        operations.insert(0, put_back(_stop(live), mark.original))
+    site.check_lease()
+    after = await write(site.cluster, live, operations)
+    if after.owned:
+        site.check_lease()
+        await disown(site.cluster, after)
+    if back and mark is not None:
+        message = f"Its Hold was deleted: put back to {mark.original or 'its default'}."
+        return Act(live.workload, EventReason.WORKLOAD_RESTORED, message, uid=live.uid)
+    was = f" It was {mark.original} before it was held." if mark is not None and mark.original else ""
+    message = f"Its Hold is gone and it was changed since: nothing is put back.{was}"
+    return Act(live.workload, EventReason.WORKLOAD_LEFT_ALONE, message, uid=live.uid)
+
+
+async def _create(site: Site, wish: Wish, told: list[Act]) -> Hold:
+    assert wish.live is not None, "a Hold is planned only for what was read"
+    await site.check_may_act()
+    created = await site.cluster.create(HOLDS, holds.body(wish.live, wish.claims), wish.workload.namespace)
+    hold = Hold.read(created)
+    budgets = ", ".join(f"{claim.kind} {claim.name}" for claim in wish.claims)
+    message = f"Over the threshold of {budgets}: it is scaled down when the notice ends."
+    told.append(Act(wish.workload, EventReason.SCALE_DOWN_NOTICE, message, wish.claims, wish.live.uid))
+    return hold
+
+
+async def _claim(site: Site, hold: Hold, claims: tuple[Claim, ...]) -> Hold:
+    if claims == hold.spec.claims:
+        return hold
+    if set(claims) <= set(hold.spec.claims):
+        site.check_lease()
+    else:
+        await site.check_may_act()
+    patch = [_test(hold), put("/spec/claims", holds.claims_json(claims))]
+    return Hold.read(await site.cluster.patch(HOLDS, hold.name, patch, hold.namespace))
+
+
+async def _remember_vetoes(site: Site, wish: Wish, live: Live, told: list[Act]) -> Live:
+    pairs = {(claim.uid, claim.period_id) for claim in wish.vetoes}
+    if not pairs or pairs <= vetoes_of(live):
+        return live
+    site.check_lease()
+    told.append(Act(wish.workload, EventReason.HOLD_VETOED, "Vetoed for this period.", wish.vetoes, live.uid))
+    return await write(site.cluster, live, edit(live, {}, _vetoes(live, pairs)))
+
+
+async def _record(cluster: Port, hold: Hold, live: Live) -> Hold:
+    """The original, once, before anything is done to the workload."""
+    if holds.original_of(hold) is not None:
+        return hold
+    original = put("/spec/original", holds.original_json(_stop(live).path, live.value))
+    return Hold.read(await cluster.patch(HOLDS, hold.name, [_test(hold), original], hold.namespace))
+
+
+async def _annotate(cluster: Port, hold: Hold, annotations: dict[str, str]) -> Hold:
+    patch = [_test(hold), *edit_map("/metadata/annotations", hold.metadata.annotations, annotations)]
+    return Hold.read(await cluster.patch(HOLDS, hold.name, patch, hold.namespace))
+
+
+def _vetoes(live: Live, pairs: set[tuple[str, str]]) -> dict[str, str | None]:
+    """One period for each budget: a new veto takes the place of the one before."""
+    anew = {uid for uid, _ in pairs}
+    kept = {(uid, period_id) for uid, period_id in vetoes_of(live) if uid not in anew}
+    return {VETO_ANNOTATION: veto_text(frozenset(pairs | kept))} if pairs else {}
+
+
+def _stop(live: Live) -> Stop:
+    assert live.kind.stop is not None, "what cannot be stopped has no Hold"
+    return live.kind.stop
+
+
+def _managers(live: Live) -> str:
+    return " and ".join(live.others) or "somebody"
+
+
+def _test(hold: Hold) -> Json:
+    return {"op": "test", "path": "/metadata/resourceVersion", "value": hold.metadata.resource_version}

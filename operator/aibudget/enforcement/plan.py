@@ -1,0 +1,341 @@
+"""The plan of one cycle: who is to be held and for whom, who is let go, who is spared and why. Pure.
+
+It takes evaluations and facts that were read afresh, and gives for every Hold the claims it should have and
+whether acting is allowed now. Absent facts never release anything: a budget is gone only if `facts.gone` says
+that the API server answered so; with stale data claims neither come nor go. What people decide (a protection,
+a veto, mode Observe, another scope) is no data and always counts.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from typing import Final
+
+from aibudget.api.budget import AIBudget, Budget, ClusterAIBudget
+from aibudget.api.hold import Claim, Hold
+from aibudget.budgeting.evaluation import BudgetKey, Evaluation, ThresholdState, WorkloadSpend
+from aibudget.enforcement.hold import MOST_CLAIMS, hold_name, workload_of
+from aibudget.enforcement.kinds import KINDS
+from aibudget.enforcement.live import Live, is_protected, vetoes_of
+from aibudget.inventory.workload import Workload
+
+_ACTION: Final = "ScaleDown"
+
+
+class SpareReason(StrEnum):
+    """Why a workload that spends in a budget over its threshold is not held."""
+
+    UNTOUCHABLE_NAMESPACE = "UntouchableNamespace"
+    KIND_NOT_STOPPED = "KindNotStopped"
+    OUTSIDE_SCOPE = "OutsideScope"
+    NOT_READABLE = "NotReadable"
+    GONE = "Gone"
+    CONTROLLED = "Controlled"
+    NAMESPACE_PROTECTED = "NamespaceProtected"
+    PROTECTED = "Protected"
+    PROTECTED_BY_BUDGET = "ProtectedByBudget"
+    VETOED = "Vetoed"
+    FOREIGN = "StoppedByAnotherTool"
+    ALREADY_STOPPED = "AlreadyStopped"
+    TOO_LARGE = "TooLarge"
+    TOO_MANY_CLAIMS = "TooManyClaims"
+
+
+_VETOED: Final = (SpareReason.VETOED, "somebody had it back in this period")
+
+
+@dataclass(frozen=True, slots=True)
+class Claimant:
+    """A budget and where it stands now."""
+
+    budget: Budget
+    evaluation: Evaluation
+
+    @property
+    def active(self) -> ThresholdState | None:
+        """The threshold for which it may hold workloads; None in mode Observe."""
+        enforced = self.budget.spec.enforcement.mode == "Enforce"
+        return self.evaluation.active(_ACTION) if enforced else None
+
+    @property
+    def grace(self) -> timedelta:
+        """The notice before an act."""
+        return timedelta(seconds=self.budget.spec.enforcement.grace_period_seconds)
+
+    def covers(self, namespace: str, labels: Mapping[str, str]) -> bool:
+        """Whether the namespace is in its scope now."""
+        if isinstance(self.budget, ClusterAIBudget):
+            return self.budget.spec.scope.covers(namespace, dict(labels))
+        return self.budget.namespace == namespace
+
+
+@dataclass(frozen=True, slots=True)
+class NamespaceFacts:
+    """What a namespace says of itself."""
+
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Untouchable:
+    """Namespaces where nothing is ever written: the cluster's own, the operator's, and configured ones."""
+
+    namespaces: frozenset[str]
+
+    def __contains__(self, namespace: object) -> bool:
+        return isinstance(namespace, str) and (namespace.startswith("kube-") or namespace in self.namespaces)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """The world as it was just read, never from a cache.
+
+    `lives`: None for a workload whose GET answered 404; a missing key for one that could not be read.
+    `namespaces`: likewise without those that could not be read. `gone`: uids of budgets that are no more.
+    """
+
+    holds: tuple[Hold, ...]
+    lives: Mapping[Workload, Live | None]
+    namespaces: Mapping[str, NamespaceFacts]
+    gone: frozenset[str]
+    paused: bool
+    untouchable: Untouchable
+
+
+@dataclass(frozen=True, slots=True)
+class Spared:
+    """One workload that a budget would have held."""
+
+    budget: BudgetKey
+    workload: Workload
+    reason: SpareReason
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """The claims that one workload's Hold should have; `hold` is None where it is to be created first.
+
+    `due`: at least one claim's notice is over, by fresh data; acting needs it. `vetoes` are those that a
+    person wrote into claims; the workload remembers them. `rate_per_hour` is what holding it avoids, None
+    where it is unknown.
+    """
+
+    workload: Workload
+    hold: Hold | None
+    live: Live | None
+    claims: tuple[Claim, ...]
+    due: bool
+    rate_per_hour: Decimal | None = None
+    vetoes: tuple[Claim, ...] = ()
+
+    @property
+    def wanted(self) -> bool:
+        """Whether any budget wants it held."""
+        return bool(self.claims)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything to be done to Holds, in a fixed order, and everything that is not done."""
+
+    wishes: tuple[Wish, ...]
+    spared: tuple[Spared, ...]
+
+
+def plan(claimants: Sequence[Claimant], facts: Facts, now: datetime) -> Plan:
+    """The same facts always give the same plan, releases first."""
+    by_uid = {claimant.budget.uid: claimant for claimant in claimants}
+    wishes: dict[str, Wish] = {}
+    for hold in facts.holds:
+        live = facts.lives.get(workload_of(hold))
+        kept = tuple(c for c in hold.spec.claims if _keeps(c, hold, by_uid.get(c.uid), facts, now))
+        vetoes = tuple(claim for claim in hold.spec.claims if _is_vetoed(claim))
+        wish = Wish(workload_of(hold), hold, live, kept, due=False, vetoes=vetoes)
+        wishes[f"{hold.namespace}/{hold.name}"] = wish
+    spared: list[Spared] = []
+    for claimant in sorted(claimants, key=lambda c: (c.budget.kind, c.budget.namespace or "", c.budget.name)):
+        spared += _claim(claimant, facts, wishes, now)
+    done = [_with_due(wish, by_uid, facts, now) for wish in wishes.values()]
+    return Plan(
+        tuple(sorted(done, key=lambda w: (w.wanted, w.workload, w.hold.name if w.hold else ""))),
+        tuple(spared),
+    )
+
+
+def victims(claimant: Claimant) -> tuple[WorkloadSpend, ...]:
+    """Everything that spends right now in a budget that may act: the dearest first, then by name."""
+    if not _may_claim(claimant):
+        return ()
+    spending = (spend for spend in claimant.evaluation.workloads if spend.rate_per_hour > 0)
+    return tuple(sorted(spending, key=lambda spend: (-spend.rate_per_hour, spend.workload)))
+
+
+def exempt(claimant: Claimant, live: Live, facts: Facts, now: datetime) -> tuple[SpareReason, str] | None:
+    """What a person decided that keeps this budget's hands off this workload, now; None if nothing does.
+
+    A ClusterAIBudget does not hear what a tenant can write: only the namespace and its own selector count.
+    """
+    workload = live.workload
+    namespace = facts.namespaces.get(workload.namespace)
+    if workload.namespace in facts.untouchable:
+        return SpareReason.UNTOUCHABLE_NAMESPACE, f"namespace {workload.namespace} is never touched"
+    if namespace is not None:
+        if is_protected(namespace.labels, namespace.annotations, now):
+            return SpareReason.NAMESPACE_PROTECTED, f"namespace {workload.namespace} is protected"
+        if not claimant.covers(workload.namespace, namespace.labels):
+            return SpareReason.OUTSIDE_SCOPE, f"namespace {workload.namespace} is not in the budget's scope"
+    selector = claimant.budget.spec.enforcement.protect
+    if selector is not None and selector.matches(live.labels):
+        return SpareReason.PROTECTED_BY_BUDGET, "the budget's enforcement.protect selects it"
+    if isinstance(claimant.budget, AIBudget):
+        if is_protected(live.labels, live.annotations, now):
+            return SpareReason.PROTECTED, "it is protected"
+        if _identity_now(claimant) in vetoes_of(live):
+            return _VETOED
+    return None
+
+
+def unfit(live: Live) -> tuple[SpareReason, str] | None:
+    """Why this object, as it is now, cannot be stopped and given back; None if it can."""
+    if live.kind.stop is None:
+        return SpareReason.KIND_NOT_STOPPED, f"AIBudget does not stop a {live.kind.name}"
+    if live.controller is not None:
+        return SpareReason.CONTROLLED, f"{live.controller} controls it and would undo the stop"
+    if live.foreign is not None:
+        return SpareReason.FOREIGN, f"another tool has stopped it ({live.foreign})"
+    if live.stopped:
+        return SpareReason.ALREADY_STOPPED, "its owner has stopped it"
+    if not live.kind.stop.accepts(live.value):
+        return SpareReason.TOO_LARGE, f"{live.kind.stop.path} is {live.value}, which could not be put back"
+    return None
+
+
+def _keeps(claim: Claim, hold: Hold, claimant: Claimant | None, facts: Facts, now: datetime) -> bool:
+    if _is_vetoed(claim) or claim.uid in facts.gone:
+        return False
+    if claimant is None:
+        return True
+    if claimant.evaluation.period.id != claim.period_id or claimant.budget.spec.enforcement.mode != "Enforce":
+        return False
+    live = facts.lives.get(workload_of(hold))
+    if live is not None and exempt(claimant, live, facts, now) is not None:
+        return False
+    if not claimant.evaluation.fresh:
+        return True
+    if claimant.active is None:
+        return False
+    return hold.spec.original is not None or _is_still_a_victim(claimant, workload_of(hold), live)
+
+
+def _is_still_a_victim(claimant: Claimant, workload: Workload, live: Live | None) -> bool:
+    spends = any(spend.workload == workload for spend in victims(claimant))
+    return spends and (live is None or unfit(live) is None)
+
+
+def _identity(claim: Claim) -> tuple[str, str]:
+    return claim.uid, claim.period_id
+
+
+def _identity_now(claimant: Claimant) -> tuple[str, str]:
+    return claimant.budget.uid, claimant.evaluation.period.id
+
+
+def _is_vetoed(claim: Claim) -> bool:
+    # What a tenant must not lift is a ClusterAIBudget.
+    return claim.decision == "Vetoed" and claim.kind == "AIBudget"
+
+
+def _claim(claimant: Claimant, facts: Facts, wishes: dict[str, Wish], now: datetime) -> list[Spared]:
+    """Add the budget's claims to the wishes; gives whom it spares.
+
+    What is held for somebody else spends nothing now; it is claimed, too, or it would come back only to be
+    stopped again.
+    """
+    spared = []
+    held = {wish.workload for wish in wishes.values() if wish.hold and wish.hold.spec.original}
+    resting = (s for s in claimant.evaluation.workloads if s.workload in held and s.rate_per_hour == 0)
+    for spend in (*victims(claimant), *(resting if _may_claim(claimant) else ())):
+        why = _claim_one(claimant, spend, facts, wishes, now)
+        if why is not None:
+            spared.append(Spared(claimant.evaluation.budget, spend.workload, *why))
+    return spared
+
+
+def _may_claim(claimant: Claimant) -> bool:
+    return claimant.active is not None and claimant.evaluation.fresh
+
+
+def _claim_one(
+    claimant: Claimant, spend: WorkloadSpend, facts: Facts, wishes: dict[str, Wish], now: datetime
+) -> tuple[SpareReason, str] | None:
+    live, why = _candidate(claimant, spend.workload, facts, now)
+    if live is None:
+        return why
+    key = f"{live.workload.namespace}/{hold_name(live.kind, live.workload.name, live.uid)}"
+    wish = wishes.get(key, Wish(live.workload, None, live, (), due=False))
+    if any(claim.uid == claimant.budget.uid for claim in wish.claims):
+        return None
+    if any(_identity(veto) == _identity_now(claimant) for veto in wish.vetoes):
+        return _VETOED
+    is_held = wish.hold is not None and wish.hold.spec.original is not None
+    if not is_held and (unfitness := unfit(live)):
+        return unfitness
+    if len(wish.claims) == MOST_CLAIMS:
+        return SpareReason.TOO_MANY_CLAIMS, f"{MOST_CLAIMS} budgets hold it already"
+    if not facts.paused:
+        claims = (*wish.claims, _new_claim(claimant, now))
+        wishes[key] = replace(wish, claims=claims, rate_per_hour=spend.rate_per_hour or wish.rate_per_hour)
+    return None
+
+
+def _candidate(
+    claimant: Claimant, workload: Workload, facts: Facts, now: datetime
+) -> tuple[Live | None, tuple[SpareReason, str] | None]:
+    if workload.namespace in facts.untouchable:
+        return None, (
+            SpareReason.UNTOUCHABLE_NAMESPACE,
+            f"namespace {workload.namespace} is never touched",
+        )
+    kind = KINDS.get(workload.kind)
+    if kind is None or kind.stop is None:
+        return None, (SpareReason.KIND_NOT_STOPPED, f"AIBudget does not stop a {workload.kind}")
+    if workload not in facts.lives or workload.namespace not in facts.namespaces:
+        return None, (SpareReason.NOT_READABLE, "it or its namespace could not be read")
+    live = facts.lives[workload]
+    if live is None:
+        return None, (SpareReason.GONE, "it is there no more")
+    why = exempt(claimant, live, facts, now)
+    return (None, why) if why else (live, None)
+
+
+def _new_claim(claimant: Claimant, now: datetime) -> Claim:
+    state = claimant.active
+    assert state is not None, "only a budget with an active threshold has victims"
+    return Claim(
+        kind=claimant.budget.kind,
+        name=claimant.budget.name,
+        uid=claimant.budget.uid,
+        period_id=claimant.evaluation.period.id,
+        threshold=state.threshold.name,
+        decision="Approved",
+        notice_time=now.replace(microsecond=0),
+    )
+
+
+def _with_due(wish: Wish, by_uid: Mapping[str, Claimant], facts: Facts, now: datetime) -> Wish:
+    """A due claim is approved, backed by fresh data this very cycle, and its notice is over."""
+
+    def is_due(claim: Claim) -> bool:
+        claimant = by_uid.get(claim.uid)
+        if claimant is None or not claimant.evaluation.fresh or claimant.active is None:
+            return False
+        if claim.decision == "Pending":
+            return False
+        return claim.notice_time is not None and now >= claim.notice_time + claimant.grace
+
+    due = not facts.paused and any(is_due(claim) for claim in wish.claims)
+    return replace(wish, due=due)

@@ -1,0 +1,184 @@
+"""The integers that stand for lines and rates in the ledger, and back again.
+
+Writing a slot needs an integer for each of its lines; nearly all are those of the slot before, so they are
+kept from one posting to the next. Reading turns integers into values, once in a process's life. It works
+inside the transactions of `store.py` and remembers only what those have committed.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import Column, Connection, Table, select
+
+from aibudget.inventory.workload import Workload
+from aibudget.ledger import schema
+from aibudget.metering.usage import Sku
+from aibudget.pricing.charge import Charge
+from aibudget.pricing.rate import Rate
+
+CHUNK: Final = 500
+"""Values in one IN (...): below every database's limit of parameters."""
+
+
+class LineKey(NamedTuple):
+    """What makes two usages the same line. `labels` is the namespace's labels as canonical JSON."""
+
+    workload: Workload
+    sku: Sku
+    labels: str
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line as it is read back."""
+
+    workload: Workload
+    sku: Sku
+    namespace_labels: Mapping[str, str]
+
+
+class Lines:
+    """Of one meter of one cluster."""
+
+    def __init__(self, cluster_id: int, meter_id: int, meter: str) -> None:
+        self._cluster_id, self._meter_id, self._meter = cluster_id, meter_id, meter
+        self._ids: dict[LineKey, int] = {}
+        self._lines: dict[int, Line] = {}
+        self._skus: dict[str, Sku] = {}
+        self._labels: dict[str, Mapping[str, str]] = {}
+
+    def keys(
+        self, charges: Iterable[Charge], labels: Mapping[str, Mapping[str, str]]
+    ) -> Iterator[tuple[Charge, LineKey]]:
+        """Each charge with the line it belongs to."""
+        spelled = {namespace: spell(of) for namespace, of in labels.items()}
+        for charge in charges:
+            usage = charge.usage
+            yield charge, LineKey(usage.workload, usage.sku, spelled.get(usage.workload.namespace, "{}"))
+
+    def ids(self, connection: Connection, keys: Iterable[LineKey], at: int) -> dict[LineKey, int]:
+        """The integers of these lines; lines that are new are written down."""
+        found = {key: self._ids.get(key, 0) for key in keys}
+        if new := [key for key, known in found.items() if not known]:
+            subjects = self._subjects(connection, {(key.workload.namespace, key.labels) for key in new}, at)
+            rows = {key: self._row(key, subjects[key.workload.namespace, key.labels]) for key in new}
+            ids = identify(connection, schema.line, list(rows.values()))
+            found |= {key: ids[str(row["hash"])] for key, row in rows.items()}
+        return found
+
+    def committed(self, ids: Mapping[LineKey, int]) -> None:
+        """These integers are in the ledger for good. Only they are kept: the next slot asks for the same."""
+        self._ids = dict(ids)
+
+    def of(self, connection: Connection, ids: Sequence[int]) -> Mapping[int, Line]:
+        """What the integers mean; holds at least those asked for."""
+        missing = [line_id for line_id in ids if line_id not in self._lines]
+        if missing:
+            line, subject = schema.line, schema.subject
+            query = select(
+                line.c.id, line.c.kind, line.c.name, line.c.dimensions, subject.c.namespace, subject.c.labels
+            ).join_from(line, subject, line.c.subject_id == subject.c.id)
+            for row in in_chunks(connection, query.where, line.c.id, missing):
+                workload = Workload(row.namespace, row.kind, row.name)
+                self._lines[row.id] = Line(workload, self._sku(row.dimensions), self._labels_of(row.labels))
+        return self._lines
+
+    def _row(self, key: LineKey, subject_id: int) -> dict[str, Any]:
+        kind, name = key.workload.kind, key.workload.name
+        dimensions = spell(dict(key.sku.dimensions))
+        return {
+            "hash": digest(self._meter_id, subject_id, kind, name, dimensions),
+            "meter_id": self._meter_id,
+            "subject_id": subject_id,
+            "kind": kind,
+            "name": name,
+            "dimensions": dimensions,
+        }
+
+    def _subjects(
+        self, connection: Connection, wanted: Iterable[tuple[str, str]], at: int
+    ) -> dict[tuple[str, str], int]:
+        rows = {
+            (namespace, labels): {
+                "hash": digest(self._cluster_id, namespace, labels),
+                "cluster_id": self._cluster_id,
+                "namespace": namespace,
+                "labels": labels,
+                "known": at,
+            }
+            for namespace, labels in wanted
+        }
+        ids = identify(connection, schema.subject, list(rows.values()))
+        return {key: ids[str(row["hash"])] for key, row in rows.items()}
+
+    def _sku(self, dimensions: str) -> Sku:
+        if dimensions not in self._skus:
+            self._skus[dimensions] = Sku(self._meter, tuple(sorted(json.loads(dimensions).items())))
+        return self._skus[dimensions]
+
+    def _labels_of(self, text: str) -> Mapping[str, str]:
+        return self._labels.setdefault(text, json.loads(text))
+
+
+class Rates:
+    """The rates that were ever used, by integer; 0 is no rate."""
+
+    def __init__(self) -> None:
+        self._ids: dict[str, int] = {}
+        self._rates: dict[int, Rate] = {}
+
+    def ids(self, connection: Connection, rates: Iterable[Rate], at: int) -> dict[str, int]:
+        """The integers of these rates by `Rate.id`; rates that are new are written down."""
+        found = {rate.id: rate for rate in rates}
+        new = [rate for rate in found.values() if rate.id not in self._ids]
+        rows = [{"hash": rate.id, "content": rate.to_json(), "known": at} for rate in new]
+        made = identify(connection, schema.rate, rows) if rows else {}
+        return {key: self._ids.get(key) or made[key] for key in found}
+
+    def committed(self, ids: Mapping[str, int]) -> None:
+        """These integers are in the ledger for good."""
+        self._ids.update(ids)
+
+    def of(self, connection: Connection, ids: Iterable[int]) -> Mapping[int, Rate]:
+        """What the integers mean; holds at least those asked for."""
+        if missing := sorted(set(ids) - self._rates.keys() - {0}):
+            query = select(schema.rate.c.id, schema.rate.c.content)
+            for row in in_chunks(connection, query.where, schema.rate.c.id, missing):
+                self._rates[row.id] = Rate.from_json(row.content)
+        return self._rates
+
+
+def identify(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> dict[str, int]:
+    """The integer of each row by its hash, after writing down those rows that are not there yet."""
+    wanted = {row["hash"]: row for row in rows}
+    found = _by_hash(connection, table, list(wanted))
+    if missing := [row for key, row in wanted.items() if key not in found]:
+        connection.execute(table.insert(), missing)
+        found |= _by_hash(connection, table, [row["hash"] for row in missing])
+    return found
+
+
+def spell(values: Mapping[str, str]) -> str:
+    """A mapping in the one spelling that its hash is made of."""
+    return json.dumps(dict(values), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def digest(*parts: str | int) -> str:
+    """A hash over parts that cannot run into each other."""
+    return sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def in_chunks(
+    connection: Connection, where: Callable[..., Any], column: Column[Any], values: Sequence[Any]
+) -> Iterator[Any]:
+    """The rows of a query for many values of one column, asked for in parts that every database takes."""
+    for start in range(0, len(values), CHUNK):
+        yield from connection.execute(where(column.in_(values[start : start + CHUNK])))
+
+
+def _by_hash(connection: Connection, table: Table, hashes: Sequence[str]) -> dict[str, int]:
+    query = select(table.c.id, table.c.hash)
+    return {row.hash: row.id for row in in_chunks(connection, query.where, table.c.hash, hashes)}

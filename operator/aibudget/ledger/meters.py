@@ -1,0 +1,93 @@
+"""The rows that say how far a ledger is: clusters with their epoch, meters with watermark and revision.
+
+Free functions inside a transaction that `store.py` opened; here is decided whether a posting may go in.
+"""
+
+from sqlalchemy import Connection, select
+
+from aibudget.errors import Conflict
+from aibudget.ledger import schema
+from aibudget.ledger.posting import MeterState, Posting
+from aibudget.metering.slots import SLOT_SECONDS, iso
+
+
+def check_revision(before: MeterState, posting: Posting) -> None:
+    if posting.revision != before.revision:
+        raise Conflict(
+            "LedgerMoved",
+            f"{posting.meter} is at revision {before.revision}, the posting is for {posting.revision}; "
+            "read the state again and post anew.",
+        )
+
+
+def check_no_hole(before: MeterState, posting: Posting) -> None:
+    first = min(posting.coverage, default=posting.watermark) if before.watermark is None else before.watermark
+    for slot in range(first, posting.watermark, SLOT_SECONDS):
+        if slot not in posting.coverage:
+            raise ValueError(
+                f"the slot of {iso(slot)} lies before the new watermark and is not in the posting"
+            )
+
+
+def advanced(before: MeterState, posting: Posting) -> MeterState:
+    first = min(posting.coverage, default=posting.watermark)
+    return MeterState(
+        begins=first if before.begins is None else min(before.begins, first),
+        watermark=max(before.watermark or 0, posting.watermark),
+        revision=before.revision + 1,
+    )
+
+
+def cluster_id(connection: Connection, name: str) -> int:
+    table = schema.cluster
+    found = connection.execute(select(table.c.id).where(table.c.name == name)).scalar()
+    if found is None:
+        connection.execute(table.insert().values(name=name, epoch=0))
+        return cluster_id(connection, name)
+    return int(found)
+
+
+def meter_id(connection: Connection, cluster: int, name: str) -> int:
+    table = schema.meter
+    here = select(table.c.id).where(table.c.cluster_id == cluster, table.c.name == name)
+    found = connection.execute(here).scalar()
+    if found is None:
+        connection.execute(table.insert().values(cluster_id=cluster, name=name, revision=0))
+        return meter_id(connection, cluster, name)
+    return int(found)
+
+
+def state(connection: Connection, meter: int) -> MeterState:
+    table = schema.meter
+    query = select(table.c.begins, table.c.watermark, table.c.revision).where(table.c.id == meter)
+    return MeterState(*connection.execute(query).one())
+
+
+def write_state(connection: Connection, meter: int, before: MeterState, after: MeterState) -> None:
+    table = schema.meter
+    unmoved = (table.c.id == meter, table.c.revision == before.revision)
+    values = {"begins": after.begins, "watermark": after.watermark, "revision": after.revision}
+    if connection.execute(table.update().where(*unmoved).values(values)).rowcount != 1:
+        raise Conflict("LedgerMoved", "another writer changed the meter meanwhile; read its state again.")
+
+
+def epoch(connection: Connection, cluster: int) -> int:
+    """The epoch of the writer that took the ledger over last."""
+    table = schema.cluster
+    return int(connection.execute(select(table.c.epoch).where(table.c.id == cluster)).scalar_one())
+
+
+def next_epoch(connection: Connection, cluster: int) -> int:
+    """A new epoch, which shuts out the writers of earlier ones."""
+    table = schema.cluster
+    connection.execute(table.update().where(table.c.id == cluster).values(epoch=table.c.epoch + 1))
+    return epoch(connection, cluster)
+
+
+def check_epoch(connection: Connection, cluster: int, ours: int) -> None:
+    """Raises `Conflict` where another writer took the ledger over since."""
+    if ours != (current := epoch(connection, cluster)):
+        raise Conflict(
+            "LedgerTakenOver",
+            f"another process took the ledger over (epoch {current}, ours is {ours}); stop writing to it.",
+        )

@@ -1,0 +1,124 @@
+"""The ledger's tables.
+
+Usage rows are integers only: a line (who, of what) and a rate are written out once and then stand as an
+integer id, which keeps a slot of 10,000 lines near 300 kB. Keys hold no NULL, since a NULL defeats a unique
+key: what is absent is ''. Times are Unix seconds. Nothing here is peculiar to SQLite.
+"""
+
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKey,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+VERSION: Final = 1
+"""Of the tables below. A program opens its own version and refuses newer ones."""
+
+metadata = MetaData()
+
+schema_version = Table("schema_version", metadata, Column("version", Integer, primary_key=True))
+
+cluster = Table(
+    "cluster",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", String(253), nullable=False, unique=True),
+    # Counts the writers that took the ledger over: an earlier one is refused.
+    Column("epoch", BigInteger, nullable=False),
+)
+
+meter = Table(
+    "meter",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("cluster_id", ForeignKey("cluster.id"), nullable=False),
+    Column("name", String(63), nullable=False),
+    Column("begins", BigInteger),
+    Column("watermark", BigInteger),
+    Column("revision", BigInteger, nullable=False),
+    UniqueConstraint("cluster_id", "name"),
+)
+
+# A namespace under one version of its labels: what is used is attributed by the labels of its time.
+subject = Table(
+    "subject",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("hash", String(64), nullable=False, unique=True),
+    Column("cluster_id", ForeignKey("cluster.id"), nullable=False),
+    Column("namespace", String(253), nullable=False),
+    Column("labels", Text, nullable=False),
+    Column("known", BigInteger, nullable=False),
+)
+
+line = Table(
+    "line",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("hash", String(64), nullable=False, unique=True),
+    Column("meter_id", ForeignKey("meter.id"), nullable=False),
+    Column("subject_id", ForeignKey("subject.id"), nullable=False),
+    Column("kind", String(253), nullable=False),
+    Column("name", String(253), nullable=False),
+    Column("dimensions", Text, nullable=False),
+)
+
+# Append-only: a statement of the past can be made again with the rates of its time.
+rate = Table(
+    "rate",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("hash", String(64), nullable=False, unique=True),
+    Column("content", Text, nullable=False),
+    Column("known", BigInteger, nullable=False),
+)
+
+usage = Table(
+    "usage",
+    metadata,
+    Column("meter_id", Integer, primary_key=True),
+    Column("slot", BigInteger, primary_key=True),
+    Column("line_id", Integer, primary_key=True),
+    # NULL is usage without a price; it is no part of the key.
+    Column("rate_id", Integer),
+    Column("quantity", BigInteger, nullable=False),
+    Column("estimated", BigInteger, nullable=False),
+    Column("busy", BigInteger, nullable=False),
+    # 0 observed means that nobody looked, so that busy says nothing.
+    Column("observed", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+coverage = Table(
+    "coverage",
+    metadata,
+    Column("meter_id", Integer, primary_key=True),
+    Column("slot", BigInteger, primary_key=True),
+    Column("covered_seconds", Integer, nullable=False),
+    Column("total_seconds", Integer, nullable=False),
+    Column("known", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# Links of owner chains, kept when their objects are gone. Owner '' is an object that was seen to have none.
+owner_link = Table(
+    "owner_link",
+    metadata,
+    Column("cluster_id", Integer, primary_key=True),
+    Column("namespace", String(253), primary_key=True),
+    Column("kind", String(253), primary_key=True),
+    Column("name", String(253), primary_key=True),
+    Column("uid", String(63), primary_key=True),
+    Column("owner_kind", String(253), nullable=False),
+    Column("owner_name", String(253), nullable=False),
+    Column("known", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)

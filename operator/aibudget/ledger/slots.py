@@ -1,0 +1,182 @@
+"""The rows of a meter's slots: replaced, summed and priced anew, in SQL over integers.
+
+Free functions inside a transaction that `store.py` opened; they know no lines or rates but as integers.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Table, and_, func, select
+
+from aibudget.ledger import schema
+from aibudget.ledger.lines import in_chunks
+from aibudget.ledger.totals import NOTHING, Covered, Row
+from aibudget.metering.slots import Interval
+from aibudget.metering.usage import Coverage
+
+_USAGE, _COVERAGE = schema.usage, schema.coverage
+_QUANTITIES = ("quantity", "estimated", "busy", "observed")
+
+Slot = tuple[Sequence[Row], Covered]
+"""What one slot holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Priced:
+    """The first and last slot in which a SKU (by its written dimensions) has a rate; 0 is none."""
+
+    dimensions: str
+    rate_id: int
+    first: int
+    last: int
+
+
+def replace(
+    connection: Connection,
+    meter_id: int,
+    slots: Mapping[int, Sequence[Row]],
+    read: tuple[Mapping[int, Coverage], int],
+) -> None:
+    """Make the slots hold these rows alone. `read` is each slot's coverage, and when it was read."""
+    coverage, at = read
+    for table in (_USAGE, _COVERAGE):
+        for slot in coverage:
+            connection.execute(table.delete().where(table.c.meter_id == meter_id, table.c.slot == slot))
+    for slot, rows in slots.items():
+        connection.execute(
+            _USAGE.insert(),
+            [
+                row._asdict() | {"meter_id": meter_id, "slot": slot, "rate_id": row.rate_id or None}
+                for row in rows
+            ],
+        )
+    connection.execute(
+        _COVERAGE.insert(),
+        [
+            {
+                "meter_id": meter_id,
+                "slot": slot,
+                "covered_seconds": covered.covered_seconds,
+                "total_seconds": covered.total_seconds,
+                "known": at,
+            }
+            for slot, covered in coverage.items()
+        ],
+    )
+
+
+def held(connection: Connection, meter_id: int, slots: Sequence[int]) -> Mapping[int, Slot]:
+    """What those of the slots hold that were posted before."""
+    rows: dict[int, list[Row]] = defaultdict(list)
+    query = select(_USAGE).where(_USAGE.c.meter_id == meter_id)
+    for row in in_chunks(connection, query.where, _USAGE.c.slot, slots):
+        rows[row.slot].append(_row(row))
+    query = select(_COVERAGE).where(_COVERAGE.c.meter_id == meter_id)
+    return {
+        row.slot: (rows[row.slot], Covered(1, row.covered_seconds, row.total_seconds))
+        for row in in_chunks(connection, query.where, _COVERAGE.c.slot, slots)
+    }
+
+
+def sums(connection: Connection, meter_id: int, interval: Interval) -> list[Row]:
+    """Each line's sums at each of its rates."""
+    columns = [func.sum(_USAGE.c[name]).label(name) for name in _QUANTITIES]
+    query = (
+        select(_USAGE.c.line_id, _USAGE.c.rate_id, *columns)
+        .where(within(_USAGE, meter_id, interval))
+        .group_by(_USAGE.c.line_id, _USAGE.c.rate_id)
+    )
+    return [_row(row) for row in connection.execute(query)]
+
+
+def covered(connection: Connection, meter_id: int, interval: Interval) -> Covered:
+    """How much of the interval was asked for, and how much of that was covered."""
+    query = select(
+        func.count(), func.sum(_COVERAGE.c.covered_seconds), func.sum(_COVERAGE.c.total_seconds)
+    ).where(within(_COVERAGE, meter_id, interval))
+    count, seconds, total = connection.execute(query).one()
+    return Covered(count, int(seconds), int(total)) if count else NOTHING
+
+
+def coverage(connection: Connection, meter_id: int, interval: Interval) -> Mapping[int, Coverage]:
+    """The coverage of each posted slot."""
+    query = select(_COVERAGE).where(within(_COVERAGE, meter_id, interval)).order_by(_COVERAGE.c.slot)
+    return {row.slot: Coverage(row.covered_seconds, row.total_seconds) for row in connection.execute(query)}
+
+
+def priced(connection: Connection, meter_id: int, interval: Interval) -> list[Priced]:
+    """Which rates price which SKUs, and between which slots."""
+    line = schema.line
+    per_line = (
+        select(
+            _USAGE.c.line_id,
+            _USAGE.c.rate_id,
+            func.min(_USAGE.c.slot).label("first"),
+            func.max(_USAGE.c.slot).label("last"),
+        )
+        .where(within(_USAGE, meter_id, interval))
+        .group_by(_USAGE.c.line_id, _USAGE.c.rate_id)
+        .subquery()
+    )
+    query = (
+        select(line.c.dimensions, per_line.c.rate_id, func.min(per_line.c.first), func.max(per_line.c.last))
+        .join_from(per_line, line, line.c.id == per_line.c.line_id)
+        .group_by(line.c.dimensions, per_line.c.rate_id)
+        .order_by(line.c.dimensions)
+    )
+    return [Priced(text, rate or 0, first, last) for text, rate, first, last in connection.execute(query)]
+
+
+def reprice(connection: Connection, meter_id: int, was: Priced, part: Interval, rate_id: int) -> int:
+    """Give the rows of `was` that lie in a part of time another rate; returns how many there were."""
+    line = schema.line
+    of_sku = select(line.c.id).where(line.c.meter_id == meter_id, line.c.dimensions == was.dimensions)
+    query = _USAGE.update().where(
+        within(_USAGE, meter_id, part),
+        _USAGE.c.line_id.in_(of_sku),
+        _USAGE.c.rate_id.is_(None) if was.rate_id == 0 else _USAGE.c.rate_id == was.rate_id,
+    )
+    return connection.execute(query.values(rate_id=rate_id or None)).rowcount
+
+
+def within(table: Table, meter_id: int, interval: Interval) -> ColumnElement[bool]:
+    """The condition that a row lies in the interval."""
+    return and_(table.c.meter_id == meter_id, table.c.slot >= interval.start, table.c.slot < interval.end)
+
+
+def _row(row: Any) -> Row:
+    return Row(
+        row.line_id,
+        row.rate_id or 0,
+        int(row.quantity),
+        int(row.estimated),
+        int(row.busy),
+        int(row.observed),
+    )
+
+
+def merged(rows: Iterable[tuple[int, Row]]) -> Mapping[int, Sequence[Row]]:
+    """(slot, row) pairs by slot, with one row for each line: what was used twice in a slot is added up.
+
+    A line has one rate in a slot, since prices change between slots only. A quantity of 0 is no row.
+    """
+    slots: dict[int, dict[int, Row]] = defaultdict(dict)
+    for slot, row in rows:
+        if row.quantity == 0:
+            continue
+        held = slots[slot].get(row.line_id)
+        slots[slot][row.line_id] = row if held is None else _plus(held, row)
+    return {slot: list(lines.values()) for slot, lines in slots.items()}
+
+
+def _plus(one: Row, other: Row) -> Row:
+    return Row(
+        one.line_id,
+        one.rate_id,
+        one.quantity + other.quantity,
+        one.estimated + other.estimated,
+        one.busy + other.busy,
+        one.observed + other.observed,
+    )

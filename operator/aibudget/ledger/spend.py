@@ -1,0 +1,126 @@
+"""What the ledger answers: lines of spend, summed over an interval.
+
+A line keeps the namespace's labels of the time of use, so a selector judges history by what was true then.
+What is posted ends at the watermark; the provisional head, which changes every cycle, has the same shape and
+is laid over it with `joined`. Pure values; `store.py` reads them from a database.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+from aibudget.inventory.workload import Workload
+from aibudget.metering.slots import SLOT_SECONDS
+from aibudget.metering.usage import Coverage, Sku
+from aibudget.pricing.charge import Charge, cost
+from aibudget.pricing.rate import Rate
+
+
+@dataclass(frozen=True, slots=True)
+class SpendLine:
+    """Sums for one workload, SKU, rate and version of its namespace's labels.
+
+    Units are the meter's smallest. `busy` and `observed` are None where nobody looked at the devices.
+    """
+
+    workload: Workload
+    sku: Sku
+    namespace_labels: Mapping[str, str]
+    rate: Rate | None
+    quantity: int
+    estimated: int = 0
+    busy: int | None = None
+    observed: int | None = None
+
+    @property
+    def cost(self) -> Decimal | None:
+        """In the rate's currency, unrounded; None where no rate matched."""
+        return None if self.rate is None else cost(self.sku.meter, self.quantity, self.rate.price)
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """All lines of an interval, and how much of it the ledger has read.
+
+    `coverage` counts the interval up to `as_of`; `as_of` is None where nothing of the meter is known at all.
+    `complete` says that all of the interval up to `as_of` was asked for, from its start on. A ledger that
+    begins later (new, lost, still catching up) is never complete, and its sums are a lower bound.
+    """
+
+    lines: tuple[SpendLine, ...]
+    coverage: Coverage
+    as_of: int | None
+    complete: bool
+
+
+def provisional(
+    charges: Iterable[Charge],
+    coverage: Mapping[int, Coverage],
+    namespace_labels: Mapping[str, Mapping[str, str]],
+    start: int,
+    as_of: int | None,
+) -> Statement:
+    """What was just read and is not posted yet, from the slot of `start` on and known up to `as_of`."""
+    lines = [
+        SpendLine(
+            workload=charge.usage.workload,
+            sku=charge.usage.sku,
+            namespace_labels=namespace_labels.get(charge.usage.workload.namespace, {}),
+            rate=charge.rate,
+            quantity=charge.usage.quantity,
+            estimated=charge.usage.estimated,
+            busy=charge.usage.busy,
+            observed=charge.usage.observed,
+        )
+        for charge in charges
+        if charge.usage.slot >= start
+    ]
+    asked = [covered for slot, covered in coverage.items() if slot >= start]
+    complete = as_of is not None and bool(coverage) and min(coverage) <= start
+    return Statement(summed(lines), sum(asked, Coverage(0, 0)), as_of, complete)
+
+
+def joined(posted: Statement, head: Statement) -> Statement:
+    """The posted part of an interval and the head that follows it without a hole, as one statement."""
+    if head.as_of is None:
+        return posted
+    follows = posted.as_of is not None and posted.complete
+    return Statement(
+        lines=summed((*posted.lines, *head.lines)),
+        coverage=posted.coverage + head.coverage,
+        as_of=max(head.as_of, posted.as_of or 0),
+        complete=follows or (posted.as_of is None and head.complete),
+    )
+
+
+def summed(lines: Iterable[SpendLine]) -> tuple[SpendLine, ...]:
+    """One line for each workload, SKU, rate and version of labels, in order of first appearance."""
+    groups: dict[tuple[object, ...], SpendLine] = {}
+    for line in lines:
+        rate_id = line.rate.id if line.rate else ""
+        labels = tuple(sorted(line.namespace_labels.items()))
+        key = (line.workload, line.sku, labels, rate_id)
+        groups[key] = _plus(groups[key], line) if key in groups else line
+    return tuple(groups.values())
+
+
+def slots_of(start: int, end: int) -> int:
+    """How many slots lie in [start, end)."""
+    return max(0, end - start) // SLOT_SECONDS
+
+
+def _plus(one: SpendLine, other: SpendLine) -> SpendLine:
+    return SpendLine(
+        workload=one.workload,
+        sku=one.sku,
+        namespace_labels=one.namespace_labels,
+        rate=one.rate,
+        quantity=one.quantity + other.quantity,
+        estimated=one.estimated + other.estimated,
+        busy=_known(one.busy, other.busy),
+        observed=_known(one.observed, other.observed),
+    )
+
+
+def _known(one: int | None, other: int | None) -> int | None:
+    return one if other is None else other if one is None else one + other

@@ -1,0 +1,250 @@
+"""The ledger: posts slots once and for all, and states what was spent since an instant.
+
+A posting deletes its slots, inserts them anew and moves the watermark in one transaction, provided that the
+meter's revision and the writer's epoch are still what the writer knew. So repeating it, two writers at once
+and a crash at any point leave either the old state or the new. Statements come from running totals, which
+are only trusted at the revision they were made for. For one thread.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from sqlalchemy import Connection
+
+from aibudget.inventory.owners import OwnerLink
+from aibudget.ledger import links, meters, slots
+from aibudget.ledger.database import Database
+from aibudget.ledger.lines import Lines, Rates
+from aibudget.ledger.posting import MeterState, Posting
+from aibudget.ledger.spend import SpendLine, Statement, slots_of
+from aibudget.ledger.totals import Covered, Row, Totals
+from aibudget.metering.catalogue import METERS
+from aibudget.metering.slots import SLOT_SECONDS, Interval
+from aibudget.metering.usage import Coverage, Sku
+from aibudget.pricing.book import PriceBook
+from aibudget.pricing.charge import Charge
+
+STATEMENTS_KEPT: Final = 64
+
+
+@dataclass(slots=True)
+class _Meter:
+    """What this process knows of a meter: its integer, its lines, and sums that hold at one revision."""
+
+    id: int
+    lines: Lines
+    totals: Totals = field(default_factory=lambda: Totals(revision=0))
+    statements: dict[Interval, Statement] = field(default_factory=dict)
+
+
+class Ledger:
+    """One cluster's ledger. Everything raises `Transient` when the file cannot be used for the moment."""
+
+    def __init__(self, database: Database, cluster: str) -> None:
+        self._database = database
+        self._rates = Rates()
+        with database.writing() as connection:
+            self._cluster_id = meters.cluster_id(connection, cluster)
+            ids = {name: meters.meter_id(connection, self._cluster_id, name) for name in METERS}
+        self._meters = {
+            name: _Meter(meter_id, Lines(self._cluster_id, meter_id, name)) for name, meter_id in ids.items()
+        }
+
+    @classmethod
+    def open(cls, url: str, cluster: str) -> "Ledger":
+        """`sqlite:///relative` or `sqlite:////absolute`; made if absent. Raises `Stalled` or `Transient`."""
+        return cls(Database(url), cluster)
+
+    def close(self) -> None:
+        self._database.close()
+
+    def take_over(self) -> int:
+        """Become the one writer; returns the epoch for postings. Those of earlier writers are now refused."""
+        with self._database.writing() as connection:
+            return meters.next_epoch(connection, self._cluster_id)
+
+    def state(self, meter: str) -> MeterState:
+        """How far a meter is posted; its revision goes into the next posting."""
+        with self._database.reading() as connection:
+            return meters.state(connection, self._meters[meter].id)
+
+    def watermark(self, meter: str) -> int | None:
+        """The end of what is posted; None where nothing is."""
+        return self.state(meter).watermark
+
+    def begins(self, meter: str) -> int | None:
+        """The first slot that is posted; None where nothing is."""
+        return self.state(meter).begins
+
+    def post(self, posting: Posting) -> MeterState:
+        """Replace these slots by what the posting says. Raises `Conflict` where another writer was faster.
+
+        Every slot between the old watermark and the new one must be in it, else ValueError: time that nobody
+        asked for must not look like time without usage.
+        """
+        meter = self._meters[posting.meter]
+        with self._database.writing() as connection:
+            meters.check_epoch(connection, self._cluster_id, posting.epoch)
+            before = meters.state(connection, meter.id)
+            meters.check_revision(before, posting)
+            meters.check_no_hole(before, posting)
+            keyed = list(meter.lines.keys(posting.charges, posting.namespace_labels))
+            line_ids = meter.lines.ids(connection, (key for _, key in keyed), posting.at)
+            rate_ids = self._rates.ids(connection, (c.rate for c, _ in keyed if c.rate), posting.at)
+            rows = slots.merged(_row(charge, line_ids[key], rate_ids) for charge, key in keyed)
+            held = slots.held(connection, meter.id, sorted(posting.coverage))
+            slots.replace(connection, meter.id, rows, (posting.coverage, posting.at))
+            after = meters.advanced(before, posting)
+            meters.write_state(connection, meter.id, before, after)
+        meter.lines.committed(line_ids)
+        self._rates.committed(rate_ids)
+        if meter.totals.revision == before.revision:
+            _carry_over(meter, posting, held, rows)
+            meter.totals.revision = after.revision
+        return after
+
+    def statement(self, meter: str, interval: Interval) -> Statement:
+        """All that is posted of an interval, which must lie on slots."""
+        if interval.start % SLOT_SECONDS or interval.end % SLOT_SECONDS:
+            raise ValueError("the ledger answers for whole slots of 900 seconds")
+        known = self._meters[meter]
+        with self._database.reading() as connection:
+            state = meters.state(connection, known.id)
+            if known.totals.revision != state.revision:
+                known.totals = Totals(state.revision)
+                known.statements.clear()
+            found = known.statements.get(interval)
+            if found is None:
+                found = self._statement(connection, known, state, interval)
+                if len(known.statements) >= STATEMENTS_KEPT:
+                    known.statements.clear()
+                known.statements[interval] = found
+            return found
+
+    def coverage(self, meter: str, interval: Interval) -> Mapping[int, Coverage]:
+        """How much of each posted slot was covered; a slot that is absent was never asked for."""
+        with self._database.reading() as connection:
+            return slots.coverage(connection, self._meters[meter].id, interval)
+
+    def gaps(self, meter: str, since: int) -> tuple[int, ...]:
+        """Posted slots from `since` on that are not wholly covered: late data may still fill them."""
+        watermark = self.watermark(meter)
+        if watermark is None or watermark <= since:
+            return ()
+        covered = self.coverage(meter, Interval(since, watermark))
+        return tuple(slot for slot, c in covered.items() if c.covered_seconds < c.total_seconds)
+
+    def rerate(self, book: PriceBook, since: int, *, at: int, epoch: int) -> int:
+        """Price everything posted from `since` on by this book; returns how many rows got another rate.
+
+        Quantities stay. Meant for open periods, after a price list changed. Raises `Conflict` as `post` does.
+        """
+        changed = 0
+        with self._database.writing() as connection:
+            meters.check_epoch(connection, self._cluster_id, epoch)
+            for name, meter in self._meters.items():
+                before = meters.state(connection, meter.id)
+                if before.watermark is None or before.watermark <= since:
+                    continue
+                span = Interval(since, before.watermark)
+                rows = self._repriced(connection, (name, meter.id), book, span, at)
+                if rows:
+                    after = MeterState(before.begins, before.watermark, before.revision + 1)
+                    meters.write_state(connection, meter.id, before, after)
+                changed += rows
+        return changed
+
+    def owners(self) -> tuple[OwnerLink, ...]:
+        """Every owner link that was ever remembered."""
+        with self._database.reading() as connection:
+            return links.read(connection, self._cluster_id)
+
+    def remember_owners(self, found: Iterable[OwnerLink], at: int) -> None:
+        """Keep owner links for good: their objects will be gone. An owner that is known stays."""
+        if found := tuple(found):
+            with self._database.writing() as connection:
+                links.write(connection, self._cluster_id, found, at)
+
+    def _statement(
+        self, connection: Connection, known: _Meter, state: MeterState, interval: Interval
+    ) -> Statement:
+        if state.watermark is None or state.begins is None:
+            return Statement((), Coverage(0, 0), None, complete=False)
+        end = min(interval.end, state.watermark)
+        if end <= interval.start:
+            return Statement((), Coverage(0, 0), state.watermark, complete=state.begins <= interval.start)
+        rows, covered = _summed(connection, known, Interval(interval.start, end), state.watermark)
+        return Statement(
+            lines=self._lines(connection, known, rows),
+            coverage=Coverage(covered.covered_seconds, covered.total_seconds),
+            as_of=end,
+            complete=covered.slots == slots_of(interval.start, end),
+        )
+
+    def _lines(self, connection: Connection, known: _Meter, rows: Sequence[Row]) -> tuple[SpendLine, ...]:
+        lines = known.lines.of(connection, [row.line_id for row in rows])
+        rates = self._rates.of(connection, (row.rate_id for row in rows))
+        return tuple(
+            SpendLine(
+                workload=lines[row.line_id].workload,
+                sku=lines[row.line_id].sku,
+                namespace_labels=lines[row.line_id].namespace_labels,
+                rate=rates.get(row.rate_id),
+                quantity=row.quantity,
+                estimated=row.estimated,
+                busy=row.busy if row.observed else None,
+                observed=row.observed or None,
+            )
+            for row in rows
+        )
+
+    def _repriced(
+        self, connection: Connection, meter: tuple[str, int], book: PriceBook, span: Interval, at: int
+    ) -> int:
+        name, meter_id = meter
+        changed = 0
+        for was in slots.priced(connection, meter_id, span):
+            sku = Sku(name, tuple(sorted(json.loads(was.dimensions).items())))
+            touched = Interval(was.first, was.last + SLOT_SECONDS)
+            for part, rate in book.segments(sku, touched):
+                ids = self._rates.ids(connection, [rate] if rate else [], at)
+                rate_id = ids[rate.id] if rate else 0
+                if rate_id != was.rate_id:
+                    changed += slots.reprice(connection, meter_id, was, part, rate_id)
+        return changed
+
+
+def _summed(
+    connection: Connection, known: _Meter, span: Interval, watermark: int
+) -> tuple[Sequence[Row], Covered]:
+    """From the running totals where the interval reaches the watermark, else counted."""
+    if span.end < watermark:
+        return slots.sums(connection, known.id, span), slots.covered(connection, known.id, span)
+    if span.start not in known.totals:
+        # What another beginning has counted already is not counted again.
+        base = known.totals.nearest(span.start, span.end)
+        between = Interval(min(span.start, base), max(span.start, base))
+        rows = slots.sums(connection, known.id, between)
+        known.totals.remember(span.start, base, rows, slots.covered(connection, known.id, between))
+    return known.totals.since(span.start)
+
+
+def _carry_over(
+    meter: _Meter, posting: Posting, held: Mapping[int, slots.Slot], rows: Mapping[int, Sequence[Row]]
+) -> None:
+    for slot, (was, covered) in held.items():
+        meter.totals.move(slot, -1, was, covered)
+    for slot, coverage in posting.coverage.items():
+        covered = Covered(1, coverage.covered_seconds, coverage.total_seconds)
+        meter.totals.move(slot, 1, rows.get(slot, ()), covered)
+    meter.statements.clear()
+
+
+def _row(charge: Charge, line_id: int, rate_ids: Mapping[str, int]) -> tuple[int, Row]:
+    usage = charge.usage
+    rate_id = rate_ids[charge.rate.id] if charge.rate else 0
+    observed = usage.observed or 0
+    busy = usage.busy or 0
+    return usage.slot, Row(line_id, rate_id, usage.quantity, usage.estimated, busy, observed)

@@ -1,0 +1,1 @@
+"""Prometheus samples become `Usage`: quantities of a meter, never money."""

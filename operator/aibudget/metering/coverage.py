@@ -1,0 +1,116 @@
+"""Which steps of a grid are known: those at which their source was scraped, and short gaps between such.
+
+The sample at t stands for [t - step, t). A step without its source is a gap, be it one missed scrape. A gap
+of at most five minutes, closed on both sides, is bridged by what was held on both; a longer one is unknown.
+Pure.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from aibudget.metering.slots import Interval, slot_of
+from aibudget.metering.source import Series
+from aibudget.metering.usage import Coverage
+
+MAX_GAP = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """The instants start + step, … up to end, all multiples of `step`: each stands for the step before it."""
+
+    interval: Interval
+    step: int
+
+    @property
+    def instants(self) -> range:
+        first = -(-self.interval.start // self.step) * self.step + self.step
+        return range(first, self.interval.end + 1, self.step)
+
+    def wider(self) -> "Grid":
+        """With as much on both sides as it takes to see both ends of any gap that may be bridged."""
+        margin = -(-MAX_GAP // self.step) * self.step + self.step
+        return Grid(Interval(self.interval.start - margin, self.interval.end + margin), self.step)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """`covered` instants were scraped; a bridge (t1, t2) joins two covered instants over a short gap."""
+
+    grid: Grid
+    covered: frozenset[int]
+    bridges: tuple[tuple[int, int], ...]
+
+    def head(self) -> int | None:
+        """The newest covered instant of the grid."""
+        return max((t for t in self.grid.instants if t in self.covered), default=None)
+
+    def by_slot(self) -> dict[int, Coverage]:
+        """Seconds covered or bridged, of each slot's seconds in the grid."""
+        bridged = {t for bridge in self.bridges for t in self.gap(bridge)}
+        seconds: dict[int, list[int]] = {}
+        for t in self.grid.instants:
+            slot = seconds.setdefault(slot_of(t - self.grid.step), [0, 0])
+            slot[0] += self.grid.step if t in self.covered or t in bridged else 0
+            slot[1] += self.grid.step
+        return {slot: Coverage(covered, total) for slot, (covered, total) in seconds.items()}
+
+    def gap(self, bridge: tuple[int, int]) -> range:
+        """The uncovered instants between a bridge's ends."""
+        return range(bridge[0] + self.grid.step, bridge[1], self.grid.step)
+
+
+@dataclass(slots=True)
+class Sighting:
+    """What one instant tells of the source: nodes by instance, distinct nodes, pods without any phase."""
+
+    instances: dict[str, float] = field(default_factory=dict)
+    clusters: set[str] = field(default_factory=set)
+    nodes: float = 0
+    unphased: float = 0
+
+
+def sightings(answer: Iterable[Series]) -> dict[int, Sighting]:
+    """The answer to `Queries.coverage`, by instant."""
+    seen: dict[int, Sighting] = {}
+    for labels, times, values in answer:
+        for instant, value in zip(times, values, strict=True):
+            sighting = seen.setdefault(int(instant), Sighting())
+            match labels.get("family"):
+                case "source":
+                    cluster = labels.get("cluster", "")
+                    sighting.instances[f"{cluster}/{labels.get('instance', '')}"] = value
+                    sighting.clusters.add(cluster)
+                case "nodes":
+                    sighting.nodes = value
+                case "unphased":
+                    sighting.unphased = value
+    return seen
+
+
+def known(grid: Grid, seen: Mapping[int, Sighting], unreadable: Collection[int] = ()) -> Known:
+    """The steps of the grid that are known, judged with what lies around it in `seen` (a wider grid)."""
+    covered = sorted(set(_covered(seen)) - set(unreadable))
+    bridges = (
+        (before, after)
+        for before, after in pairwise(covered)
+        if grid.step < after - before <= MAX_GAP + grid.step
+    )
+    return Known(grid, frozenset(covered), tuple(bridges))
+
+
+def _covered(seen: Mapping[int, Sighting]) -> Iterator[int]:
+    """Instants at which no part of the source is missing.
+
+    A shard of kube-state-metrics that is away takes its nodes with it; an instance that was replaced, or
+    one of two that tell the same, does not. A new instance settles what an old one's absence means.
+    """
+    before = Sighting()
+    for instant in sorted(seen):
+        now = seen[instant]
+        gone = sum(n for name, n in before.instances.items() if name not in now.instances)
+        arrived = any(name not in before.instances for name in now.instances)
+        if now.instances and (arrived or now.nodes > before.nodes - gone / 2 or not gone):
+            yield instant
+            before = now

@@ -1,0 +1,166 @@
+"""From samples of what is held to quantities: units by step, summed by slot, pod and SKU.
+
+Each known sample counts for the step before it. A bridge over a short gap counts what the same pod held on
+both of its sides, and says that it is estimated. Nothing is inferred from absence. Pure; a million samples
+take about a second.
+"""
+
+import math
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import groupby
+from typing import NamedTuple
+
+from aibudget.inventory.workload import PodKey
+from aibudget.metering.coverage import Known
+from aibudget.metering.devices import Devices, Observed
+from aibudget.metering.nodes import Nodes, own
+from aibudget.metering.slots import slot_of
+from aibudget.metering.source import Series
+from aibudget.metering.usage import Sku
+
+# More devices than any container can hold: a number beyond is a mistake, not a bill.
+MOST_UNITS = 1024
+MILLISECONDS = 1000
+
+
+class Holding(NamedTuple):
+    """One container's claim on one resource of one node, under one life of its pod."""
+
+    pod: PodKey
+    container: str
+    node: str
+    resource: str
+
+
+class Samples(NamedTuple):
+    """Units held: `times` in Unix seconds, ascending."""
+
+    times: "array[float]"
+    units: "array[float]"
+
+    def at(self, instant: int) -> float:
+        place = bisect_left(self.times, instant)
+        return self.units[place] if place < len(self.times) and self.times[place] == instant else 0.0
+
+
+Cell = tuple[int, PodKey, Sku]
+
+
+@dataclass(slots=True)
+class Amount:
+    """Device-milliseconds of one cell; `busy` of those `observed`."""
+
+    quantity: int = 0
+    estimated: int = 0
+    observed: float = 0.0
+    busy: float = 0.0
+
+
+def holdings(answer: Iterable[Series]) -> tuple[dict[Holding, Samples], int]:
+    """The answer to `Queries.held` by holding, and how many values were no count of devices (NaN, negative,
+    …).
+    """
+    answer = list(answer)
+    # Where the scrape renames labels, a pod without exported_node is one that is not bound yet.
+    renamed = any("exported_node" in labels for labels, _, _ in answer)
+    found: dict[Holding, Samples] = {}
+    dropped = 0
+    for labels, times, values in answer:
+        if renamed and "exported_node" not in labels:
+            continue
+        pod = PodKey(own(labels, "namespace"), own(labels, "pod"), labels.get("uid", ""))
+        key = Holding(pod, own(labels, "container"), own(labels, "node"), labels.get("resource", ""))
+        samples = Samples(times, values)
+        if not all(map(_plausible, values)):
+            samples = _only_plausible(samples)
+            dropped += len(times) - len(samples.times)
+        found[key] = _joined(found[key], samples) if key in found else samples
+    return found, dropped
+
+
+def integrate(
+    held: Mapping[Holding, Samples], known: Known, nodes: Nodes, devices: Devices
+) -> dict[Cell, Amount]:
+    """Every cell's amount, over the instants of `known.grid`; samples around it only close bridges."""
+    cells: dict[Cell, Amount] = {}
+    for (namespace, name), keys in groupby(sorted(held), key=lambda key: key.pod[:2]):
+        seen = devices.of(namespace, name)
+        for key in keys:
+            _count(cells, key, held[key], known, nodes, seen)
+            _bridge(cells, key, held[key], known, nodes)
+    return cells
+
+
+def _count(
+    cells: dict[Cell, Amount],
+    key: Holding,
+    samples: Samples,
+    known: Known,
+    nodes: Nodes,
+    seen: dict[float, Observed],
+) -> None:
+    """Add a holding's samples. What it takes of the pod's devices is taken out of `seen`."""
+    grid = known.grid
+    first, last, worth = grid.instants.start, grid.interval.end, grid.step * MILLISECONDS
+    steady = not nodes.changes(key.node)
+    slot, amount = -1, Amount()
+    for t, units in zip(samples.times, samples.units, strict=True):
+        if not first <= t <= last:
+            continue
+        here = slot_of(int(t) - grid.step)
+        if here != slot or not steady:
+            slot, amount = here, _cell(cells, key, nodes, int(t), here)
+        amount.quantity += round(units * worth)
+        if seen and t in seen:
+            devices, busy = seen[t]
+            part = min(1.0, units / devices)
+            amount.observed += devices * part * worth
+            amount.busy += busy * part * worth
+            seen[t] = Observed(devices - devices * part, busy - busy * part)
+            if part == 1.0:
+                del seen[t]
+
+
+def _bridge(cells: dict[Cell, Amount], key: Holding, samples: Samples, known: Known, nodes: Nodes) -> None:
+    for bridge in known.bridges:
+        units = min(samples.at(bridge[0]), samples.at(bridge[1]))
+        if not units:
+            continue
+        worth = round(units * known.grid.step * MILLISECONDS)
+        for t in known.gap(bridge):
+            if t in known.grid.instants and not samples.at(t):
+                amount = _cell(cells, key, nodes, t, slot_of(t - known.grid.step))
+                amount.quantity += worth
+                amount.estimated += worth
+
+
+def _cell(cells: dict[Cell, Amount], key: Holding, nodes: Nodes, t: int, slot: int) -> Amount:
+    return cells.setdefault((slot, key.pod, nodes.sku(key.node, key.resource, t)), Amount())
+
+
+def _plausible(units: float) -> bool:
+    return math.isfinite(units) and 0 <= units <= MOST_UNITS
+
+
+def _only_plausible(samples: Samples) -> Samples:
+    kept = [pair for pair in zip(*samples, strict=True) if _plausible(pair[1])]
+    return Samples(array("d", (t for t, _ in kept)), array("d", (units for _, units in kept)))
+
+
+def _joined(one: Samples, other: Samples) -> Samples:
+    """Two answers on one holding, from halves of a range or from two exporters: the larger where both
+    speak.
+    """
+    merged = dict(zip(*one, strict=True))
+    for t, units in zip(*other, strict=True):
+        merged[t] = max(units, merged.get(t, 0.0))
+    return Samples(array("d", sorted(merged)), array("d", (merged[t] for t in sorted(merged))))
+
+
+def instants(held: Mapping[Holding, Samples]) -> Iterator[float]:
+    """Every time at which something was held, with repeats."""
+    for samples in held.values():
+        yield from samples.times

@@ -1,0 +1,50 @@
+"""Whose pods they are: owner links asked of kube-state-metrics, for pods that hold accelerators only.
+
+At most three queries, and none for what the book knows already: first the pods' own controllers, then those
+of the ReplicaSets and Jobs among them.
+"""
+
+from collections.abc import Collection, Iterable, Iterator
+
+from aibudget.inventory.owners import Child, OwnerBook, OwnerLink
+from aibudget.inventory.workload import Owner, PodKey
+from aibudget.metering.asking import over_window
+from aibudget.metering.nodes import own
+from aibudget.metering.promql import OWNED, Queries
+from aibudget.metering.slots import Interval
+from aibudget.metering.source import PromSource, Series
+
+
+def learn(
+    source: PromSource, queries: Queries, interval: Interval, pods: Collection[PodKey], book: OwnerBook
+) -> OwnerBook:
+    """The book, and what Prometheus can add to it for these pods, seen at any time of the interval."""
+    if any(not book.knows(Child(pod.namespace, "Pod", pod.name, pod.uid)) for pod in pods):
+        book = book.with_links(_pods(over_window(source, queries.pod_owners, interval).series))
+    for kind, names in book.missing(pods).items():
+
+        def promql(seconds: int, kind: str = kind, names: Collection[str] = names) -> str:
+            return queries.owners(kind, names, seconds)
+
+        answer = over_window(source, promql, interval)
+        book = book.with_links(_owned(kind, answer.series, names))
+    return book
+
+
+def _pods(answer: Iterable[Series]) -> Iterator[OwnerLink]:
+    for labels, _, _ in answer:
+        child = Child(own(labels, "namespace"), "Pod", own(labels, "pod"), labels.get("uid", ""))
+        yield OwnerLink(child, _owner(labels.get("owner_kind", ""), labels.get("owner_name", "")))
+
+
+def _owned(kind: str, answer: Iterable[Series], names: Collection[str]) -> Iterator[OwnerLink]:
+    name = OWNED[kind][1]
+    for labels, _, _ in answer:
+        if labels.get(name) in names:
+            child = Child(own(labels, "namespace"), kind, labels[name])
+            yield OwnerLink(child, _owner(labels.get("owner_kind", ""), labels.get("owner_name", "")))
+
+
+def _owner(kind: str, name: str) -> Owner | None:
+    """None for no controller, which kube-state-metrics before 2.8 spelled `<none>`."""
+    return Owner(kind, name) if kind not in ("", "<none>") else None

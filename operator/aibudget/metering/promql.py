@@ -1,0 +1,199 @@
+"""The PromQL that the `gpu` meter asks, as text.
+
+Every selector carries its source's matchers and the cluster's, with values escaped. Joins are one-to-one by
+construction: both sides are aggregated by the same labels, so two kube-state-metrics or a reused pod name
+cannot make them many-to-many. `exported_*` twins ride along in every grouping, so it does not matter
+whether the scrape honors labels. Pure.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from aibudget.errors import Stalled
+
+# nvidia.com/gpu and its like as kube-state-metrics spells resources.
+ACCELERATORS = (
+    "nvidia_com_(gpu|gpu_shared|mig_.+)|amd_com_gpu|google_com_tpu|habana_ai_gaudi"
+    "|aws_amazon_com_neuron(core|device)?|gpu_intel_com_(i915|xe)"
+)
+POD = "namespace, exported_namespace, pod, exported_pod, uid"
+NODE = "node, exported_node"
+DEVICE = "UUID, GPU_I_ID"
+
+# How often the survey counts series, in seconds.
+SIZING = 900
+
+_MATCHER = re.compile(r'\s*([a-zA-Z_][a-zA-Z0-9_]*)\s*(=~|!~|!=|=)\s*"((?:[^"\\]|\\.)*)"\s*(?:,|$)')
+_ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
+
+
+class Matcher(NamedTuple):
+    """One label matcher; `value` is unescaped."""
+
+    label: str
+    operator: str
+    value: str
+
+    def __str__(self) -> str:
+        return f'{self.label}{self.operator}"{self.value.translate(_ESCAPES)}"'
+
+
+Matchers = tuple[Matcher, ...]
+
+
+def matchers(text: str) -> Matchers:
+    """`job="x",team=~"a|b"` as a person writes it. Raises Stalled on anything else."""
+    found, rest = [], text.strip()
+    while rest:
+        match = _MATCHER.match(rest)
+        if match is None:
+            raise Stalled(
+                "InvalidSettings", f'{text!r} are no label matchers. Write them as job="name",cluster="a".'
+            )
+        label, operator, value = match.groups()
+        found.append(Matcher(label, operator, re.sub(r"\\(.)", _unescaped, value)))
+        rest = rest[match.end() :]
+    return tuple(found)
+
+
+def _unescaped(match: re.Match[str]) -> str:
+    return "\n" if match[1] == "n" else match[1]
+
+
+def one_of(label: str, names: Iterable[str]) -> Matcher:
+    """A matcher for exactly these values."""
+    return Matcher(label, "=~", "|".join(re.escape(name) for name in sorted(names)))
+
+
+@dataclass(frozen=True, slots=True)
+class Queries:
+    """The queries over one pair of sources; `window` is always a look-back in milliseconds."""
+
+    kube_state_metrics: Matchers
+    dcgm: Matchers
+    accelerators: str = ACCELERATORS
+
+    def survey(self, seconds: int) -> str:
+        """`family` newest: the node seen last in the seconds before, valued with the time of its last
+        scrape; pods and accelerators: the most series at once.
+        """
+        info = self._state("kube_node_info")
+        pods = self._state("kube_pod_status_phase", Matcher("phase", "=", "Running"))
+        return _families(
+            {
+                "newest": f"topk(1, max by ({NODE}) (max_over_time(timestamp({info})[{seconds}s:300s])))",
+                "pods": f"max_over_time(count({pods})[{seconds}s:{SIZING}s])",
+                "accelerators": f"max_over_time(count({self._requests()})[{seconds}s:{SIZING}s])",
+            }
+        )
+
+    def scrapes_of(self, node: Matcher, seconds: int) -> str:
+        """Raw samples of one node's info, from each instance that tells of it."""
+        return f"{self._state('kube_node_info', node)}[{seconds}s]"
+
+    def coverage(self, window: int) -> str:
+        """`family` source: nodes told of by (cluster, instance); nodes: how many there are; unphased: pods
+        that hold accelerators and of which no phase is told.
+        """
+        info = _fresh(self._state("kube_node_info"), window)
+        phase = last(self._state("kube_pod_status_phase", Matcher("phase", "=", "Running")), window)
+        requests = _fresh(self._requests(), window)
+        return _families(
+            {
+                "source": f"count by (cluster, instance) ({info})",
+                "nodes": f"count(group by ({NODE}) ({info}))",
+                "unphased": f"count(group by ({POD}) ({requests}) unless on ({POD}) {phase})",
+            }
+        )
+
+    def held(self, window: int) -> str:
+        """Units of each accelerator resource that each container holds: bound, and Pending or Running.
+
+        Only what the newest scrape of its exporter told counts. A look-back alone would hold a pod whose
+        series ended for one scrape more wherever two scrapes fall into it, which with a fixed scrape offset
+        is never or always. Where node info is scraped by another job, there is no newest scrape to compare
+        with and the look-back decides.
+        """
+        requests, info = self._requests(), self._state("kube_node_info")
+        newest = f"max by (instance, job) (timestamp({info}))"
+        outdated = f"timestamp({requests}) < on (instance, job) group_left () {newest}"
+        phase = self._state("kube_pod_status_phase", Matcher("phase", "=~", "Pending|Running"))
+        return (
+            f"max by ({POD}, container, exported_container, {NODE}, resource)"
+            f" ({_fresh(requests, window)} unless ({outdated}))"
+            f" * on ({POD}) group_left () max by ({POD}) ({last(phase, window)} == 1)"
+        )
+
+    def node_labels(self, labels: Iterable[str], window: int, step: int, whole_until: int) -> str:
+        """Each node's labels when they are new against the step before; all of them up to `whole_until`."""
+        by = f"group by ({', '.join((NODE, *labels))})"
+        vector = self._state("kube_node_labels")
+        earlier = f"{by} (last_over_time({vector}[{window}ms] offset {step}s))"
+        return f"{by} ({last(vector, window)}) unless ({earlier} and on () vector(time()) > {whole_until})"
+
+    def pod_owners(self, seconds: int) -> str:
+        """The controller of each pod that asked for accelerators in the seconds before."""
+        controller = Matcher("owner_is_controller", "=~", "true|")
+        owners = last(self._state("kube_pod_owner", controller), seconds * 1000)
+        return (
+            f"group by ({POD}, owner_kind, owner_name) ({owners})"
+            f" and on ({POD}) group by ({POD}) ({last(self._requests(), seconds * 1000)})"
+        )
+
+    def owners(self, kind: str, names: Iterable[str], seconds: int) -> str:
+        """The controllers of ReplicaSets or Jobs. With many names all are asked for: a long regex costs
+        more.
+        """
+        family, label = OWNED[kind]
+        wanted = list(names)
+        chosen = [one_of(label, wanted)] if len(wanted) <= 1000 else []
+        controller = Matcher("owner_is_controller", "=~", "true|")
+        owners = last(self._state(family, controller, *chosen), seconds * 1000)
+        return f"group by (namespace, exported_namespace, {label}, owner_kind, owner_name) ({owners})"
+
+    def utilisation(self, window: int) -> str:
+        """How busy each device was, 0 to 1, by the pod it is mapped to; engine activity before GPU
+        utilisation.
+        """
+        by = f"avg by ({DEVICE}, namespace, exported_namespace, pod, exported_pod)"
+        active = f"avg_over_time({selector('DCGM_FI_PROF_GR_ENGINE_ACTIVE', self.dcgm)}[{window}ms])"
+        percent = f"avg_over_time({selector('DCGM_FI_DEV_GPU_UTIL', self.dcgm)}[{window}ms])"
+        return f"{by} ({active}) or on ({DEVICE}) {by} ({percent} / 100)"
+
+    def _state(self, name: str, *more: Matcher) -> str:
+        return selector(name, (*self.kube_state_metrics, *more))
+
+    def _requests(self) -> str:
+        return self._state(
+            "kube_pod_container_resource_requests",
+            Matcher("resource", "=~", self.accelerators),
+            Matcher("node", "!=", ""),
+        )
+
+
+OWNED = {"ReplicaSet": ("kube_replicaset_owner", "replicaset"), "Job": ("kube_job_owner", "job_name")}
+
+
+def selector(name: str, matching: Iterable[Matcher]) -> str:
+    return f"{name}{{{','.join(map(str, matching))}}}"
+
+
+def last(vector: str, window: int) -> str:
+    """The last sample of each series within `window` milliseconds, be the series stale or not."""
+    return f"last_over_time({vector}[{window}ms])"
+
+
+def _fresh(vector: str, window: int) -> str:
+    """The samples that are there now and no older than `window` milliseconds: five minutes would be the
+    default.
+    """
+    return f"({vector} and (timestamp({vector}) > (time() - {window / 1000})))"
+
+
+def _families(named: Mapping[str, str]) -> str:
+    """Several questions in one query; the label `family` tells the answers apart."""
+    return " or ".join(
+        f'label_replace({vector}, "family", "{name}", "", "")' for name, vector in named.items()
+    )

@@ -1,0 +1,183 @@
+"""The operator's own Prometheus metrics: one collector over the last snapshot, in a registry of its own.
+
+Values are taken from the snapshot at each scrape, so a budget that is gone leaves no series behind. Money
+carries its currency as a label, since it has no base unit; labels stay few: no pods, no workloads.
+Knows nothing of how the snapshot came about.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
+
+from aibudget.api.conditions import Condition
+from aibudget.budgeting.evaluation import BudgetKey, Evaluation
+
+_BUDGET: Final = ("kind", "namespace", "name")
+_STATUSES: Final = ("True", "False", "Unknown")
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetView:
+    """One budget as metrics show it; `evaluation` is None while there is none."""
+
+    key: BudgetKey
+    conditions: tuple[Condition, ...]
+    evaluation: Evaluation | None
+
+
+@dataclass(frozen=True, slots=True)
+class CycleView:
+    """How the last cycle went. Times are Unix seconds or seconds; None is unknown and not shown."""
+
+    finished: float | None = None
+    seconds: float | None = None
+    phases: Mapping[str, float] = field(default_factory=dict)
+    data_age: float | None = None
+    coverage: Mapping[str, float] = field(default_factory=dict)
+    unpriced: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """What only grows in this process."""
+
+    cycles: int = 0
+    cycle_errors: Mapping[str, int] = field(default_factory=dict)
+    queries: int = 0
+    query_errors: Mapping[str, int] = field(default_factory=dict)
+    status_writes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything that can be scraped, at one moment."""
+
+    leader: bool = False
+    budgets: tuple[BudgetView, ...] = ()
+    holds: Mapping[str, int] = field(default_factory=dict)
+    cycle: CycleView = CycleView()
+    counters: Counters = Counters()
+
+
+class Exporter(Collector):
+    """Shows the snapshot it was given last."""
+
+    def __init__(self) -> None:
+        self._snapshot = Snapshot()
+        self._registry = CollectorRegistry(auto_describe=False)
+        ProcessCollector(registry=self._registry)
+        PlatformCollector(registry=self._registry)
+        self._registry.register(self)
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Let the next scrape see this."""
+        self._snapshot = snapshot
+
+    def render(self) -> bytes:
+        """The text format."""
+        return generate_latest(self._registry)
+
+    def collect(self) -> Iterator[Metric]:
+        """For prometheus_client."""
+        snapshot = self._snapshot
+        yield _gauge("aibudget_leader", "Whether this replica leads.", float(snapshot.leader))
+        # A standby has nothing to say about budgets: two answers would be one too many.
+        if not snapshot.leader:
+            return
+        yield from _budgets(snapshot.budgets)
+        yield _by("aibudget_holds", "Holds by state.", "state", snapshot.holds)
+        yield from _cycle(snapshot.cycle)
+        yield from _counters(snapshot.counters)
+
+
+def _budgets(budgets: tuple[BudgetView, ...]) -> Iterator[Metric]:
+    money = (*_BUDGET, "currency")
+    limit = GaugeMetricFamily("aibudget_limit", "The limit of the current period.", labels=money)
+    spend = GaugeMetricFamily("aibudget_spend", "Known spend of the current period.", labels=money)
+    used = GaugeMetricFamily("aibudget_used_ratio", "Known spend over limit.", labels=money)
+    crossed = GaugeMetricFamily(
+        "aibudget_threshold_crossed",
+        "Whether a threshold is crossed in the current period.",
+        labels=(*_BUDGET, "threshold"),
+    )
+    condition = GaugeMetricFamily(
+        "aibudget_status_condition",
+        "The conditions of the budgets.",
+        labels=(*_BUDGET, "condition", "status"),
+    )
+    for view in budgets:
+        labels = [view.key.kind, view.key.namespace or "", view.key.name]
+        for fact in view.conditions:
+            for status in _STATUSES:
+                condition.add_metric([*labels, fact.type, status.lower()], float(fact.status == status))
+        evaluation = view.evaluation
+        if evaluation is None:
+            continue
+        in_money = [*labels, evaluation.currency]
+        limit.add_metric(in_money, float(evaluation.limit))
+        for state in evaluation.thresholds:
+            if state.standing != "Unknown":
+                crossed.add_metric([*labels, state.threshold.name], float(state.standing != "Below"))
+        if evaluation.spend.as_of is not None:
+            spend.add_metric(in_money, float(evaluation.spend.amount))
+            used.add_metric(in_money, float(evaluation.spend.amount / evaluation.limit))
+    yield from (limit, spend, used, crossed, condition)
+
+
+def _cycle(cycle: CycleView) -> Iterator[Metric]:
+    single = (
+        ("aibudget_last_cycle_timestamp_seconds", "When the last cycle ended.", cycle.finished),
+        ("aibudget_cycle_duration_seconds", "How long the last cycle took.", cycle.seconds),
+        ("aibudget_data_age_seconds", "How old the newest known usage was then.", cycle.data_age),
+    )
+    yield from (_gauge(name, text, value) for name, text, value in single if value is not None)
+    yield _by(
+        "aibudget_cycle_phase_seconds", "How long each phase of the last cycle took.", "phase", cycle.phases
+    )
+    yield _by(
+        "aibudget_coverage_ratio",
+        "How much of the last 30 minutes was scraped.",
+        "meter",
+        cycle.coverage,
+    )
+    yield _by(
+        "aibudget_unpriced_usage",
+        "Usage since the last posted slot that no rate matches, in pricing units.",
+        "meter",
+        cycle.unpriced,
+    )
+
+
+def _counters(counters: Counters) -> Iterator[Metric]:
+    yield _counter("aibudget_cycles", "Cycles that were run.", counters.cycles)
+    yield _counter("aibudget_status_writes", "Status patches that were sent.", counters.status_writes)
+    yield _counter("aibudget_prometheus_queries", "Queries sent to Prometheus.", counters.queries)
+    for name, text, values in (
+        ("aibudget_prometheus_query_errors", "Queries that failed, by reason.", counters.query_errors),
+        ("aibudget_cycle_errors", "What failed within cycles, by reason.", counters.cycle_errors),
+    ):
+        family = CounterMetricFamily(name, text, labels=("reason",))
+        for reason, count in sorted(values.items()):
+            family.add_metric([reason], count)
+        yield family
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, text, value=value)
+
+
+def _counter(name: str, text: str, value: int) -> Metric:
+    return CounterMetricFamily(name, text, value=value)
+
+
+def _by(name: str, text: str, label: str, values: Mapping[str, float]) -> Metric:
+    family = GaugeMetricFamily(name, text, labels=(label,))
+    for key, value in sorted(values.items()):
+        family.add_metric([key], value)
+    return family

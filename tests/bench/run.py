@@ -1,0 +1,250 @@
+"""`make bench`: the operator under load, as JSON on stdout. Ratios are within one run; progress goes to stderr.
+
+`cycle`: 10,000 GPU pods in a real Prometheus and 1,000 budgets at a real API server. The operator runs as it
+does in a cluster; its own metrics say how long a cycle took and how many queries it made, and Prometheus's own
+metrics how long it took to answer them.
+`reaction`: from the moment the crossing sample can be queried to the Deployment scaled down, grace 0.
+"""
+
+import argparse
+import json
+import re
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from aibudget.sandbox.controlplane import ControlPlane
+from aibudget.sandbox.exporter import DCGM_JOB, KSM_JOB
+from aibudget.sandbox.history import History, PodHistory, Present, ScrapeHistory, dcgm_scrapes, write_history
+from aibudget.sandbox.home import Sandbox
+from aibudget.sandbox.nodes import P5, node
+from aibudget.sandbox.operator import Operator, install
+from aibudget.sandbox.process import wait_until
+from aibudget.sandbox.prometheus import PrometheusServer
+from aibudget.sandbox.snapshot import GPU, Container, Namespace, Owned, Owner, Pod, node_from
+from aibudget.sandbox.tenants import FAMILIES
+
+HISTORY_SECONDS = 3_600
+AHEAD_SECONDS = 1_800
+SCRAPE_SECONDS = 30.0
+INTERVAL_SECONDS = 15
+CYCLES = 5
+REACTION_INTERVAL_SECONDS = 5
+
+
+def say(line: str) -> None:
+    sys.stderr.write(f"bench: {line}\n")
+    sys.stderr.flush()
+
+
+def measure_cycle(directory: Path, pods: int, budgets: int) -> dict[str, Any]:
+    """One cycle over many pods and budgets, beside Prometheus's own time for the same queries."""
+    now = time.time()
+    with ExitStack() as running:
+        control_plane = running.enter_context(ControlPlane(directory / "control-plane", components=()))
+        prometheus = PrometheusServer(directory / "prometheus")
+        say(f"writing a past of {pods} pods …")
+        file = directory / "past.om"
+        start, end = now - HISTORY_SECONDS, now + AHEAD_SECONDS
+        scrapes = [ScrapeHistory(start, end, SCRAPE_SECONDS), dcgm_scrapes(start, end, SCRAPE_SECONDS)]
+        samples = write_history(file, many_pods(pods, budgets, start), scrapes, FAMILIES)
+        say(f"loading {samples} samples …")
+        prometheus.backfill(file)
+        file.unlink()
+        running.enter_context(prometheus)
+        install(control_plane, {"prometheus.url": prometheus.url, "intervalSeconds": INTERVAL_SECONDS})
+        say(f"creating {budgets} namespaces and budgets …")
+        for number in range(budgets):
+            for manifest in namespace_with_budget(number, start):
+                control_plane.client.apply(manifest)
+        operator = Operator(control_plane, directory / "operator")
+        running.enter_context(operator)
+        return _watched(operator, prometheus) | {"pods": pods, "budgets": budgets}
+
+
+def _watched(operator: Operator, prometheus: PrometheusServer) -> dict[str, Any]:
+    say("waiting for the past to be counted …")
+    wait_until(lambda: _evaluated(operator), 600, "every budget to be evaluated")
+    cycles = []
+    for _ in range(CYCLES):
+        before = metric(operator.metrics(), "aibudget_cycles_total"), _prometheus_seconds(prometheus)
+        queries = metric(operator.metrics(), "aibudget_prometheus_queries_total")
+        wait_until(
+            lambda at=before[0]: metric(operator.metrics(), "aibudget_cycles_total") > at, 120, "a cycle"
+        )
+        text = operator.metrics()
+        cycles.append(
+            {
+                "wallSeconds": metric(text, "aibudget_last_cycle_duration_seconds"),
+                "prometheusSeconds": _prometheus_seconds(prometheus) - before[1],
+                "queries": metric(text, "aibudget_prometheus_queries_total") - queries,
+            }
+        )
+        say(str(cycles[-1]))
+    wall = statistics.median(cycle["wallSeconds"] for cycle in cycles)
+    own = statistics.median(cycle["prometheusSeconds"] for cycle in cycles)
+    return {
+        "cycleWallSeconds": round(wall, 3),
+        "prometheusSeconds": round(own, 3),
+        "allowedWallSeconds": round(2 * own + 2, 3),
+        "queriesPerCycle": max(cycle["queries"] for cycle in cycles),
+        "peakRssMiB": peak_rss_mib(operator),
+        "cycles": cycles,
+    }
+
+
+def many_pods(count: int, namespaces: int, start: float) -> History:
+    """Pods of one H100 each, eight to a node, one Deployment to a namespace."""
+    nodes = [node_from(node(f"node-{number}", P5)) for number in range(-(-count // 8))]
+    owned = [
+        Owned("ReplicaSet", _name(n), "llm-7d9f", (Owner("Deployment", "llm"),)) for n in range(namespaces)
+    ]
+    spaces = [Namespace(_name(number), {}) for number in range(namespaces)]
+    present = [Present(thing) for thing in [*nodes, *owned, *spaces]]
+    return History(pods=list(_lives(count, namespaces, start)), present=present)
+
+
+def _lives(count: int, namespaces: int, start: float) -> Iterator[PodHistory]:
+    for number in range(count):
+        pod = Pod(
+            namespace=_name(number % namespaces),
+            name=f"llm-7d9f-{number}",
+            uid=f"00000000-0000-4000-8000-{number:012d}",
+            containers=(Container("main", {GPU: 1.0}),),
+            created=start,
+            node=f"node-{number // 8}",
+            owners=(Owner("ReplicaSet", "llm-7d9f"),),
+        )
+        yield PodHistory(pod=pod, bound=start, started=start, devices=(number % 8,))
+
+
+def namespace_with_budget(number: int, start: float) -> Iterator[dict[str, Any]]:
+    name = _name(number)
+    yield {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+    yield {
+        "apiVersion": "aibudget.io/v1alpha1",
+        "kind": "AIBudget",
+        "metadata": {"name": "team", "namespace": name},
+        "spec": {"limit": {"amount": 1_000_000, "currency": "USD"}, "period": {"type": "Daily"}},
+    }
+
+
+def measure_reaction(directory: Path, rounds: int) -> dict[str, Any]:
+    """Seconds from the queryable crossing sample to the Deployment's replicas at 0."""
+    seconds = []
+    with Sandbox(directory, interval=REACTION_INTERVAL_SECONDS, scrape_interval=2.0, progress=say) as sandbox:
+        client = sandbox.control_plane.client
+        for number in range(rounds):
+            name = f"burst-{number}"
+            client.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+            client.apply(_tiny_budget(name))
+            path = f"/apis/aibudget.io/v1alpha1/namespaces/{name}/aibudgets/tiny"
+            wait_until(
+                lambda at=path: client.get(at)["status"].get("spend") is not None, 60, "the first evaluation"
+            )
+            client.apply(_burst(name))
+            held = f'kube_pod_container_resource_requests{{namespace="{name}",resource="nvidia_com_gpu",node!=""}}'
+            wait_until(lambda query=held: bool(sandbox.prometheus.query(query)), 60, "the crossing sample")
+            queryable = time.monotonic()
+            at = f"/apis/apps/v1/namespaces/{name}/deployments/burst"
+            wait_until(lambda path=at: client.get(path)["spec"]["replicas"] == 0, 120, "the scale-down")
+            seconds.append(round(time.monotonic() - queryable, 2))
+            say(f"{name}: {seconds[-1]} s")
+    return {
+        "rounds": rounds,
+        "cycleSeconds": REACTION_INTERVAL_SECONDS,
+        "medianSeconds": statistics.median(seconds),
+        "allowedSeconds": REACTION_INTERVAL_SECONDS + 5,
+        "seconds": seconds,
+    }
+
+
+def _tiny_budget(namespace: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "aibudget.io/v1alpha1",
+        "kind": "AIBudget",
+        "metadata": {"name": "tiny", "namespace": namespace},
+        "spec": {
+            "limit": {"amount": "0.001", "currency": "USD"},
+            "thresholds": [{"name": "over", "percent": 100, "actions": ["Notify", "ScaleDown"]}],
+            "enforcement": {"mode": "Enforce", "gracePeriodSeconds": 0},
+        },
+    }
+
+
+def _burst(namespace: str) -> dict[str, Any]:
+    labels = {"app": "burst"}
+    requests_ = {"requests": {GPU: "2"}, "limits": {GPU: "2"}}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "burst", "namespace": namespace},
+        "spec": {
+            "replicas": 1,
+            "selector": {"matchLabels": labels},
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": {
+                    "nodeSelector": {"nvidia.com/gpu.product": P5.product},
+                    "containers": [
+                        {"name": "main", "image": "registry.example/burst:1", "resources": requests_}
+                    ],
+                },
+            },
+        },
+    }
+
+
+def metric(text: str, name: str) -> float:
+    """The sum over all series of a metric in an exposition; 0 where there is none."""
+    return sum(float(value) for value in re.findall(rf"^{name}(?:{{[^}}]*}})? (\S+)", text, re.MULTILINE))
+
+
+def peak_rss_mib(operator: Operator) -> float:
+    assert operator.process is not None
+    status = Path(f"/proc/{operator.process.pid}/status").read_text()
+    found = re.search(r"VmHWM:\s+(\d+) kB", status)
+    assert found
+    return round(int(found[1]) / 1024, 1)
+
+
+def _evaluated(operator: Operator) -> bool:
+    text = operator.metrics()
+    return metric(text, "aibudget_spend") > 0 and metric(text, "aibudget_backfill_seconds_left") == 0
+
+
+def _prometheus_seconds(prometheus: PrometheusServer) -> float:
+    text = requests.get(f"{prometheus.url}/metrics", timeout=10).text
+    handlers = r'prometheus_http_request_duration_seconds_sum{handler="/api/v1/query(?:_range)?"} (\S+)'
+    return sum(float(value) for value in re.findall(handlers, text))
+
+
+def _name(number: int) -> str:
+    return f"team-{number:04d}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pods", type=int, default=10_000)
+    parser.add_argument("--budgets", type=int, default=1_000)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", choices=("cycle", "reaction"))
+    arguments = parser.parse_args()
+    result: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory(prefix="aibudget-bench-") as directory:
+        if arguments.only != "reaction":
+            result["cycle"] = measure_cycle(Path(directory) / "cycle", arguments.pods, arguments.budgets)
+        if arguments.only != "cycle":
+            result["reaction"] = measure_reaction(Path(directory) / "reaction", arguments.rounds)
+    print(json.dumps(result, indent=2))
+
+
+if __name__ == "__main__":
+    main()

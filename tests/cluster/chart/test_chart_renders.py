@@ -1,0 +1,179 @@
+"""Helm takes the chart, says what is missing, and gives the objects that the values ask for."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+pytestmark = pytest.mark.cluster
+
+ROOT = Path(__file__).parents[3]
+CHART = str(ROOT / "charts" / "aibudget")
+
+
+def only(objects: list[dict[str, Any]], kind: str, name: str = "aibudget") -> dict[str, Any]:
+    """The one object of that kind and name."""
+    (found,) = [item for item in objects if item["kind"] == kind and item["metadata"]["name"] == name]
+    return found
+
+
+def environment(objects: list[dict[str, Any]]) -> dict[str, str | None]:
+    """The variables of the operator's container."""
+    (container,) = only(objects, "Deployment")["spec"]["template"]["spec"]["containers"]
+    return {variable["name"]: variable.get("value") for variable in container["env"]}
+
+
+def test_lint_finds_nothing(helm) -> None:
+    """`helm lint --strict` is clean."""
+    linted = helm("lint", "--strict", CHART, "--set", "prometheus.url=http://prometheus:9090")
+
+    assert linted.returncode == 0, linted.stdout + linted.stderr
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ([], "prometheus.url is required"),
+        (["prometheus.url=prometheus:9090"], "/prometheus/url"),
+        (["prometheus.url=http://p", "prometeus.url=x"], "additional properties 'prometeus' not allowed"),
+        (["prometheus.url=http://p", "enforcement.enabled=no way"], "/enforcement/enabled"),
+        (["prometheus.url=http://p", "intervalSeconds=0"], "/intervalSeconds"),
+        (["prometheus.url=http://p", "prometheus.basicAuth.username=me"], "passwordSecretRef.name beside it"),
+        (
+            [
+                "prometheus.url=http://p",
+                "prometheus.tokenSecretRef.name=token",
+                "prometheus.basicAuth.username=me",
+                "prometheus.basicAuth.passwordSecretRef.name=password",
+            ],
+            "exclude each other",
+        ),
+    ],
+)
+def test_bad_values_are_refused_by_name(helm, values: list[str], said: str) -> None:
+    """The message names the value, and says what to write where that is not plain."""
+    refused = helm("template", CHART, *[part for value in values for part in ("--set", value)])
+
+    assert refused.returncode != 0
+    assert said in refused.stderr
+
+
+def test_crds_are_the_repository_s_and_survive_an_uninstall(render) -> None:
+    """Nothing but the annotation that keeps them differs from `crds/`."""
+    rendered = {
+        item["metadata"]["name"]: item for item in render() if item["kind"].startswith("CustomResource")
+    }
+    written = [yaml.safe_load(path.read_text()) for path in (ROOT / "crds").glob("*.yaml")]
+    for crd in rendered.values():
+        assert crd["metadata"].pop("annotations") == {"helm.sh/resource-policy": "keep"}
+
+    assert {crd["metadata"]["name"]: crd for crd in written} == rendered
+
+
+@pytest.mark.parametrize(
+    ("value", "annotations"), [("crds.keep=false", [None] * 4), ("crds.enabled=false", [])]
+)
+def test_crds_can_be_left_out_or_let_go(render, value: str, annotations: list[None]) -> None:
+    """`crds.keep` and `crds.enabled` do what they say."""
+    crds = [item for item in render(value) if item["kind"] == "CustomResourceDefinition"]
+
+    assert annotations == [crd["metadata"].get("annotations") for crd in crds]
+
+
+def test_credentials_reach_the_operator_as_files(render) -> None:
+    """No secret stands in a variable or an argument; they rotate under a running pod."""
+    objects = render(
+        "prometheus.tokenSecretRef.name=prometheus-token",
+        "prometheus.caSecretRef.name=prometheus-ca",
+        "prometheus.clientCertSecretRef.name=prometheus-client",
+        "prometheus.tenant=team-a",
+    )
+    pod = only(objects, "Deployment")["spec"]["template"]["spec"]
+    mounts = {mount["mountPath"]: mount["name"] for mount in pod["containers"][0]["volumeMounts"]}
+    secrets = {
+        volume["name"]: volume["secret"]["secretName"] for volume in pod["volumes"] if "secret" in volume
+    }
+    variables = environment(objects)
+
+    assert variables["AIBUDGET_PROMETHEUS_TENANT"] == "team-a"
+    for variable, secret in (
+        ("TOKEN_FILE", "prometheus-token"),
+        ("CA_FILE", "prometheus-ca"),
+        ("CERT_FILE", "prometheus-client"),
+        ("KEY_FILE", "prometheus-client"),
+    ):
+        file = variables[f"AIBUDGET_PROMETHEUS_{variable}"]
+        assert file is not None
+        assert secrets[mounts[str(Path(file).parent)]] == secret
+
+
+def test_without_persistence_there_is_no_claim(render) -> None:
+    """A cluster without storage can still try it."""
+    objects = render("persistence.enabled=false")
+    volumes = only(objects, "Deployment")["spec"]["template"]["spec"]["volumes"]
+
+    assert not [item for item in objects if item["kind"] == "PersistentVolumeClaim"]
+    assert {"name": "ledger", "emptyDir": {}} in volumes
+
+
+def test_an_existing_claim_is_used_as_it_is(render) -> None:
+    """A restored ledger is mounted, and no second claim is made."""
+    objects = render("persistence.existingClaim=restored")
+    volumes = only(objects, "Deployment")["spec"]["template"]["spec"]["volumes"]
+
+    assert not [item for item in objects if item["kind"] == "PersistentVolumeClaim"]
+    assert {"name": "ledger", "persistentVolumeClaim": {"claimName": "restored"}} in volumes
+
+
+def test_a_service_monitor_needs_its_kind(render) -> None:
+    """Without the Prometheus Operator an enabled monitor is left out instead of failing the release."""
+    served = ("monitoring.coreos.com/v1/ServiceMonitor",)
+    without = render("serviceMonitor.enabled=true")
+    monitor = only(render("serviceMonitor.enabled=true", api_versions=served), "ServiceMonitor")
+    service = only(render(), "Service")
+
+    assert not [item for item in without if item["kind"] == "ServiceMonitor"]
+    assert not [item for item in render(api_versions=served) if item["kind"] == "ServiceMonitor"]
+    assert monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+    assert monitor["spec"]["endpoints"][0]["port"] == service["spec"]["ports"][0]["name"]
+
+
+def test_no_right_is_a_wildcard_and_writes_are_few(render) -> None:
+    """The exact list of what the operator may change; a longer one needs a reason in this test."""
+    rules = only(render(), "ClusterRole")["rules"] + only(render(), "Role")["rules"]
+    writes = {
+        f"{verb} {'/'.join(filter(None, (group, resource)))}"
+        for rule in rules
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+        if verb not in {"get", "list", "watch"}
+    }
+
+    assert "*" not in str(rules)
+    assert writes == {
+        "create events",
+        "create coordination.k8s.io/leases",
+        "patch coordination.k8s.io/leases",
+        "patch aibudget.io/aibudgets/status",
+        "patch aibudget.io/clusteraibudgets/status",
+        "patch aibudget.io/aipricelists/status",
+        "patch aibudget.io/holds/status",
+        "create aibudget.io/holds",
+        "patch aibudget.io/holds",
+        "delete aibudget.io/holds",
+        *(f"patch apps/{kind}" for kind in ("deployments", "statefulsets", "daemonsets")),
+        *(f"patch batch/{kind}" for kind in ("jobs", "cronjobs")),
+    }
+
+
+def test_without_enforcement_no_workload_can_be_changed(render) -> None:
+    """The switch takes the right away and does not only ask the operator to behave."""
+    objects = render("enforcement.enabled=false")
+    rules = only(objects, "ClusterRole")["rules"]
+
+    assert environment(objects)["AIBUDGET_ENFORCEMENT"] == "off"
+    assert not [
+        rule for rule in rules if {"apps", "batch"} & {*rule["apiGroups"]} and "patch" in rule["verbs"]
+    ]

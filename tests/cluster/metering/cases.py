@@ -1,0 +1,271 @@
+"""Small pasts whose exact bill is known: each has two hours of a day of its own in one Prometheus.
+
+Scrapes come every 30 s at 7 s past, pods come and go on multiples of 30 s, so every pod is seen as many times as it has
+steps and the bill is exact to the second. Seconds in here count from the case's own midnight.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from aibudget.sandbox.exporter import ksm_target
+from aibudget.sandbox.exposition import selector
+from aibudget.sandbox.history import History, PodHistory, Present, ScrapeHistory
+from aibudget.sandbox.snapshot import GPU, Container, Node, Owned, Owner, Pod
+
+DAY = 86_400
+HOURS = 7_200
+AROUND = 1_200
+EPOCH = 1_767_225_600  # 2026-01-01T00:00:00Z
+LABELS = {
+    "nvidia.com/gpu.product": "NVIDIA-L4",
+    "node.kubernetes.io/instance-type": "g6.12xlarge",
+    "karpenter.sh/capacity-type": "on-demand",
+}
+FAMILIES = frozenset(
+    {
+        "kube_node_info",
+        "kube_node_labels",
+        "kube_pod_container_resource_requests",
+        "kube_pod_status_phase",
+        "kube_pod_owner",
+        "kube_replicaset_owner",
+        "kube_job_owner",
+        "DCGM_FI_PROF_GR_ENGINE_ACTIVE",
+        "DCGM_FI_DEV_GPU_UTIL",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """One exporter's view: what was there and when it was scraped; `families` that it told of."""
+
+    history: History
+    scrapes: tuple[ScrapeHistory, ...]
+    families: frozenset[str] = FAMILIES
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """`bill` is GPU-seconds by (namespace, capacity type); `notes` are words that the notes on stderr must have."""
+
+    name: str
+    past: Callable[[int], Iterable[Past]]
+    bill: Mapping[tuple[str, str | None], int]
+    coverage: int = 100
+    notes: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
+    priced: bool = True
+    more: Callable[[int], str] = field(default=lambda _: "")
+
+
+def node(name: str = "gpu-1", **changed: str) -> Node:
+    """A node of four devices."""
+    labels = {**LABELS, **{key: value for key, value in changed.items()}}
+    return Node(name, labels, {GPU: 4.0}, {GPU: 4.0})
+
+
+def pod(
+    namespace: str, name: str, start: int, life: tuple[int | None, int], uid: str = "", owner: Owner | None = None, **more: float
+) -> PodHistory:
+    """One GPU from `life[0]` to `life[1]`; None is never bound. `removed` in `more` lets the object linger."""
+    bound, ended = life
+    thing = Pod(
+        namespace,
+        name,
+        uid or f"{namespace}-{name}-{start}",
+        (Container("main", {"cpu": 1.0, GPU: more.get("gpus", 1.0)}),),
+        start + (bound or 0) - 60,
+        more.get("on", 1) and f"gpu-{int(more.get('on', 1))}",
+        owners=(owner,) if owner else (),
+        utilisation=more.get("utilisation", 90.0),
+    )
+    return PodHistory(
+        thing,
+        None if bound is None else start + bound,
+        None if bound is None else start + bound + 120,
+        start + ended,
+        start + more.get("removed", ended),
+        devices=(0,),
+    )
+
+
+def scrape(start: int, begin: int = -AROUND, end: int = HOURS + AROUND, offset: int = 7, **target: str) -> ScrapeHistory:
+    """Scrapes at 7 s past each half minute."""
+    return ScrapeHistory(start + begin, start + end, 30.0, offset, target={**ksm_target(0), **target})
+
+
+def whole(start: int, namespace: str = "team", name: str = "always", **more: float) -> PodHistory:
+    return pod(namespace, name, start, (-AROUND, HOURS + AROUND), **more)
+
+
+def simple(start: int, *pods: PodHistory, scrapes: Iterable[ScrapeHistory] = ()) -> list[Past]:
+    return [Past(History(pods, [Present(node())]), tuple(scrapes) or (scrape(start),))]
+
+
+def flipped(start: int) -> list[Past]:
+    spot = replace(node(), labels={**LABELS, "karpenter.sh/capacity-type": "spot"})
+    present = [Present(node(), end=start + 3600), Present(spot, start=start + 3600)]
+    return [Past(History([whole(start)], present), (scrape(start),))]
+
+
+def shards(start: int) -> list[Past]:
+    """Two shards; the second is away for ten minutes and comes back under another address."""
+    second = "10.0.0.99:8080"
+    return [
+        Past(History([whole(start, "one")], [Present(node("gpu-1"))]), (scrape(start),)),
+        Past(
+            History([whole(start, "two", on=2)], [Present(node("gpu-2"))]),
+            (
+                scrape(start, end=1800, instance=second),
+                scrape(start, begin=2400, instance="10.0.0.98:8080"),
+            ),
+        ),
+    ]
+
+
+def owned(start: int) -> list[Past]:
+    deployed = pod("team", "web-1-a", start, (600, 1200), owner=Owner("ReplicaSet", "web-1"))
+    nightly = pod("team", "night-1-b", start, (600, 900), owner=Owner("Job", "night-1"))
+    things = [
+        Present(node()),
+        Present(Owned("ReplicaSet", "team", "web-1", (Owner("Deployment", "web"),))),
+        Present(Owned("Job", "team", "night-1", (Owner("CronJob", "night"),))),
+    ]
+    return [Past(History([deployed, nightly], things), (scrape(start),))]
+
+
+def poison(start: int) -> str:
+    """Containers that ask for what cannot be counted, beside honest ones."""
+    times = [start + second + 7 for second in range(-AROUND, HOURS + AROUND, 30)]
+    lines = []
+    for number, value in enumerate(("NaN", "-5", "+Inf", "1e300")):
+        who = {**ksm_target(0), "job": "kube-state-metrics", "namespace": "bad", "pod": f"p{number}", "uid": f"u{number}"}
+        phase = selector("kube_pod_status_phase", {**who, "phase": "Running"}.items())
+        asked = {**who, "container": "main", "node": "gpu-1", "resource": "nvidia_com_gpu", "unit": "integer"}
+        requests = selector("kube_pod_container_resource_requests", asked.items())
+        lines += [f"{phase} 1 {t}\n" for t in times] + [f"{requests} {value} {t}\n" for t in times]
+    return "".join(lines)
+
+
+DEMAND = "on-demand"
+CASES = (
+    Case(
+        "gap-of-twenty-minutes",
+        lambda s: simple(s, whole(s), scrapes=(scrape(s, end=2400), scrape(s, begin=3600))),
+        {("team", DEMAND): HOURS - 1200},
+        coverage=83,
+    ),
+    Case(
+        "one-missed-scrape",
+        lambda s: simple(
+            s, whole(s), pod("short", "p", s, (600, 3600)), scrapes=(scrape(s, end=2400), scrape(s, begin=2430))
+        ),
+        {("team", DEMAND): HOURS, ("short", DEMAND): 3000},
+    ),
+    Case(
+        "gap-of-four-minutes",
+        lambda s: simple(s, whole(s), scrapes=(scrape(s, end=2400), scrape(s, begin=2640))),
+        {("team", DEMAND): HOURS},
+    ),
+    Case(
+        "names-that-return",
+        lambda s: simple(
+            s,
+            pod("team", "db-0", s, (600, 1800), uid="a"),
+            pod("team", "db-0", s, (1800, 2400), uid="b"),
+            pod("team", "db-0", s, (5400, 6000), uid="c"),
+        ),
+        {("team", DEMAND): 2400},
+    ),
+    Case(
+        "finished-jobs-linger",
+        lambda s: simple(s, pod("team", "job", s, (600, 1200), removed=3600), pod("team", "two", s, (600, 1200))),
+        {("team", DEMAND): 1200},
+    ),
+    Case(
+        "never-scheduled",
+        lambda s: simple(s, pod("waiting", "p", s, (None, 3600)), pod("team", "p", s, (600, 1200))),
+        {("team", DEMAND): 600},
+    ),
+    Case(
+        "two-kube-state-metrics",
+        lambda s: simple(
+            s,
+            pod("team", "p", s, (600, 1200)),
+            pod("team", "q", s, (3600, 5400), gpus=3.0),
+            scrapes=(scrape(s), scrape(s, offset=22, **ksm_target(1))),
+        ),
+        {("team", DEMAND): 600 + 3 * 1800},
+    ),
+    Case(
+        "two-prometheus-replicas",
+        lambda s: simple(
+            s,
+            pod("team", "p", s, (600, 1200)),
+            scrapes=(scrape(s, prometheus_replica="a"), scrape(s, offset=29, prometheus_replica="b")),
+        ),
+        {("team", DEMAND): 600},
+    ),
+    Case("a-label-changes", flipped, {("team", DEMAND): 3600, ("team", "spot"): 3600}),
+    Case(
+        "values-that-are-none",
+        lambda s: simple(s, whole(s)),
+        {("team", DEMAND): HOURS},
+        notes=("were no count of devices",),
+        more=poison,
+    ),
+    Case(
+        "no-node-labels",
+        lambda s: [replace(past, families=FAMILIES - {"kube_node_labels"}) for past in simple(s, whole(s))],
+        {("team", None): HOURS},
+        notes=("--metric-labels-allowlist",),
+        priced=False,
+    ),
+    Case(
+        "phases-come-late",
+        lambda s: [
+            *(replace(past, families=FAMILIES - {"kube_pod_status_phase"}) for past in simple(s, whole(s))),
+            Past(
+                History([whole(s)]), (scrape(s, begin=3600, container="late"),), families=frozenset({"kube_pod_status_phase"})
+            ),
+        ],
+        {("team", DEMAND): 3600},
+        coverage=50,
+        notes=("kube_pod_status_phase was missing",),
+    ),
+    Case("a-shard-is-away", shards, {("one", DEMAND): HOURS, ("two", DEMAND): HOURS - 600}, coverage=91),
+    Case(
+        "labels-not-honored",
+        lambda s: simple(
+            s,
+            pod("team", "p", s, (600, 1200)),
+            pod("waiting", "q", s, (None, 3600)),
+            scrapes=(replace(scrape(s), job="raw"),),
+        ),
+        {("team", DEMAND): 600},
+        flags=("--kube-state-metrics-matchers", 'job="raw"'),
+    ),
+    Case(
+        "one-of-two-clusters",
+        lambda s: [
+            *simple(s, pod("team", "p", s, (600, 1200)), scrapes=(scrape(s, cluster="a"),)),
+            *simple(s, pod("team", "p", s, (600, 3600)), scrapes=(scrape(s, cluster="b"),)),
+        ],
+        {("team", DEMAND): 600},
+        flags=("--cluster-matchers", 'cluster="a"'),
+    ),
+    Case(
+        "devices-are-shared",
+        lambda s: [
+            Past(
+                History([whole(s)], [Present(node(**{"nvidia.com/gpu.product": "NVIDIA-L4-SHARED"}))]), (scrape(s),)
+            )
+        ],
+        {("team", DEMAND): HOURS},
+        priced=False,
+    ),
+    Case("owners", owned, {("team", DEMAND): 900}),
+    Case("nothing-at-all", lambda _: [], {}),
+)
+BEGINS = {case.name: EPOCH + number * DAY for number, case in enumerate(CASES)}

@@ -1,0 +1,87 @@
+"""What `aibudget usage` says of small pasts, through a real Prometheus, to the second."""
+
+from collections import Counter
+from decimal import Decimal
+
+import pytest
+
+from aibudget.metering.meter import MeterSettings, read_gpu, read_parts
+from aibudget.metering.prometheus import Prometheus, PrometheusSettings
+from aibudget.metering.promql import matchers
+from aibudget.metering.slots import Interval
+from aibudget.metering.source import QueryRefused
+from aibudget.sandbox.prometheus import PrometheusServer
+from cluster.metering.cases import BEGINS, CASES, HOURS, Case
+from cluster.metering.conftest import Ask
+
+pytestmark = pytest.mark.cluster
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.bill], ids=lambda case: case.name)
+def test_the_bill_is_exact(case: Case, pasts: PrometheusServer, ask: Ask) -> None:
+    """Every GPU-second is on the bill once, under its price, and what is not known is said."""
+    begins = BEGINS[case.name]
+    asked = ask(pasts.url, begins, begins + HOURS, *case.flags)
+    assert asked.code == 0, asked.notes
+    billed: Counter[tuple[str, str | None]] = Counter()
+    for row in asked.document["rows"]:
+        billed[row["namespace"], row["sku"].get("capacityType")] += round(Decimal(row["quantity"]) * 3600)
+        assert (row["cost"] is not None) is case.priced
+    assert billed == case.bill
+    assert asked.document["coveragePercent"] == case.coverage
+    assert all(note in asked.notes for note in case.notes), asked.notes
+
+
+def test_owners_are_found(pasts: PrometheusServer, ask: Ask) -> None:
+    """A Deployment and a CronJob are billed, not the ReplicaSet and the Job between."""
+    begins = BEGINS["owners"]
+    rows = ask(pasts.url, begins, begins + HOURS, "--by", "workload").document["rows"]
+    found = {(row["workloadKind"], row["workload"]): row["quantity"] for row in rows}
+    assert found == {("Deployment", "web"): "0.166667", ("CronJob", "night"): "0.083333"}
+
+
+def test_two_clusters_are_not_mixed(pasts: PrometheusServer, ask: Ask) -> None:
+    """Without a matcher nothing is billed, and the message says what to set."""
+    begins = BEGINS["one-of-two-clusters"]
+    asked = ask(pasts.url, begins, begins + HOURS)
+    assert asked.code == 2
+    assert "several clusters ('a', 'b')" in asked.notes
+    assert asked.output == ""
+
+
+def test_no_source_is_no_zero(pasts: PrometheusServer, ask: Ask) -> None:
+    """Where kube-state-metrics was never scraped there is no bill at all."""
+    begins = BEGINS["nothing-at-all"]
+    asked = ask(pasts.url, begins, begins + HOURS)
+    assert asked.code == 2
+    assert "Is kube-state-metrics scraped under another job" in asked.notes
+    assert asked.output == ""
+
+
+def test_what_is_filled_is_told(pasts: PrometheusServer) -> None:
+    """Four minutes without scrapes are estimated, twenty are not."""
+    with Prometheus(PrometheusSettings(pasts.url)) as source:
+        short, long = (
+            read_gpu(source, Interval(BEGINS[name], BEGINS[name] + HOURS), MeterSettings())
+            for name in ("gap-of-four-minutes", "gap-of-twenty-minutes")
+        )
+    assert sum(usage.estimated for usage in short.usages) == 240_000
+    assert sum(usage.estimated for usage in long.usages) == 0
+
+
+def test_queries_do_not_grow(pasts: PrometheusServer) -> None:
+    """One part of a range is at most nine queries; it is the same with a part a slot."""
+    begins = BEGINS["owners"]
+    with Prometheus(PrometheusSettings(pasts.url)) as source:
+        parts = list(read_parts(source, Interval(begins, begins + HOURS), MeterSettings()))
+        assert len(parts) == 1
+        assert source.queries <= 9
+
+
+def test_a_bad_matcher_is_told(pasts: PrometheusServer) -> None:
+    """A matcher that Prometheus cannot read is refused at once, in its own words, and not asked by halves."""
+    settings = MeterSettings(cluster=matchers('cluster=~"a("'))
+    with Prometheus(PrometheusSettings(pasts.url)) as source:
+        with pytest.raises(QueryRefused, match="missing closing"):
+            read_gpu(source, Interval(BEGINS["owners"], BEGINS["owners"] + HOURS), settings)
+        assert source.queries == 1

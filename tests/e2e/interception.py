@@ -1,0 +1,106 @@
+"""A proxy in front of the API server that lets a test act between any two writes of the operator.
+
+The operator is pointed at it by its kubeconfig. Reads and watches stream through; before and after each
+write that the test wants to see, its `hook` runs, and may kill the operator: the request is then never
+forwarded (`before`) or has already happened although nobody will learn of it (`after`).
+"""
+
+import asyncio
+import ssl
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import aiohttp
+from aiohttp import web
+
+WRITES = ("POST", "PUT", "PATCH", "DELETE")
+HOP_BY_HOP = ("connection", "transfer-encoding", "content-length", "content-encoding", "host")
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One write as it passes."""
+
+    method: str
+    path: str
+    body: bytes
+
+
+Phase = Literal["before", "after"]
+Hook = Callable[[Write, Phase], bool]  # False: drop the request or its answer
+
+
+class Interception:
+    """Runs in a thread of its own; `url` is where the operator's kubeconfig must point."""
+
+    def __init__(self, upstream: str, ca_file: str, wanted: Callable[[str, str], bool], hook: Hook) -> None:
+        self._upstream = upstream
+        self._ca_file = ca_file
+        self._wanted = wanted
+        self._hook = hook
+        self._ready = threading.Event()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self.url = ""
+
+    def __enter__(self) -> "Interception":
+        self._thread.start()
+        assert self._ready.wait(20), "the proxy did not start"
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(20)
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_until_complete(self._serve())
+        self._loop.close()
+
+    async def _serve(self) -> None:
+        self._stop = asyncio.Event()
+        context = ssl.create_default_context(cafile=self._ca_file)
+        connector = aiohttp.TCPConnector(ssl=context, limit=0)
+        async with aiohttp.ClientSession(
+            connector=connector, auto_decompress=False, timeout=aiohttp.ClientTimeout(total=None)
+        ) as self._session:
+            app = web.Application(client_max_size=8 << 20)
+            app.router.add_route("*", "/{path:.*}", self._forward)
+            runner = web.AppRunner(app, shutdown_timeout=1)
+            await runner.setup()
+            site = web.TCPSite(runner, "127.0.0.1", 0)
+            await site.start()
+            port = runner.addresses[0][1]
+            self.url = f"http://127.0.0.1:{port}"
+            self._ready.set()
+            await self._stop.wait()
+            await runner.cleanup()
+
+    async def _forward(self, request: web.Request) -> web.StreamResponse:
+        body = await request.read()
+        write = None
+        if request.method in WRITES and self._wanted(request.method, request.path):
+            write = Write(request.method, request.path, body)
+        if write and not self._hook(write, "before"):
+            return web.Response(status=503)
+        headers = {k: v for k, v in request.headers.items() if k.lower() not in HOP_BY_HOP}
+        async with self._session.request(
+            request.method,
+            self._upstream + request.path_qs,
+            data=body or None,
+            headers=headers,
+            allow_redirects=False,
+        ) as answer:
+            if write and not self._hook(write, "after"):
+                return web.Response(status=503)
+            response = web.StreamResponse(status=answer.status)
+            for name, value in answer.headers.items():
+                if name.lower() not in HOP_BY_HOP or name.lower() == "content-encoding":
+                    response.headers[name] = value
+            await response.prepare(request)
+            async for chunk in answer.content.iter_any():
+                await response.write(chunk)
+            await response.write_eof()
+            return response

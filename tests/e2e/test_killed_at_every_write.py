@@ -1,0 +1,143 @@
+"""SIGKILL before and after each write of a hold and of its release: nothing is stopped twice or forgotten."""
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from interception import Interception, Phase, Write
+
+from aibudget.sandbox.home import Sandbox
+from aibudget.sandbox.operator import Operator
+from aibudget.sandbox.process import wait_until
+
+pytestmark = pytest.mark.e2e
+
+JsonObject = dict[str, Any]
+
+DEPLOYMENT = "/apis/apps/v1/namespaces/team-nlp/deployments/chat"
+HOLDS = "/apis/aibudget.io/v1alpha1/namespaces/team-nlp/holds"
+BUDGET = {
+    "apiVersion": "aibudget.io/v1alpha1",
+    "kind": "AIBudget",
+    "metadata": {"name": "crashes", "namespace": "team-nlp"},
+    "spec": {
+        "limit": {"amount": "0.01", "currency": "USD"},
+        "thresholds": [{"name": "over", "percent": 100, "actions": ["Notify", "Annotate", "ScaleDown"]}],
+        "enforcement": {"mode": "Enforce", "gracePeriodSeconds": 0, "onAlreadyCrossed": "Enforce"},
+    },
+}
+
+
+class Killer:
+    """Kills the operator once before and once after each kind of write, and looks at the workload each time."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._client = sandbox.control_plane.connect()
+        self.operator: Operator | None = None
+        self.kills: list[tuple[str, Phase]] = []
+        self.broken: list[str] = []
+
+    def close(self) -> None:
+        self._client.close()
+
+    def __call__(self, write: Write, phase: Phase) -> bool:
+        step = (step_of(write), phase)
+        if step in self.kills or (phase == "after" and (step[0], "before") not in self.kills):
+            return True
+        self.kills.append(step)
+        assert self.operator is not None
+        assert self.operator.process is not None
+        os.kill(self.operator.process.pid, signal.SIGKILL)
+        if wrong := violation(self._client.get(DEPLOYMENT), self._client.items(HOLDS)):
+            self.broken.append(f"{step}: {wrong}")
+        return False
+
+
+def step_of(write: Write) -> str:
+    """What tells two writes of the protocol apart: method, kind, and which paths are written."""
+    kind = "hold" if "/holds" in write.path else "deployment"
+    subresource = "/status" if write.path.endswith("/status") else ""
+    body = json.loads(write.body) if write.body else {}
+    operations = [f"{one['op']} {one['path']}" for one in body] if isinstance(body, list) else sorted(body)
+    return f"{write.method} {kind}{subresource} {operations}"
+
+
+def violation(deployment: JsonObject, holds: list[JsonObject]) -> str | None:
+    """What is wrong with the workload, if it is neither as its owner left it nor held with its original."""
+    labels = deployment["metadata"].get("labels", {})
+    replicas = deployment["spec"]["replicas"]
+    held = labels.get("aibudget.io/hold")
+    if held is None and replicas != 2:
+        return f"free, but with {replicas} replicas"
+    if held is not None and replicas == 0:
+        kept = deployment["metadata"].get("annotations", {}).get("aibudget.io/original", "")
+        if '"2"' not in kept and "2" not in kept:
+            return f"held without its original: {kept}"
+        recorded = [one["spec"].get("original") for one in holds if one["metadata"]["name"] == held]
+        if recorded and recorded[0] != [{"path": "/spec/replicas", "json": "2"}]:
+            return f"the Hold has forgotten the original: {recorded}"
+    return None
+
+
+def test_every_crash_leaves_the_workload_held_or_free(sandbox: Sandbox, tmp_path: Path) -> None:
+    """One Deployment is held and given back although the operator dies before and after every write of it."""
+    client = sandbox.control_plane.client
+    sandbox.operator.stop()
+    killer = Killer(sandbox)
+    wanted = ("/holds", "/deployments/chat")
+    with Interception(
+        sandbox.control_plane.url,
+        str(sandbox.control_plane.ca),
+        wanted=lambda method, path: any(part in path for part in wanted),
+        hook=killer,
+    ) as proxy:
+        operator = Operator(
+            sandbox.control_plane, tmp_path / "operator", identity="crashing", api_url=proxy.url
+        )
+        killer.operator = operator
+        client.apply(BUDGET)
+        operator.start()
+        try:
+            survive(operator, lambda: client.get(DEPLOYMENT)["spec"]["replicas"] == 0, "the hold")
+            survive(operator, lambda: effective(client.items(HOLDS)), "the Hold to be effective")
+            spec: JsonObject = {"spec": {"limit": {"amount": "1000000"}}}
+            client.patch("/apis/aibudget.io/v1alpha1/namespaces/team-nlp/aibudgets/crashes", spec)
+            survive(operator, lambda: client.get(DEPLOYMENT)["spec"]["replicas"] == 2, "the release")
+            survive(operator, lambda: not client.items(HOLDS), "the Hold to be gone")
+        finally:
+            operator.stop()
+            killer.close()
+            client.delete("/apis/aibudget.io/v1alpha1/namespaces/team-nlp/aibudgets/crashes")
+            sandbox.operator.start()
+
+    free = client.get(DEPLOYMENT)
+    assert killer.broken == []
+    assert violation(free, []) is None
+    assert "aibudget.io/hold" not in free["metadata"].get("labels", {})
+    before = {step for step, phase in killer.kills if phase == "before"}
+    after = {step for step, phase in killer.kills if phase == "after"}
+    assert before == after
+    assert len(before) >= 6, f"too few writes were seen to mean anything: {sorted(before)}"
+
+
+def survive(operator: Operator, done: Any, what: str) -> None:
+    """Restart the operator, as the kubelet would, until the condition holds."""
+
+    def done_or_restarted() -> bool:
+        assert operator.process is not None
+        if not operator.process.alive:
+            operator.start()
+        return bool(done())
+
+    wait_until(done_or_restarted, 240, what)
+
+
+def effective(holds: list[JsonObject]) -> bool:
+    return any(
+        condition["type"] == "Effective" and condition["status"] == "True"
+        for hold in holds
+        for condition in hold.get("status", {}).get("conditions", [])
+    )

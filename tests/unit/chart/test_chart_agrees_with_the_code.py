@@ -1,0 +1,121 @@
+"""What the chart repeats from elsewhere is what it repeats: CRDs, settings, its own values."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from aibudget.api.crds import crd_documents
+from aibudget.controller.lease import LEASE_NAME
+from aibudget.controller.options import OPTIONS
+from aibudget.enforcement.kinds import KINDS
+
+ROOT = Path(__file__).parents[3]
+CHART = ROOT / "charts" / "aibudget"
+VALUES: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text())
+SCHEMA: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text())
+TEMPLATES = "\n".join(path.read_text() for path in sorted((CHART / "templates").glob("*.yaml")))
+
+
+@pytest.mark.parametrize("folder", ["crds", "charts/aibudget/files/crds"])
+def test_written_crds_are_those_of_the_models(folder: str) -> None:
+    """A model changed without `make generate` is a field that the API server does not know."""
+    written = {path.name: path.read_text() for path in (ROOT / folder).glob("*.yaml")}
+
+    assert crd_documents() == written
+
+
+def test_the_schema_takes_the_defaults() -> None:
+    """`helm install` with nothing but a Prometheus must not fail on our own values."""
+    jsonschema.validate(VALUES, SCHEMA, cls=jsonschema.Draft202012Validator)
+
+
+def test_the_schema_and_the_values_name_the_same_fields() -> None:
+    """A value without a schema is refused by Helm; a schema without a value is a setting nobody finds."""
+    assert set(_leaves_of_schema(SCHEMA)) - {"global"} == set(_leaves(VALUES))
+
+
+@pytest.mark.parametrize("typo", ["prometeus", "enforcment", "crd"])
+def test_the_schema_refuses_a_typo(typo: str) -> None:
+    """A misspelt value that is ignored would switch off what its writer relies on."""
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**VALUES, typo: {}}, SCHEMA, cls=jsonschema.Draft202012Validator)
+
+
+def test_every_value_is_used_by_a_template() -> None:
+    """A value that does nothing is a promise that nobody keeps."""
+    unused = [name for name in VALUES if f".Values.{name}" not in TEMPLATES + _helpers()]
+
+    assert not unused
+
+
+def test_the_deployment_sets_only_variables_that_the_operator_reads() -> None:
+    """An environment variable is a string in two places; this holds them together."""
+    known = {variable for option in OPTIONS for variable in option.variables}
+
+    assert set(re.findall(r"name: (AIBUDGET_\w+|POD_\w+)", TEMPLATES)) <= known
+
+
+@pytest.mark.parametrize(
+    ("value", "option"),
+    [
+        (VALUES["prometheus"]["timeoutSeconds"], "prometheus_timeout_seconds"),
+        (VALUES["metering"]["clusterName"], "cluster"),
+        (VALUES["metering"]["kubeStateMetricsMatchers"], "kube_state_metrics_matchers"),
+        (VALUES["metering"]["dcgmMatchers"], "dcgm_matchers"),
+        (VALUES["intervalSeconds"], "interval_seconds"),
+        (VALUES["logLevel"], "log_level"),
+    ],
+)
+def test_a_default_of_the_chart_is_the_operator_s(value: object, option: str) -> None:
+    """Whoever goes from `aibudget run` to the chart gets the same operator."""
+    (default,) = [one.default for one in OPTIONS if one.name == option]
+
+    assert default == str(value)
+
+
+def test_the_role_names_the_lease_that_the_operator_takes() -> None:
+    """The right to a Lease is given by name."""
+    assert f"resourceNames: [{LEASE_NAME}]" in TEMPLATES
+
+
+def test_the_role_covers_the_kinds_that_enforcement_writes_to() -> None:
+    """A kind added to the catalogue needs the right to patch it."""
+    rules = (
+        (CHART / "templates" / "rbac.yaml").read_text().partition("{{- if .Values.enforcement.enabled }}")[2]
+    )
+    granted = {
+        word
+        for resources in re.findall(r"resources: \[(.*)\]", rules.partition("{{- end }}")[0])
+        for word in resources.split(", ")
+    }
+
+    assert {kind.resource.plural for kind in KINDS.values()} == granted
+
+
+def _helpers() -> str:
+    return (CHART / "templates" / "_helpers.tpl").read_text()
+
+
+def _leaves(values: dict[str, Any], at: str = "") -> list[str]:
+    found: list[str] = []
+    for name, value in values.items():
+        path = f"{at}.{name}".lstrip(".")
+        found += _leaves(value, path) if isinstance(value, dict) and value and name != "resources" else [path]
+    return found
+
+
+def _leaves_of_schema(schema: dict[str, Any], at: str = "") -> list[str]:
+    schema = SCHEMA["definitions"][schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
+    fields = schema.get("properties", {})
+    if not fields:
+        return [at]
+    return [
+        leaf
+        for name, field in fields.items()
+        for leaf in _leaves_of_schema(field, f"{at}.{name}".lstrip("."))
+    ]

@@ -1,0 +1,135 @@
+"""What the tables of `status` and `holds` say, from objects as the API server gives them."""
+
+import json
+from typing import Any
+
+import pytest
+import yaml
+
+from aibudget.api.hold import Hold
+from aibudget.cli import holds, status
+from aibudget.cli.output import objects
+from aibudget.reporting.table import table
+
+CONDITION = {"message": "Known spend has reached the limit.", "lastTransitionTime": "2026-11-21T10:00:00Z"}
+BUDGET: dict[str, Any] = {
+    "apiVersion": "aibudget.io/v1alpha1",
+    "kind": "AIBudget",
+    "metadata": {"name": "training", "namespace": "team-vision", "managedFields": [{"manager": "kubectl"}]},
+    "spec": {"limit": {"amount": "12000.00", "currency": "USD"}},
+    "status": {
+        "conditions": [
+            {"type": "WithinBudget", "status": "False", "reason": "LimitExceeded", **CONDITION},
+            {"type": "DataFresh", "status": "True", "reason": "Fresh", **CONDITION},
+        ],
+        "period": {
+            "id": "2026-11@Europe/Berlin",
+            "startTime": "2026-10-31T23:00:00Z",
+            "endTime": "2026-11-30T23:00:00Z",
+        },
+        "spend": {"amount": "12010.55", "usedPercent": 100, "coveragePercent": 99},
+        "holds": {"active": 2, "pending": 1},
+    },
+}
+HOLD = Hold.read(
+    {
+        "apiVersion": "aibudget.io/v1alpha1",
+        "kind": "Hold",
+        "metadata": {"name": "deployment-llm-3b9f0c12", "namespace": "team-vision"},
+        "spec": {
+            "targetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "llm", "uid": "t"},
+            "action": "ScaleDown",
+            "claims": [
+                {
+                    "kind": "AIBudget",
+                    "name": "training",
+                    "uid": "b",
+                    "periodId": "2026-11@Europe/Berlin",
+                    "threshold": "over",
+                    "decision": "Approved",
+                    "noticeTime": "2026-11-21T10:00:00Z",
+                }
+            ],
+            "original": [{"path": "/spec/replicas", "json": "6"}],
+        },
+        "status": {
+            "conditions": [{"type": "Applied", "status": "True", "reason": "Held", **CONDITION}],
+            "enforcedTime": "2026-11-21T10:15:02Z",
+        },
+    }
+)
+
+
+def test_a_table_is_kubectl_s() -> None:
+    """Upper case, padded, no line; what is empty is a dash, and no line ends in spaces."""
+    assert table(["name", "used%"], [["chat", ""], ["training", "7%"]]) == (
+        "NAME       USED%\nchat       -\ntraining   7%"
+    )
+
+
+def test_a_budget_s_row_reads_its_status() -> None:
+    """Money with its currency, and the reasons of the conditions as words."""
+    row = dict(zip(status.WIDE, status.Standing.of(BUDGET).row(wide=True), strict=True))
+
+    assert row["limit"] == "12000.00 USD"
+    assert (row["used"], row["used%"]) == ("12010.55", "100%")
+    assert (row["state"], row["data"], row["held"]) == ("LimitExceeded", "Fresh", "2")
+    assert row["resets"] == "2026-11-30T23:00:00Z"
+    assert row["message"] == "Known spend has reached the limit."
+
+
+def test_unknown_is_neither_zero_nor_over() -> None:
+    """A budget that nobody has evaluated yet shows dashes and is not over."""
+    fresh = status.Standing.of({**BUDGET, "status": {"observedGeneration": -1}})
+    row = dict(zip(status.COLUMNS, fresh.row(wide=False), strict=True))
+
+    assert (row["used"], row["used%"], row["held"]) == ("", "", "")
+    assert not fresh.over
+
+
+def test_zero_is_a_fact() -> None:
+    """0 spent is shown, unlike nothing known."""
+    spent = {**BUDGET["status"], "spend": {"amount": "0", "usedPercent": 0}, "holds": {"active": 0}}
+    row = dict(
+        zip(status.COLUMNS, status.Standing.of({**BUDGET, "status": spent}).row(wide=False), strict=True)
+    )
+
+    assert (row["used"], row["used%"], row["held"]) == ("0", "0%", "0")
+
+
+@pytest.mark.parametrize(("standing", "over"), [("True", False), ("False", True), ("Unknown", False)])
+def test_over_is_known_to_be_over(standing: str, over: bool) -> None:
+    """`--exit-code` must not fail a pipeline for lack of data."""
+    condition = {"type": "WithinBudget", "status": standing, "reason": "NoData", **CONDITION}
+
+    assert status.Standing.of({**BUDGET, "status": {"conditions": [condition]}}).over is over
+
+
+def test_a_stalled_budget_says_so_first() -> None:
+    """What waits for a human comes before what was last known."""
+    stalled = {"type": "Stalled", "status": "True", "reason": "InvalidSpec", **CONDITION}
+    conditions = [*BUDGET["status"]["conditions"], stalled]
+    row = status.Standing.of({**BUDGET, "status": {"conditions": conditions}}).row(wide=False)
+
+    assert row[status.COLUMNS.index("state")] == "InvalidSpec"
+
+
+def test_a_hold_s_row_tells_who_since_when_and_what_comes_back() -> None:
+    """The four questions of the person whose workload is gone."""
+    row = dict(zip(holds.COLUMNS, holds.row(HOLD, wide=False), strict=True))
+
+    assert row["target"] == "Deployment/llm"
+    assert row["state"] == "Held"
+    assert row["since"] == "2026-11-21T10:15:02Z"
+    assert row["budgets"] == "AIBudget/training (over, Approved)"
+    assert row["puts back"] == "/spec/replicas = 6"
+
+
+@pytest.mark.parametrize(("output", "read"), [("json", json.loads), ("yaml", yaml.safe_load)])
+def test_machines_get_the_objects_as_kubectl_prints_them(output: str, read: Any) -> None:
+    """A List of whole objects, without managedFields."""
+    printed = read(objects([BUDGET], output))
+
+    assert (printed["kind"], len(printed["items"])) == ("List", 1)
+    assert printed["items"][0]["status"] == BUDGET["status"]
+    assert "managedFields" not in printed["items"][0]["metadata"]

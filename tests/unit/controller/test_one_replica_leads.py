@@ -1,0 +1,228 @@
+"""Of several replicas one leads, by client-go's rules; one that cannot renew stops before another may start."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from aibudget.controller.lease import Lease, LeaseLost, Timing
+from aibudget.errors import Transient
+from aibudget.inventory.kubernetes import AlreadyExists, Conflict, Resource
+
+
+class Clock:
+    """Monotonic time that moves only when somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        """Let time pass at once."""
+        self.now += seconds
+        await asyncio.sleep(0)
+
+
+class LeaseServer:
+    """One Lease with a resourceVersion, as an API server keeps it; `down` makes every call fail."""
+
+    def __init__(self) -> None:
+        self.stored: dict[str, Any] | None = None
+        self.version = 0
+        self.down = False
+
+    async def get(self, resource: Resource, name: str, namespace: str | None = None) -> dict[str, Any] | None:
+        """The Lease, or None."""
+        self._check()
+        return self.stored
+
+    async def create(
+        self, resource: Resource, body: Mapping[str, Any], namespace: str | None = None
+    ) -> dict[str, Any]:
+        """Create it once."""
+        self._check()
+        if self.stored is not None:
+            raise AlreadyExists("AlreadyExists", "taken")
+        return self._store(dict(body["spec"]))
+
+    async def patch(
+        self, resource: Resource, name: str, patch: Mapping[str, Any], namespace: str | None = None
+    ) -> dict[str, Any]:
+        """Merge, if the version in the patch is still that of the object."""
+        self._check()
+        if self.stored is None or patch["metadata"]["resourceVersion"] != str(self.version):
+            raise Conflict("Conflict", "somebody was faster")
+        return self._store({**self.stored["spec"], **patch["spec"]})
+
+    def _store(self, spec: dict[str, Any]) -> dict[str, Any]:
+        self.version += 1
+        self.stored = {"metadata": {"resourceVersion": str(self.version)}, "spec": spec}
+        return self.stored
+
+    def _check(self) -> None:
+        if self.down:
+            raise Transient("APIServerUnavailable", "away")
+
+    @property
+    def holder(self) -> str:
+        """Who the Lease names."""
+        return "" if self.stored is None else self.stored["spec"]["holderIdentity"]
+
+
+def candidate(server: LeaseServer, name: str, clock: Clock) -> Lease:
+    """A replica whose sleeping moves the clock."""
+    return Lease(server, "system", name, Timing(15.0), monotonic=clock, sleep=clock.sleep)
+
+
+def run(work: Any) -> None:
+    """Run one scenario, bounded."""
+    asyncio.run(asyncio.wait_for(work, 10))
+
+
+def test_the_first_replica_makes_the_lease_and_leads() -> None:
+    """With no Lease there, the first one to come creates it."""
+
+    async def scenario() -> None:
+        server, clock = LeaseServer(), Clock()
+        lease = candidate(server, "a", clock)
+        assert not lease.held()
+        await lease.acquire()
+        assert lease.held()
+        assert server.holder == "a"
+        assert lease.epoch == 0
+
+    run(scenario())
+
+
+def test_a_standby_takes_over_only_after_the_record_stood_still_for_the_whole_duration() -> None:
+    """However old the written renewTime, a holder is given the duration from when we first saw its record."""
+
+    async def scenario() -> None:
+        server, clock = LeaseServer(), Clock()
+        await candidate(server, "a", Clock()).acquire()
+        began = clock.now
+        standby = candidate(server, "b", clock)
+        await standby.acquire()
+        assert clock.now - began >= 15.0
+        assert server.holder == "b"
+        assert standby.epoch == 1
+
+    run(scenario())
+
+
+def test_a_released_lease_is_taken_at_the_next_try() -> None:
+    """A graceful stop lets the next replica in without waiting."""
+
+    async def scenario() -> None:
+        server, clock = LeaseServer(), Clock()
+        first = candidate(server, "a", clock)
+        await first.acquire()
+        await first.release()
+        assert not first.held()
+        began = clock.now
+        await candidate(server, "b", clock).acquire()
+        assert clock.now == began
+        assert server.holder == "b"
+
+    run(scenario())
+
+
+def test_a_leader_that_cannot_renew_stops_before_anybody_may_take_over() -> None:
+    """The deadline to renew is shorter than the duration after which others act."""
+
+    async def scenario() -> None:
+        server, clock = LeaseServer(), Clock()
+        lease = candidate(server, "a", clock)
+        await lease.acquire()
+        server.down = True
+        began = clock.now
+        with pytest.raises(LeaseLost, match="could not be renewed"):
+            await lease.renew()
+        assert clock.now - began < 15.0
+        assert not lease.held()
+
+    run(scenario())
+
+
+def test_a_short_outage_of_the_api_server_costs_nothing() -> None:
+    """Renewal goes on after a failure within the deadline."""
+
+    async def scenario() -> None:
+        server, clock = LeaseServer(), Clock()
+        lease = candidate(server, "a", clock)
+        await lease.acquire()
+        server.down = True
+        renewing = asyncio.create_task(lease.renew())
+        while clock.now < 1004.0:
+            await asyncio.sleep(0)
+        server.down = False
+        version = server.version
+        while server.version < version + 3:
+            await asyncio.sleep(0)
+        assert lease.held()
+        assert not renewing.done()
+        renewing.cancel()
+
+    run(scenario())
+
+
+def test_a_leader_that_finds_another_holder_is_lost_at_once() -> None:
+    """A leader that was paused for long must not write any more."""
+
+    async def scenario() -> None:
+        server, clock = LeaseServer(), Clock()
+        paused = candidate(server, "a", clock)
+        await paused.acquire()
+        await candidate(server, "b", Clock()).acquire()
+        with pytest.raises(LeaseLost, match="b leads now"):
+            await paused.renew()
+        assert not paused.held()
+
+    run(scenario())
+
+
+def test_a_lost_race_for_one_write_is_no_loss_of_the_lease() -> None:
+    """Somebody may touch the Lease's metadata; the next try reads it again."""
+
+    async def scenario() -> None:
+        server, clock = LeaseServer(), Clock()
+        lease = candidate(server, "a", clock)
+        await lease.acquire()
+        original = server.get
+
+        async def touched(*args: Any) -> dict[str, Any] | None:
+            found = await original(*args)
+            assert server.stored is not None
+            server._store(dict(server.stored["spec"]))
+            server.get = original  # type: ignore[method-assign]
+            return found
+
+        server.get = touched  # type: ignore[method-assign]
+        renewing = asyncio.create_task(lease.renew())
+        while server.version < 4:
+            await asyncio.sleep(0)
+        assert not renewing.done()
+        assert lease.held()
+        renewing.cancel()
+
+    run(scenario())
+
+
+def test_two_that_start_at_once_end_with_one_leader() -> None:
+    """Create is atomic, and the loser stands by."""
+
+    async def scenario() -> None:
+        server, clock = LeaseServer(), Clock()
+        one, other = candidate(server, "a", clock), candidate(server, "b", clock)
+        done, waiting = await asyncio.wait(
+            [asyncio.create_task(one.acquire()), asyncio.create_task(other.acquire())],
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+        assert [one.held(), other.held()].count(True) == 1
+        assert len(done) == 1
+        for task in waiting:
+            task.cancel()
+
+    run(scenario())

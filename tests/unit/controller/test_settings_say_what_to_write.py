@@ -1,0 +1,105 @@
+"""Options come from flags, variables and defaults, in this order; a bad one says its name, its value and the way out."""
+
+from pathlib import Path
+
+import pytest
+from aibudget.controller.options import OPTIONS
+from aibudget.controller.settings import InvalidSetting, settings
+
+URL = {"AIBUDGET_PROMETHEUS_URL": "http://prometheus:9090"}
+
+
+def test_only_the_address_of_prometheus_is_needed() -> None:
+    """Everything else has a default that works in a pod."""
+    chosen = settings({}, URL)
+    assert chosen.prometheus.url == "http://prometheus:9090"
+    assert chosen.interval_seconds == 60
+    assert chosen.ledger_url == "sqlite:////var/lib/aibudget/ledger.db"
+    assert chosen.bind == ("0.0.0.0", 8080)
+    assert chosen.enforcement is True
+
+
+def test_a_flag_wins_over_a_variable() -> None:
+    """And a variable over the default."""
+    chosen = settings({"interval_seconds": "30"}, {**URL, "AIBUDGET_INTERVAL_SECONDS": "90"})
+    assert chosen.interval_seconds == 30
+    assert settings({}, {**URL, "AIBUDGET_INTERVAL_SECONDS": "90"}).interval_seconds == 90
+
+
+def test_an_empty_variable_is_an_unset_one() -> None:
+    """Charts and compose files write "" for nothing."""
+    assert settings({}, {**URL, "AIBUDGET_INTERVAL_SECONDS": ""}).interval_seconds == 60
+
+
+def test_the_downward_api_names_the_replica() -> None:
+    """POD_NAMESPACE and POD_NAME are read where no variable of ours is set."""
+    chosen = settings({}, {**URL, "POD_NAMESPACE": "finops", "POD_NAME": "aibudget-0"})
+    assert (chosen.namespace, chosen.identity) == ("finops", "aibudget-0")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("AIBUDGET_PROMETHEUS_URL", "prometheus:9090"),
+        ("AIBUDGET_PROMETHEUS_URL", "http://user:secret@prometheus:9090"),
+        ("AIBUDGET_PROMETHEUS_URL", "http://prometheus:port"),
+        ("AIBUDGET_PROMETHEUS_CA_FILE", "/nowhere/ca.crt"),
+        ("AIBUDGET_PROMETHEUS_TIMEOUT_SECONDS", "0"),
+        ("AIBUDGET_INTERVAL_SECONDS", "5m"),
+        ("AIBUDGET_INTERVAL_SECONDS", "0"),
+        ("AIBUDGET_INTERVAL_SECONDS", "1e1"),
+        ("AIBUDGET_INTERVAL_SECONDS", "٣٠"),
+        ("AIBUDGET_LEDGER_URL", "postgresql://ledger/aibudget"),
+        ("AIBUDGET_LEDGER_URL", "sqlite:///:memory:"),
+        ("AIBUDGET_LEDGER_URL", "/var/lib/ledger.db"),
+        ("AIBUDGET_NAMESPACE", "Not_A_Name"),
+        ("AIBUDGET_UNTOUCHABLE_NAMESPACES", "monitoring,Gpu Operator"),
+        ("AIBUDGET_CLUSTER_MATCHERS", "cluster=eu-1"),
+        ("AIBUDGET_CLUSTER_MATCHERS", 'cluster="eu"} or vector(1) #'),
+        ("AIBUDGET_BIND", "8080"),
+        ("AIBUDGET_BIND", "0.0.0.0:99999"),
+        ("AIBUDGET_LEASE_SECONDS", "1"),
+        ("AIBUDGET_ENFORCEMENT", "maybe"),
+        ("AIBUDGET_LOG_LEVEL", "LOUD"),
+    ],
+)
+def test_a_bad_value_is_named_with_its_variable_and_the_way_out(variable: str, value: str) -> None:
+    """Before anything is started."""
+    with pytest.raises(InvalidSetting) as caught:
+        settings({}, {**URL, variable: value})
+    message = caught.value.message
+    assert variable in message
+    assert repr(value) in message
+    assert ": write " in message
+    assert message.endswith(".")
+
+
+def test_a_missing_address_names_flag_and_variable() -> None:
+    """The first thing that a new user meets."""
+    with pytest.raises(InvalidSetting, match=r"--prometheus-url is not given: .* AIBUDGET_PROMETHEUS_URL"):
+        settings({}, {})
+
+
+def test_a_token_and_a_user_exclude_each_other(tmp_path: Path) -> None:
+    """Only one of them could be sent."""
+    token = tmp_path / "token"
+    token.write_text("t")
+    with pytest.raises(InvalidSetting, match="not both"):
+        settings({"prometheus_token_file": str(token), "prometheus_username": "me"}, URL)
+
+
+def test_matchers_keep_their_commas_inside_quotes() -> None:
+    """A regular expression may hold one."""
+    chosen = settings({"cluster_matchers": 'cluster=~"a{1,2}", env!="dev"'}, URL)
+    assert [str(matcher) for matcher in chosen.cluster_matchers] == ['cluster=~"a{1,2}"', 'env!="dev"']
+
+
+def test_the_tenant_travels_in_its_header() -> None:
+    """As Mimir and Thanos receive it."""
+    assert settings({"prometheus_tenant": "ml"}, URL).prometheus.headers == {"X-Scope-OrgID": "ml"}
+
+
+def test_every_option_has_help_and_a_way_out() -> None:
+    """The command line is made from them."""
+    assert all(option.help.endswith(".") and option.write for option in OPTIONS)
+    assert len({option.name for option in OPTIONS}) == len(OPTIONS)

@@ -1,0 +1,247 @@
+"""Two heads: what is settled is posted once, the newest is replaced; history is read backwards and is resumable."""
+
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from aibudget.controller.accounts import Accounts, runs
+from aibudget.errors import Conflict
+from aibudget.inventory.workload import Workload
+from aibudget.ledger.store import Ledger
+from aibudget.metering.slots import SLOT_SECONDS, Interval, slot_of
+from aibudget.metering.source import PrometheusUnavailable
+from aibudget.metering.usage import Coverage, Reading, Usage, sku
+from aibudget.pricing.book import PriceBook
+from aibudget.pricing.rate import FAR_FUTURE, Rate
+
+DAY = 86_400
+MIDNIGHT = 1_793_491_200
+LLM = Workload("team", "Deployment", "llm")
+H100 = sku("gpu", {"gpuProduct": "NVIDIA-H100-80GB-HBM3"})
+LABELS: Mapping[str, Mapping[str, str]] = {"team": {"department": "ml"}}
+
+
+def book(price: str = "3.00") -> PriceBook:
+    """One rate for everything."""
+    rate = Rate(
+        "list",
+        "any",
+        "gpu",
+        {},
+        "USD",
+        "GPU-Hours",
+        Decimal(price),
+        Decimal(price),
+        1,
+        Interval(0, FAR_FUTURE),
+    )
+    return PriceBook([rate])
+
+
+class Meter:
+    """One GPU held since ever, as a source would read it; `holes` are slots that were never scraped."""
+
+    def __init__(self, now: int) -> None:
+        self.now = now
+        self.down = False
+        self.holes: set[int] = set()
+        self.asked: list[Interval] = []
+
+    def time(self) -> int:
+        """Prometheus's clock."""
+        if self.down:
+            raise PrometheusUnavailable("away")
+        return self.now
+
+    def lag(self) -> int:
+        """A minute."""
+        return 60
+
+    def read(self, interval: Interval) -> Reading:
+        """One device-second a second, where there is no hole."""
+        if self.down:
+            raise PrometheusUnavailable("away")
+        self.asked.append(interval)
+        usages, coverage = [], {}
+        for slot in interval.slots():
+            part = Interval(slot, slot + SLOT_SECONDS).intersection(interval)
+            assert part is not None
+            covered = 0 if slot in self.holes else part.seconds
+            coverage[slot] = Coverage(covered, part.seconds)
+            if covered:
+                usages.append(Usage(slot, LLM, H100, covered * 1000))
+        return Reading(interval, tuple(usages), coverage, interval.end)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    """A new one."""
+    opened = Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}", "test")
+    yield opened
+    opened.close()
+
+
+def accounts(meter: Meter, ledger: Ledger) -> Accounts:
+    """As after a start of leading."""
+    return Accounts("gpu", meter, ledger, ledger.take_over())
+
+
+def hours(books: Accounts, start: int, end: int) -> Decimal:
+    """GPU-hours in the statement of a span."""
+    lines = books.statement(Interval(start, end)).lines
+    return Decimal(sum(line.quantity for line in lines)) / 3_600_000
+
+
+def forever(books: Accounts, wanted: int) -> None:
+    """Read the past to its end."""
+    books.fill(wanted, book(), LABELS, float("inf"))
+
+
+def test_the_newest_spend_is_known_before_any_history_is_read(ledger: Ledger) -> None:
+    """A first cycle is short, however old the period is."""
+    now = MIDNIGHT + 10 * DAY + 1000
+    meter = Meter(now)
+    books = accounts(meter, ledger)
+    books.advance(book(), LABELS)
+    assert len(meter.asked) == 1
+    assert meter.asked[0].seconds <= 3 * SLOT_SECONDS
+    assert not books.statement(Interval(MIDNIGHT, MIDNIGHT + 30 * DAY)).complete
+
+
+def test_history_is_read_back_to_the_start_of_the_period_and_then_it_is_complete(ledger: Ledger) -> None:
+    """Every second of it once: the posted part and the head add up to the whole."""
+    now = MIDNIGHT + 3 * DAY + 1000
+    books = accounts(Meter(now), ledger)
+    books.advance(book(), LABELS)
+    forever(books, MIDNIGHT)
+    statement = books.statement(Interval(MIDNIGHT, MIDNIGHT + 30 * DAY))
+    assert statement.complete
+    assert statement.as_of == now
+    assert hours(books, MIDNIGHT, MIDNIGHT + 30 * DAY) == Decimal(now - MIDNIGHT) / 3600
+
+
+def test_an_interrupted_back_fill_goes_on_where_it_was(ledger: Ledger) -> None:
+    """Each chunk is posted as it is read; another process reads only the rest."""
+    now = MIDNIGHT + 3 * DAY
+    first = accounts(Meter(now), ledger)
+    first.advance(book(), LABELS)
+    first.fill(MIDNIGHT, book(), LABELS, deadline=0.0)
+    done = first.past(MIDNIGHT)
+    assert done is not None
+    assert not done.done
+    meter = Meter(now)
+    second = accounts(meter, ledger)
+    second.advance(book(), LABELS)
+    meter.asked.clear()
+    forever(second, MIDNIGHT)
+    assert sum(interval.seconds for interval in meter.asked) == done.begins - MIDNIGHT
+    assert hours(second, MIDNIGHT, now) == 72
+
+
+def test_a_quarter_of_an_hour_is_posted_once_and_the_head_is_replaced(ledger: Ledger) -> None:
+    """Minute by minute, the sum is always that of the time that has passed."""
+    meter = Meter(MIDNIGHT + 1000)
+    books = accounts(meter, ledger)
+    books.advance(book(), LABELS)
+    begins = ledger.begins("gpu")
+    assert begins is not None
+    for minute in range(60):
+        meter.now = MIDNIGHT + 1000 + 60 * minute
+        books.advance(book(), LABELS)
+        assert hours(books, begins, MIDNIGHT + DAY) == Decimal(meter.now - begins) / 3600
+    assert ledger.watermark("gpu") == slot_of(meter.now - 60)
+
+
+def test_an_outage_is_caught_up_with(ledger: Ledger) -> None:
+    """What Prometheus kept meanwhile is read when we are back."""
+    meter = Meter(MIDNIGHT + 1000)
+    books = accounts(meter, ledger)
+    books.advance(book(), LABELS)
+    begins = ledger.begins("gpu") or 0
+    meter.now += 3 * DAY + 300
+    for _ in range(4):
+        books.advance(book(), LABELS)
+    assert hours(books, begins, MIDNIGHT + 30 * DAY) == Decimal(meter.now - begins) / 3600
+    assert books.statement(Interval(slot_of(begins), MIDNIGHT + 30 * DAY)).complete
+
+
+def test_while_it_is_caught_up_with_the_sum_is_a_lower_bound_that_says_so(ledger: Ledger) -> None:
+    """The newest is read in each cycle, and the hole before it is not taken for no usage."""
+    meter = Meter(MIDNIGHT + 1000)
+    books = accounts(meter, ledger)
+    books.advance(book(), LABELS)
+    begins = ledger.begins("gpu") or 0
+    meter.now += 5 * DAY
+    books.advance(book(), LABELS)
+    statement = books.statement(Interval(begins, MIDNIGHT + 30 * DAY))
+    assert not statement.complete
+    assert statement.as_of == meter.now
+    assert statement.coverage.percent < 100
+    assert 0 < hours(books, begins, MIDNIGHT + 30 * DAY) < Decimal(meter.now - begins) / 3600
+
+
+def test_while_prometheus_is_away_what_is_known_stays(ledger: Ledger) -> None:
+    """Neither the ledger nor the last head is forgotten."""
+    meter = Meter(MIDNIGHT + 1000)
+    books = accounts(meter, ledger)
+    books.advance(book(), LABELS)
+    known = hours(books, MIDNIGHT, MIDNIGHT + DAY)
+    meter.down = True
+    with pytest.raises(PrometheusUnavailable):
+        books.advance(book(), LABELS)
+    assert hours(books, MIDNIGHT, MIDNIGHT + DAY) == known > 0
+
+
+def test_a_gap_that_is_filled_late_is_read_again(ledger: Ledger) -> None:
+    """Remote write may bring samples hours later."""
+    meter = Meter(MIDNIGHT + 1000)
+    books = accounts(meter, ledger)
+    books.advance(book(), LABELS)
+    begins = ledger.begins("gpu") or 0
+    meter.holes = {MIDNIGHT + 2 * SLOT_SECONDS}
+    for slots in range(2, 6):
+        meter.now = MIDNIGHT + slots * SLOT_SECONDS + 100
+        books.advance(book(), LABELS)
+    assert hours(books, begins, MIDNIGHT + DAY) == Decimal(meter.now - begins - SLOT_SECONDS) / 3600
+    meter.holes = set()
+    meter.now += SLOT_SECONDS
+    books.advance(book(), LABELS)
+    forever(books, begins)
+    assert hours(books, begins, MIDNIGHT + DAY) == Decimal(meter.now - begins) / 3600
+
+
+def test_new_prices_price_what_is_posted_and_the_head(ledger: Ledger) -> None:
+    """An open period is re-rated; quantities stay."""
+    meter = Meter(MIDNIGHT + 3 * SLOT_SECONDS + 100)
+    books = accounts(meter, ledger)
+    books.advance(book("3.00"), LABELS)
+    books.rerate(book("3.00"), 0, meter.now)
+    books.advance(book("1.00"), LABELS)
+    assert books.rerate(book("1.00"), 0, meter.now) == 1
+    assert books.rerate(book("1.00"), 0, meter.now) == 0
+    span = Interval(MIDNIGHT, MIDNIGHT + DAY)
+    assert sum(line.cost or 0 for line in books.statement(span).lines) == hours(
+        books, MIDNIGHT, MIDNIGHT + DAY
+    )
+
+
+def test_a_leader_that_was_followed_cannot_post_any_more(ledger: Ledger) -> None:
+    """However late it wakes up."""
+    meter = Meter(MIDNIGHT + 1000)
+    paused = accounts(meter, ledger)
+    paused.advance(book(), LABELS)
+    ledger.take_over()
+    meter.now += SLOT_SECONDS
+    with pytest.raises(Conflict, match="took the ledger over"):
+        paused.advance(book(), LABELS)
+
+
+def test_neighbouring_slots_are_asked_for_together() -> None:
+    """And a long run in chunks."""
+    slots = [0, 900, 2700, *range(10_800, 10_800 + 2 * DAY, 900)]
+    found = list(runs(slots))
+    assert found[:2] == [Interval(0, 1800), Interval(2700, 3600)]
+    assert all(interval.seconds <= DAY for interval in found)
+    assert sum(interval.seconds for interval in found) == 900 * len(slots)
+    assert list(runs([])) == []

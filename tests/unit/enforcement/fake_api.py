@@ -1,0 +1,220 @@
+"""An API server in memory, as far as enforcement can tell: versions, preconditions, field owners, pods.
+
+A Deployment's pods are always those that its replicas ask for. Everything is written at once; a test that
+wants a crash raises from `before_write`.
+"""
+
+import copy
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from aibudget.api.names import FIELD_MANAGER, KILL_SWITCH
+from aibudget.errors import Conflict
+from aibudget.inventory.kubernetes import (
+    DEPLOYMENTS,
+    HOLDS,
+    NAMESPACES,
+    PODS,
+    REPLICA_SETS,
+    AlreadyExists,
+    Json,
+    NotFound,
+    Objects,
+    Patch,
+    Resource,
+)
+
+Key = tuple[str, str, str]
+
+
+class FakeAPI:
+    """Satisfies `enforcement.port.Port`; people use `scale`, `seed` and `remove`."""
+
+    def __init__(self) -> None:
+        self.objects: dict[Key, Json] = {}
+        self.before_write: Callable[[], None] = lambda: None
+        self.written: list[tuple[str, str]] = []
+        self._version = 0
+
+    def seed(self, resource: Resource, name: str, namespace: str = "", **content: Any) -> Json:
+        """Put an object there as somebody else."""
+        metadata = {"name": name, "namespace": namespace, **content.pop("metadata", {})}
+        return self._store(resource, {"metadata": metadata, **content}, manager="somebody")
+
+    def deployment(self, name: str, namespace: str, replicas: int, **metadata: Any) -> Json:
+        """A Deployment whose pods hold a GPU each."""
+        selector = {"matchLabels": {"app": name}}
+        spec = {"replicas": replicas, "selector": selector}
+        return self.seed(DEPLOYMENTS, name, namespace, metadata=metadata, spec=spec)
+
+    def scale(self, name: str, namespace: str, replicas: int, manager: str = "kubectl") -> None:
+        """What a person or another tool does: the field is theirs then."""
+        obj = copy.deepcopy(self.objects[_key(DEPLOYMENTS, name, namespace)])
+        obj["spec"]["replicas"] = replicas
+        self._store(DEPLOYMENTS, obj, manager=manager, forced=True)
+
+    def remove(self, resource: Resource, name: str, namespace: str = "") -> None:
+        """Deleted by a person."""
+        self.objects.pop(_key(resource, name, namespace), None)
+
+    def remove_kill_switch(self) -> None:
+        """What a person does when all is well again."""
+        self.objects = {key: obj for key, obj in self.objects.items() if key[2] != KILL_SWITCH}
+
+    async def get(self, resource: Resource, name: str, namespace: str | None = None) -> Json | None:
+        return copy.deepcopy(self.objects.get(_key(resource, name, namespace)))
+
+    async def list(
+        self,
+        resource: Resource,
+        namespace: str | None = None,
+        *,
+        labels: str = "",
+        metadata_only: bool = False,
+    ) -> Objects:
+        if resource in (PODS, REPLICA_SETS):
+            return self._pods(resource, namespace or "")
+        found = [
+            copy.deepcopy(obj)
+            for (plural, where, _), obj in sorted(self.objects.items())
+            if plural == resource.plural and namespace in (None, where)
+        ]
+        marked = [obj for obj in found if not labels or labels in (obj["metadata"].get("labels") or {})]
+        if metadata_only:
+            return [{k: obj[k] for k in ("apiVersion", "kind", "metadata")} for obj in marked]
+        return marked
+
+    async def create(self, resource: Resource, body: Mapping[str, Any], namespace: str | None = None) -> Json:
+        self._write("create", resource)
+        if _key(resource, body["metadata"]["name"], namespace) in self.objects:
+            raise AlreadyExists("AlreadyExists", "it exists")
+        metadata = {"namespace": namespace or "", **body["metadata"]}
+        return self._store(
+            resource, {**copy.deepcopy(dict(body)), "metadata": metadata}, manager=FIELD_MANAGER
+        )
+
+    async def patch(
+        self,
+        resource: Resource,
+        name: str,
+        patch: Patch,
+        namespace: str | None = None,
+        *,
+        status: bool = False,
+    ) -> Json:
+        self._write("status" if status else "patch", resource)
+        present = self.objects.get(_key(resource, name, namespace))
+        if present is None:
+            raise NotFound("NotFound", f"{name} is gone")
+        changed = copy.deepcopy(present)
+        if isinstance(patch, Mapping):
+            _merge(changed, patch)
+        else:
+            for operation in patch:
+                _apply(changed, operation)
+        if resource is HOLDS and not status:
+            before = present["spec"].get("original")
+            assert before is None or changed["spec"].get("original") == before, "original is written once"
+        return self._store(resource, changed, manager=FIELD_MANAGER)
+
+    async def delete(
+        self,
+        resource: Resource,
+        name: str,
+        namespace: str | None = None,
+        *,
+        uid: str | None = None,
+        resource_version: str | None = None,
+    ) -> bool:
+        self._write("delete", resource)
+        key = _key(resource, name, namespace)
+        if key not in self.objects:
+            return False
+        if uid is not None and self.objects[key]["metadata"]["uid"] != uid:
+            raise Conflict("Conflict", "another uid")
+        del self.objects[key]
+        return True
+
+    def _write(self, verb: str, resource: Resource) -> None:
+        self.before_write()
+        self.written.append((verb, resource.plural))
+
+    def _store(self, resource: Resource, obj: Json, *, manager: str, forced: bool = False) -> Json:
+        self._version += 1
+        metadata = obj["metadata"]
+        key = _key(resource, metadata["name"], metadata.get("namespace"))
+        before = self.objects.get(key)
+        obj |= {"apiVersion": resource.api_version, "kind": resource.kind}
+        metadata.setdefault("uid", f"uid-{self._version}")
+        metadata["resourceVersion"] = str(self._version)
+        metadata["generation"] = metadata.get("generation", 0) + 1
+        if resource is DEPLOYMENTS:
+            obj["spec"].setdefault("replicas", 1)
+            if forced or before is None or before["spec"]["replicas"] != obj["spec"]["replicas"]:
+                metadata["managedFields"] = [_owner(manager)]
+        self.objects[key] = copy.deepcopy(obj)
+        return obj
+
+    def _pods(self, resource: Resource, namespace: str) -> Objects:
+        made: Objects = []
+        for (plural, where, name), obj in sorted(self.objects.items()):
+            if plural != DEPLOYMENTS.plural or where != namespace:
+                continue
+            owner = {"kind": "Deployment", "name": name, "uid": obj["metadata"]["uid"], "controller": True}
+            replica_set = f"rs-{obj['metadata']['uid']}"
+            if resource is REPLICA_SETS:
+                made.append({"metadata": {"name": name, "uid": replica_set, "ownerReferences": [owner]}})
+                continue
+            owner = {"kind": "ReplicaSet", "name": name, "uid": replica_set, "controller": True}
+            gpu = {"requests": {"nvidia.com/gpu": "1"}}
+            for number in range(obj["spec"]["replicas"]):
+                made.append(
+                    {
+                        "metadata": {"name": f"{name}-{number}", "ownerReferences": [owner]},
+                        "spec": {"nodeName": "n", "containers": [{"resources": gpu}]},
+                        "status": {"phase": "Running"},
+                    }
+                )
+        return made
+
+
+def with_namespace(api: FakeAPI, name: str, **annotations: str) -> None:
+    """A namespace with these annotations."""
+    api.seed(NAMESPACES, name, metadata={"annotations": annotations})
+
+
+def _key(resource: Resource, name: str, namespace: str | None) -> Key:
+    return resource.plural, namespace or "", name
+
+
+def _owner(manager: str) -> Json:
+    return {"manager": manager, "operation": "Update", "fieldsV1": {"f:spec": {"f:replicas": {}}}}
+
+
+def _merge(target: Json, patch: Mapping[str, Any]) -> None:
+    for key, value in patch.items():
+        if isinstance(value, Mapping):
+            _merge(target.setdefault(key, {}), value)
+        elif value is None:
+            target.pop(key, None)
+        else:
+            target[key] = copy.deepcopy(value)
+
+
+def _apply(target: Json, operation: Mapping[str, Any]) -> None:
+    *parents, last = [p.replace("~1", "/").replace("~0", "~") for p in operation["path"].split("/")[1:]]
+    holder: Any = target
+    for part in parents:
+        if part not in holder:
+            raise Conflict("Conflict", f"no {operation['path']}")
+        holder = holder[part]
+    match operation["op"]:
+        case "test":
+            if holder.get(last) != operation["value"]:
+                raise Conflict("Conflict", "it changed")
+        case "remove":
+            if last not in holder:
+                raise Conflict("Conflict", f"no {operation['path']}")
+            del holder[last]
+        case _:
+            holder[last] = copy.deepcopy(operation["value"])
