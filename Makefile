@@ -14,13 +14,13 @@ OUT ?= .
 help: ## Explain the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(INSTALLED) ## Tell the whole story on a real control plane, here, in about three minutes
+demo: $(INSTALLED) ## Tell the whole story on a real control plane, here, in two to three minutes
 	$(VENV)/aibudget sandbox demo
 
 test: $(INSTALLED) ## Run all tests: unit, then on a real control plane, then end to end
 	$(VENV)/pytest tests/unit
-ifdef AIBUDGET_SKIP_CLUSTER
-	@echo "AIBUDGET_SKIP_CLUSTER is set: the tests on a real control plane were NOT run." >&2
+ifeq ($(AIBUDGET_SKIP_CLUSTER),1)
+	@echo "AIBUDGET_SKIP_CLUSTER=1: the tests on a real control plane were NOT run." >&2
 else
 	$(VENV)/pytest tests/cluster
 	$(VENV)/pytest tests/e2e

@@ -9,6 +9,7 @@ import asyncio
 import ssl
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
@@ -99,8 +100,10 @@ class Interception:
             for name, value in answer.headers.items():
                 if name.lower() not in HOP_BY_HOP or name.lower() == "content-encoding":
                     response.headers[name] = value
-            await response.prepare(request)
-            async for chunk in answer.content.iter_any():
-                await response.write(chunk)
-            await response.write_eof()
+            # The operator dies with requests under way: that is what this is for.
+            with suppress(ConnectionError):
+                await response.prepare(request)
+                async for chunk in answer.content.iter_any():
+                    await response.write(chunk)
+                await response.write_eof()
             return response

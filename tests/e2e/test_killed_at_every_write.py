@@ -3,11 +3,12 @@
 import json
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from interception import Interception, Phase, Write
+from e2e.interception import Interception, Phase, Write
 
 from aibudget.sandbox.home import Sandbox
 from aibudget.sandbox.operator import Operator
@@ -95,18 +96,23 @@ def test_every_crash_leaves_the_workload_held_or_free(sandbox: Sandbox, tmp_path
         hook=killer,
     ) as proxy:
         operator = Operator(
-            sandbox.control_plane, tmp_path / "operator", identity="crashing", api_url=proxy.url
+            sandbox.control_plane,
+            tmp_path / "operator",
+            identity="crashing",
+            # A new process waits for the Lease of the one that was killed.
+            environment={"AIBUDGET_LEASE_SECONDS": "3"},
+            api_url=proxy.url,
         )
         killer.operator = operator
         client.apply(BUDGET)
         operator.start()
         try:
-            survive(operator, lambda: client.get(DEPLOYMENT)["spec"]["replicas"] == 0, "the hold")
-            survive(operator, lambda: effective(client.items(HOLDS)), "the Hold to be effective")
+            survive(killer, lambda: client.get(DEPLOYMENT)["spec"]["replicas"] == 0, "the hold")
+            survive(killer, lambda: effective(client.items(HOLDS)), "the Hold to be effective")
             spec: JsonObject = {"spec": {"limit": {"amount": "1000000"}}}
             client.patch("/apis/aibudget.io/v1alpha1/namespaces/team-nlp/aibudgets/crashes", spec)
-            survive(operator, lambda: client.get(DEPLOYMENT)["spec"]["replicas"] == 2, "the release")
-            survive(operator, lambda: not client.items(HOLDS), "the Hold to be gone")
+            survive(killer, lambda: client.get(DEPLOYMENT)["spec"]["replicas"] == 2, "the release")
+            survive(killer, lambda: not client.items(HOLDS), "the Hold to be gone")
         finally:
             operator.stop()
             killer.close()
@@ -123,16 +129,22 @@ def test_every_crash_leaves_the_workload_held_or_free(sandbox: Sandbox, tmp_path
     assert len(before) >= 6, f"too few writes were seen to mean anything: {sorted(before)}"
 
 
-def survive(operator: Operator, done: Any, what: str) -> None:
+def survive(killer: Killer, done: Callable[[], bool], what: str) -> None:
     """Restart the operator, as the kubelet would, until the condition holds."""
+    operator = killer.operator
+    assert operator is not None
 
     def done_or_restarted() -> bool:
         assert operator.process is not None
         if not operator.process.alive:
             operator.start()
-        return bool(done())
+        return done()
 
-    wait_until(done_or_restarted, 240, what)
+    try:
+        wait_until(done_or_restarted, 240, what)
+    except TimeoutError as late:
+        assert operator.process is not None
+        raise AssertionError(f"{late}; killed at {killer.kills}; {operator.process.log_tail(40)}") from late
 
 
 def effective(holds: list[JsonObject]) -> bool:

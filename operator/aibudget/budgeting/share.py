@@ -52,6 +52,7 @@ class _Tally:
 
 @dataclass(slots=True)
 class _Subject:
+    labels: dict[str, str]
     workloads: dict[Workload, _Tally] = field(default_factory=lambda: defaultdict(_Tally))
     units: int = 0
     recent: int = 0
@@ -119,7 +120,7 @@ class Shares:
     def _selected(self, budget: Budget) -> list[_Subject]:
         if isinstance(budget, ClusterAIBudget):
             covers = budget.spec.scope.covers
-            return [s for (namespace, labels), s in self._subjects.items() if covers(namespace, dict(labels))]
+            return [s for (namespace, _), s in self._subjects.items() if covers(namespace, s.labels)]
         return self._by_namespace.get(budget.namespace or "", [])
 
     def _workloads(self, subjects: Iterable[_Subject]) -> tuple[WorkloadSpend, ...]:
@@ -190,7 +191,7 @@ class Shares:
             key = self._keys[short] = (short[0], tuple(sorted(line.namespace_labels.items())))
         subject = self._subjects.get(key)
         if subject is None:
-            subject = self._subjects[key] = _Subject()
+            subject = self._subjects[key] = _Subject(dict(key[1]))
             self._by_namespace[key[0]].append(subject)
         return subject
 

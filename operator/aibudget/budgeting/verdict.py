@@ -16,7 +16,6 @@ from aibudget.budgeting.threshold import Known, states
 from aibudget.errors import Stalled
 from aibudget.pricing.charge import amount_of, share_of
 
-
 PERCENT_MAX: Final = 2**31 - 1
 """The largest percentage that a status can hold; thresholds compare the exact amount."""
 
@@ -53,7 +52,7 @@ def evaluate(budget: Budget, period: Period, share: Share, memory: Memory, momen
         period=period,
         limit=limit.amount,
         currency=limit.currency,
-        spend=_spend(share, min(int(known.used * 100), PERCENT_MAX)),
+        spend=_spend(share, period, min(int(known.used * 100), PERCENT_MAX)),
         rate_per_hour=amount_of(share.recent_units * 3600) / seconds if seconds else None,
         thresholds=thresholds,
         changes=tuple(s for s in thresholds if _changed(s, memory, new_period=new_period)),
@@ -76,13 +75,14 @@ def _known(share: Share, budget: Budget, *, judged: bool, edited: bool) -> Known
     return Known(used=used, ceiling=ceiling, judged=judged, edited=edited)
 
 
-def _spend(share: Share, used_percent: int) -> Spend:
-    unknown = share.as_of is None or (share.coverage.total_seconds == 0 and not share.complete)
+def _spend(share: Share, period: Period, used_percent: int) -> Spend:
+    # Before the first reading of a new period nothing of it is known, though nothing of it is missing either.
+    early = share.as_of is not None and share.as_of < period.interval.start and period.standing == "Running"
     return Spend(
         amount=amount_of(share.units),
         used_percent=used_percent,
         as_of=share.as_of,
-        coverage_percent=0 if unknown else share.coverage.percent,
+        coverage_percent=0 if share.as_of is None or early else share.coverage.percent,
         complete=share.complete,
         estimated=amount_of(share.estimated_units),
         unpriced=share.unpriced,

@@ -1,9 +1,13 @@
 """`aibudget sandbox`: a real control plane and Prometheus on this machine, for the demo, tests and play."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
+
+from aibudget.sandbox.errors import SandboxError
 
 DEFAULT_HOME = (
     Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "aibudget" / "sandbox"
@@ -16,6 +20,17 @@ home_option = click.option(
     metavar="DIR",
     help="Where the sandbox keeps what it holds; two directories are two sandboxes.",
 )
+
+
+@contextmanager
+def in_time() -> Iterator[None]:
+    """Say what to do when something real took longer than anyone waits."""
+    try:
+        yield
+    except TimeoutError as late:
+        raise SandboxError(
+            f"{late}. A machine under load is slower than that: try it again when it is idle."
+        ) from late
 
 
 @click.group()
@@ -35,7 +50,8 @@ def up(home: Path) -> None:
     """
     from aibudget.sandbox.home import up as start
 
-    click.echo(start(home).usage())
+    with in_time():
+        click.echo(start(home).usage())
 
 
 @sandbox.command()
@@ -44,15 +60,8 @@ def down(home: Path) -> None:
     """End the sandbox and delete everything in it."""
     from aibudget.sandbox.home import down as end
 
-    click.echo("The sandbox is gone." if end(home) else "No sandbox was running.", err=True)
-
-
-@sandbox.command()
-def demo() -> None:
-    """Tell the whole story in a sandbox of its own: budgets, spend, a workload held and given back."""
-    from aibudget.sandbox.demo import demo as tell
-
-    tell(click.echo)
+    with in_time():
+        click.echo("The sandbox is gone." if end(home) else "No sandbox was running.", err=True)
 
 
 @sandbox.command()
@@ -60,4 +69,5 @@ def demo() -> None:
     """Tell AIBudget's whole story in a sandbox of its own: budgets, a crossing, a hold and its release."""
     from aibudget.sandbox.demo import demo as play
 
-    play(click.echo)
+    with in_time():
+        play(click.echo)

@@ -1,8 +1,9 @@
-"""The first half of a cycle, for one worker thread: read a meter, price it, post what is settled, state spend.
+"""The first half of a cycle, for one worker thread.
 
-Two heads: what is older than the lag is posted, once; what is newer is kept in memory and replaced by each
-reading. History before the ledger begins is read backwards from there, a chunk at a time, so that the newest
-spend is known first and an interruption costs one chunk. It must not know budgets, the cluster or asyncio.
+Read a meter, price it, post what is settled, state spend. Two heads: what is older than the lag is posted,
+once; what is newer is kept in memory and replaced by each reading. History before the ledger begins is read
+backwards from there, a chunk at a time, so that the newest spend is known first and an interruption costs
+one chunk. It must not know budgets, the cluster or asyncio.
 """
 
 import logging
@@ -24,7 +25,9 @@ from aibudget.pricing.book import PriceBook
 from aibudget.pricing.charge import Charge
 
 CHUNK_SECONDS: Final = 24 * 3600
-"""How much history is read and posted at once, at most."""
+"""How much of the past is read and posted at once, at most."""
+CHUNK_USAGES: Final = 100_000
+"""How many usages may be held at once while the past is read: some 60 MB."""
 ASK_AGAIN_SECONDS: Final = 24 * 3600
 """For how long a gap may still be filled by samples that come late."""
 
@@ -73,7 +76,10 @@ class Backfill:
 
 
 class Accounts:
-    """One meter's. Not for several threads; every method may take long. Errors of the source and ledger pass."""
+    """One meter's.
+
+    Not for several threads; every method may take long. Errors of the source and ledger pass.
+    """
 
     def __init__(
         self,
@@ -90,7 +96,8 @@ class Accounts:
         self._epoch = epoch
         self._monotonic = monotonic
         self._head: Head | None = None
-        self._stated: dict[int, Statement] = {}
+        self._stated: dict[tuple[int, int], Statement] = {}
+        self._settled = 0
         self._gaps: list[Interval] = []
         self._priced: frozenset[str] | None = None
         self.problems: tuple[str, ...] = ()
@@ -103,21 +110,18 @@ class Accounts:
     def advance(self, book: PriceBook, labels: Labels) -> int:
         """Read up to now, post what is settled and keep the rest as the head; Prometheus's time of it."""
         now = self._source.time()
-        settled = slot_of(now - self._source.lag())
-        state = self._caught_up(self._ledger.state(self.meter), settled, book, labels)
-        # A hole of more than a chunk is closed over several cycles; the newest is read in each.
-        start = (
-            settled - SLOT_SECONDS
-            if state.watermark is None
-            else max(state.watermark, settled - CHUNK_SECONDS)
-        )
+        self._settled = settled = slot_of(now - self._source.lag())
+        state = self._ledger.state(self.meter)
+        # After a long outage the newest is read first, and the hole before it is closed by `fill`.
+        least = settled - SLOT_SECONDS
+        start = least if state.watermark is None else max(state.watermark, least - self._chunk())
         reading = self._source.read(Interval(start, max(now, start)))
-        charges = book.charges(reading.usages)
         self.problems = reading.problems
-        head = Head(start, reading.head, charges, reading.coverage, labels)
+        head = Head(start, reading.head, book.charges(reading.usages), reading.coverage, labels)
         if settled > start and start <= (state.watermark or start):
-            self._post(state, head, settled, now)
-            self._gaps = list(runs(self._ledger.gaps(self.meter, now - ASK_AGAIN_SECONDS)))
+            self._post(state, head, Interval(start, settled).slots(), settled)
+            gaps = self._ledger.gaps(self.meter, now - ASK_AGAIN_SECONDS)
+            self._gaps = list(runs(gaps, self._chunk()))
         self._head = head
         self._stated.clear()
         return now
@@ -132,21 +136,36 @@ class Accounts:
         return changed
 
     def fill(self, wanted: int, book: PriceBook, labels: Labels, deadline: float) -> None:
-        """Read history back to `wanted`, and late samples of gaps, until the deadline by the monotonic clock.
+        """Read on what is missing until the deadline by the monotonic clock; at least one chunk of it.
 
-        At least one chunk is done. Namespaces get today's labels: those of the past are not known.
+        First what an outage left out, then history back to `wanted`, then gaps. Namespaces get the labels of
+        today: those of the past are not known. A slot of which less is known now than before stays as it is.
         """
-        state = self._ledger.state(self.meter)
-        if state.begins is None:
-            return
-        wanted = slot_of(wanted)
-        while state.begins is not None and state.begins > wanted:
-            chunk = Interval(max(wanted, state.begins - CHUNK_SECONDS), state.begins)
-            state = self._read_and_post(state, chunk, book, labels)
+        while (chunk := self._missing(slot_of(wanted))) is not None:
+            reading = self._source.read(chunk)
+            head = Head(chunk.start, reading.head, book.charges(reading.usages), reading.coverage, labels)
+            known = self._ledger.coverage(self.meter, chunk)
+            better = [slot for slot in chunk.slots() if _covered(head, slot) > _seconds(known.get(slot))]
+            self._post(self._ledger.state(self.meter), head, better, chunk.end)
             if self._monotonic() >= deadline:
-                break
-        while self._gaps and self._monotonic() < deadline:
-            state = self._read_and_post(state, self._gaps.pop(), book, labels)
+                return
+
+    def _missing(self, wanted: int) -> Interval | None:
+        state, chunk = self._ledger.state(self.meter), self._chunk()
+        if state.begins is None or state.watermark is None:
+            return None
+        if self._head is not None and state.watermark < min(self._head.start, self._settled):
+            return Interval(state.watermark, min(state.watermark + chunk, self._settled))
+        if state.begins > wanted:
+            return Interval(max(wanted, state.begins - chunk), state.begins)
+        return self._gaps.pop() if self._gaps else None
+
+    def _chunk(self) -> int:
+        """Seconds of the past to read at once, in whole slots: fewer where there is more in each of them."""
+        slots = 1 if self._head is None else max(1, len(self._head.coverage))
+        usages = 0 if self._head is None else len(self._head.charges) // slots
+        most = CHUNK_USAGES // max(1, usages) * SLOT_SECONDS
+        return max(SLOT_SECONDS, min(most, CHUNK_SECONDS))
 
     def past(self, wanted: int) -> Backfill | None:
         """How far the past is read that is needed from `wanted` on; None before the first reading."""
@@ -159,20 +178,30 @@ class Accounts:
         head, watermark = self._head, self._ledger.watermark(self.meter)
         if head is None or interval.end <= (watermark or 0):
             return posted
-        start = max(interval.start, head.start, watermark or 0)
-        newest = self._stated.get(start)
-        if newest is None:
-            newest = provisional(head.charges, head.coverage, head.labels, start, head.as_of)
-            self._stated[start] = newest
-        whole = joined(posted, newest)
+        whole = joined(posted, self._newest(max(interval.start, head.start, watermark or 0), interval.end))
         # What was not asked for yet, before the ledger begins or in a hole, is not covered either.
         missing = (whole.as_of or interval.start) - interval.start - whole.coverage.total_seconds
         if missing < SLOT_SECONDS:
             return whole
         return replace(whole, coverage=whole.coverage + Coverage(0, missing), complete=False)
 
+    def _newest(self, start: int, end: int) -> Statement:
+        """The head's part of [start, end); a thousand budgets ask for few different ones."""
+        head = self._head
+        assert head is not None, "only a head that was read is stated"
+        key = (start, min(end, max(head.coverage, default=start) + SLOT_SECONDS))
+        if key not in self._stated:
+            charges = (charge for charge in head.charges if charge.usage.slot < end)
+            coverage = {slot: covered for slot, covered in head.coverage.items() if slot < end}
+            as_of = None if head.as_of is None else min(head.as_of, end)
+            self._stated[key] = provisional(charges, coverage, head.labels, start, as_of)
+        return self._stated[key]
+
     def newest(self, now: int) -> Recent:
-        """The lines of the newest slot of which enough is known to say what is spent per hour; none if it is old."""
+        """The lines of the newest slot of which enough is known to say what is spent per hour.
+
+        None if it is old.
+        """
         head = self._head
         if head is None or head.as_of is None or now - head.as_of > WINDOW_SECONDS:
             return Recent((), 0)
@@ -197,47 +226,41 @@ class Accounts:
             found |= self._head.coverage
         return sum((c for slot, c in found.items() if slot >= slot_of(since)), Coverage(0, 0))
 
-    def _caught_up(self, state: MeterState, settled: int, book: PriceBook, labels: Labels) -> MeterState:
-        """After an outage: one chunk of what was missed, oldest first, if it is more than that."""
-        if state.watermark is None or settled - state.watermark <= CHUNK_SECONDS:
-            return state
-        chunk = Interval(state.watermark, state.watermark + CHUNK_SECONDS)
-        log.info("catching up: %d h to go", (settled - state.watermark) // 3600)
-        return self._read_and_post(state, chunk, book, labels)
-
-    def _read_and_post(
-        self, state: MeterState, chunk: Interval, book: PriceBook, labels: Labels
-    ) -> MeterState:
-        reading = self._source.read(chunk)
-        head = Head(chunk.start, reading.head, book.charges(reading.usages), reading.coverage, labels)
-        return self._post(state, head, chunk.end, chunk.end)
-
-    def _post(self, state: MeterState, head: Head, end: int, now: int) -> MeterState:
-        slots = Interval(head.start, end).slots()
+    def _post(self, state: MeterState, head: Head, slots: Iterable[int], end: int) -> None:
         # A slot that nothing is said of was not covered; it is written down as such, and asked for again.
         coverage = {slot: head.coverage.get(slot, Coverage(0, SLOT_SECONDS)) for slot in slots}
         self._stated.clear()
-        return self._ledger.post(
+        self._ledger.post(
             Posting(
                 meter=self.meter,
                 coverage=coverage,
                 charges=tuple(charge for charge in head.charges if charge.usage.slot in coverage),
                 watermark=max(end, state.watermark or 0),
                 revision=state.revision,
-                at=now,
+                at=end,
                 epoch=self._epoch,
                 namespace_labels=head.labels,
             )
         )
 
 
-def runs(slots: Iterable[int]) -> Iterable[Interval]:
-    """Neighbouring slots as intervals of at most a chunk, oldest first."""
+def _covered(head: Head, slot: int) -> int:
+    covered = head.coverage.get(slot)
+    return 0 if covered is None else covered.covered_seconds
+
+
+def _seconds(known: Coverage | None) -> int:
+    """Less than nothing where a slot was never asked for: then even a gap is news."""
+    return -1 if known is None else known.covered_seconds
+
+
+def runs(slots: Iterable[int], most: int) -> Iterable[Interval]:
+    """Neighbouring slots as intervals of at most so many seconds, oldest first."""
     ordered = sorted(slots)
     if not ordered:
         return
     start = ordered[0]
     for slot, following in pairwise([*ordered, ordered[-1] + 2 * SLOT_SECONDS]):
-        if following != slot + SLOT_SECONDS or following - start >= CHUNK_SECONDS:
+        if following != slot + SLOT_SECONDS or following - start >= most:
             yield Interval(start, slot + SLOT_SECONDS)
             start = following

@@ -1,8 +1,9 @@
 """The composition root: every part is made and joined here, watched over, and taken down in order.
 
-A replica serves its probes, waits for the Lease, and then runs three things side by side: the Lease's renewal,
-the watch, and the loop of cycles. The end of any of them ends the process with code 1, to be started again as
-a standby; being told to stop ends it with 0, the Lease given back. All else is handled within a cycle.
+A replica serves its probes, waits for the Lease, and then runs three things side by side: the Lease's
+renewal, the watch, and the loop of cycles. The end of any of them ends the process with code 1, to be
+started again as a standby; being told to stop ends it with 0, the Lease given back. All else is handled
+within a cycle.
 """
 
 import asyncio
@@ -49,7 +50,7 @@ def main(settings: Settings, kubeconfig: str | None = None, context: str | None 
     try:
         code = asyncio.run(_serve(settings, kubeconfig, context))
     except AIBudgetError as error:
-        log.error("%s", error.message, extra={"reason": error.reason})  # noqa: TRY400 - a sentence for people
+        log.error("%s", error.message, extra={"reason": error.reason})
         code = 1
     logging.shutdown()
     # A query that Prometheus does not answer may still hold the worker; what it would do next is nothing.
@@ -96,7 +97,7 @@ class Replica:
         try:
             await _unless(stop, self._lead(lease))
         except AIBudgetError as error:
-            log.error("%s", error.message, extra={"reason": error.reason})  # noqa: TRY400
+            log.error("%s", error.message, extra={"reason": error.reason})
             return 1
         except Exception:
             log.exception("stopped by an error of our own")
@@ -172,7 +173,10 @@ class Replica:
         await asyncio.sleep(SETTLE_SECONDS)
 
     async def _finish(self) -> None:
-        """Let the step in the worker end if it can; what it has not posted is read again by the next leader."""
+        """Let the step in the worker end if it can.
+
+        What it has not posted is read again by the next leader.
+        """
         idle = asyncio.get_running_loop().run_in_executor(self._worker, _nothing)
         await asyncio.wait([idle], timeout=STOP_SECONDS)
         self._worker.shutdown(wait=False, cancel_futures=True)

@@ -1,10 +1,12 @@
-"""What the API server was last heard to hold: budgets, price lists, Holds and namespaces, parsed once per change.
+"""What the API server was last heard to hold.
 
-Fed by watch events and by lists; whichever is newer wins, by resourceVersion. A list also ends what it does
-not hold any more: a watch that had to start anew never tells what was deleted meanwhile. An object that no
-model accepts is kept as the error that it is. Knows neither kopf nor the API server, and no two threads.
+Budgets, price lists, Holds and namespaces, parsed once per change. Fed by watch events and by lists;
+whichever is newer wins, by resourceVersion. A list also ends what it does not hold any more: a watch that
+had to start anew never tells what was deleted meanwhile. An object that no model accepts is kept as the
+error that it is. Knows neither kopf nor the API server, and no two threads.
 """
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -26,13 +28,17 @@ from aibudget.inventory.kubernetes import (
 
 WATCHED: Final = (AIBUDGETS, CLUSTER_AIBUDGETS, PRICE_LISTS, HOLDS, NAMESPACES)
 
-JsonObject = dict[str, Any]
+log = logging.getLogger(__name__)
+
 Model = AIBudget | ClusterAIBudget | AIPriceList | Hold
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One object of our group. `model` is what it says, or why it says nothing; `status` is as it is stored."""
+    """One object of our group.
+
+    `model` is what it says, or why it says nothing; `status` is as it is stored.
+    """
 
     resource: Resource
     metadata: Metadata
@@ -77,6 +83,17 @@ def read(resource: Resource, obj: Mapping[str, Any]) -> Seen | NamespaceSeen:
     except InvalidManifest as invalid:
         model = invalid
     return Seen(resource, metadata, model, status if isinstance(status, Mapping) else {})
+
+
+def read_all(resource: Resource, objects: Iterable[Mapping[str, Any]]) -> list[Seen | NamespaceSeen]:
+    """A list as the API server gives it; an object that has not even readable metadata is left out."""
+    found = []
+    for obj in objects:
+        try:
+            found.append(read(resource, obj))
+        except (KeyError, TypeError, ValueError):
+            log.exception("an object of %s cannot be read and is left out", resource.plural)
+    return found
 
 
 class Cache:

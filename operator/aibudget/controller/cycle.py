@@ -1,14 +1,14 @@
 """One cycle: measure → price → post → evaluate → enforce → report, for every budget at once.
 
-Level-triggered: each cycle starts from what is stored and what is there, so that it can be killed anywhere and
-the next one goes on. A part that fails is told, and the parts after it go on with what is known; only the loss
-of the ledger, or of the right to write it, leaves `run_once` as an error. Imports no kopf.
+Level-triggered: each cycle starts from what is stored and what is there, so that it can be killed anywhere
+and the next one goes on. A part that fails is told, and the parts after it go on with what is known; only
+the loss of the ledger, or of the right to write it, leaves `run_once` as an error. Imports no kopf.
 """
 
 import asyncio
 import logging
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
@@ -32,6 +32,7 @@ from aibudget.enforcement.plan import Claimant
 from aibudget.errors import AIBudgetError
 from aibudget.reporting import enforcing, events, status
 from aibudget.reporting.exporter import BudgetView, Counters, CycleView, Snapshot
+from aibudget.reporting.facts import Enforcing, Facts
 
 LONGEST_PAST: Final = 400 * 86_400
 """How far back history is read at most: a year and the month before it."""
@@ -79,6 +80,7 @@ class Cycle:
             enforced = await self._enforce(judged, now)
         with phases("report"):
             reports = self._reports(judged, measured, enforced, instant)
+            await self._parts.reporter.tell(enforcing.told(enforced, instant), instant)
             await self._parts.reporter.report([*reports, *self._price_reports(instant)], instant)
         self._cycles += 1
         view = CycleView(
@@ -128,27 +130,24 @@ class Cycle:
     def _reports(
         self, judged: Sequence[Judged], measured: Measured, enforced: Enforced | None, now: int
     ) -> list[Report]:
-        by_budget = enforcing.by_budget(enforced, now)
-        told = defaultdict(list)
-        for event in enforcing.told(enforced, now):
-            told[event.regarding.uid].append(event)
+        by_budget = enforcing.by_budget(enforced)
         return [
             Report(
                 one.seen,
                 status.render(
-                    status.Facts(
+                    Facts(
                         generation=one.seen.metadata.generation,
                         before=one.before,
                         now=now,
                         evaluation=one.evaluation,
                         data=measured.data,
-                        enforcing=by_budget.get(one.seen.uid, status.Enforcing()),
+                        enforcing=by_budget.get(one.seen.uid, Enforcing()),
                         problem=one.problem,
                         backfill=progress(measured.backfill),
                         history=one.history,
                     )
                 ),
-                (*self._events(one, measured, enforced), *told[one.seen.uid]),
+                self._events(one, measured, enforced),
             )
             for one in judged
         ]
@@ -158,7 +157,9 @@ class Cycle:
             acting = self._enforcement and enforced is not None and not enforced.paused
             return events.transitions(one.before, one.evaluation, measured.data, enforcing=acting)
         if one.problem is not None and one.problem is one.seen.model:
-            return (events.invalid(one.key, one.seen.metadata.generation, one.problem.message),)
+            return (
+                events.invalid(events.budget(one.key), one.seen.metadata.generation, one.problem.message),
+            )
         return ()
 
     def _price_reports(self, now: int) -> Iterator[Report]:

@@ -1,7 +1,8 @@
 """The evaluating part of a cycle, run in the worker: each budget against its spend, each in its own guard.
 
-Whatever is wrong with one budget is its own: it is Stalled, or tried again, and the others go on. What is known
-of many budgets at once (statements of the same period, lines by namespace) is asked for and sorted once.
+Whatever is wrong with one budget is its own: it is Stalled, or tried again, and the others go on. What is
+known of many budgets at once (statements of the same period, lines by namespace) is asked for and sorted
+once.
 """
 
 import logging
@@ -70,7 +71,7 @@ class Judge:
             return self._one(seen, before)
         except AIBudgetError as error:
             return Judged(seen, before, problem=error)
-        except Exception as error:  # noqa: BLE001 - one poisonous budget must not end the evaluation of the others
+        except Exception as error:
             log.exception("a budget could not be evaluated", extra={"budget": str(seen.model)})
             said = (
                 f"AIBudget failed on this budget ({type(error).__name__}); the operator's log has its trace."

@@ -68,7 +68,10 @@ class _Seen:
 
 
 class Lease:
-    """One candidate. `epoch` counts the changes of leader; it fences the writes of a leader that was paused."""
+    """One candidate.
+
+    `epoch` counts the changes of leader; it fences the writes of a leader that was paused.
+    """
 
     def __init__(
         self,
@@ -130,8 +133,8 @@ class Lease:
             if not self.held():
                 raise LeaseLost(
                     "LeaseLost",
-                    f"the Lease could not be renewed for {self._timing.renew_deadline:.0f} s; this process ends and "
-                    "stands by again. See whether the API server can be reached.",
+                    f"the Lease could not be renewed for {self._timing.renew_deadline:.0f} s; this process "
+                    "ends and stands by again. See whether the API server can be reached.",
                 )
 
     async def release(self) -> None:

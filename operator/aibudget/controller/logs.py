@@ -25,5 +25,7 @@ def configure(level: str) -> None:
         )
     )
     logging.basicConfig(level=level, handlers=[handler], force=True)
+    # It would warn that it leaves the signals alone, which is what we want of it.
+    logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)
     for name in _CHATTER:
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelName(level)))

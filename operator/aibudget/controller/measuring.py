@@ -1,7 +1,8 @@
-"""The measuring part of a cycle, run in the worker: accounts brought up to date, and whether they can be acted on.
+"""The measuring part of a cycle, run in the worker.
 
-Prometheus being away, slow or partial is no error here but a state of the data: spend stays what is known. What
-cannot be gone on without, the ledger and the right to write it, is raised.
+Accounts brought up to date, and whether they can be acted on. Prometheus being away, slow or partial is no
+error here but a state of the data: spend stays what is known. What cannot be gone on without, the ledger
+and the right to write it, is raised.
 """
 
 import logging
@@ -17,7 +18,7 @@ from aibudget.errors import AIBudgetError, Conflict, Stalled
 from aibudget.metering.slots import iso
 from aibudget.metering.usage import Coverage
 from aibudget.pricing.book import PriceBook
-from aibudget.reporting.status import DataState
+from aibudget.reporting.facts import DataState
 
 STALE_SECONDS: Final = 300
 """How old the newest known usage may be before it is too old to act on."""

@@ -1,7 +1,8 @@
-"""Every option of `aibudget run`, declared once: its flag, its variables, how its text is read, what it is for.
+"""Every option of `aibudget run`, declared once.
 
-The command line, its help and the error messages are made from `OPTIONS`. Files that hold tokens and passwords
-are named here and not read: they rotate. Pure but for asking whether a named file is there.
+Its flag, its variables, how its text is read, what it is for. The command line, its help and the error
+messages are made from `OPTIONS`. Files that hold tokens and passwords are named here and not read: they
+rotate. Pure but for asking whether a named file is there.
 """
 
 import re
@@ -18,7 +19,10 @@ from aibudget.metering.promql import Matchers, matchers
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One setting: its flag is `--name-with-dashes`; `variables` are asked in order. A `default` is text, too."""
+    """One setting: its flag is `--name-with-dashes`; `variables` are asked in order.
+
+    A `default` is text, too.
+    """
 
     name: str
     read: Callable[[str], Any]

@@ -90,11 +90,12 @@ class Reporter:
         self._forget({report.seen.uid for report in reports})
 
     async def tell(self, events: Iterable[Event], now: int) -> None:
-        """Events alone."""
-        try:
-            await tell(self._sink, events, now, self._instance)
-        except AIBudgetError as error:
-            self._failed("Events", error)
+        """Events alone, each of them whatever becomes of the others."""
+        for event in events:
+            try:
+                await tell(self._sink, [event], now, self._instance)
+            except AIBudgetError as error:
+                self._failed(f"Event {event.reason} of {event.regarding.name}", error)
 
     async def _one(self, report: Report, now: int, gate: asyncio.Semaphore) -> None:
         seen, metadata = report.seen, report.seen.metadata

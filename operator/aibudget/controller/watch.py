@@ -10,12 +10,13 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 import kopf
 
 from aibudget.api.names import GROUP
-from aibudget.controller.cache import WATCHED, Cache, NamespaceSeen, Seen, read
+from aibudget.controller.cache import WATCHED, Cache, NamespaceSeen, Seen, read, read_all
 from aibudget.errors import Stalled, Transient
 from aibudget.inventory.kubernetes import Cluster, NotFound, Resource
 
@@ -26,7 +27,10 @@ log = logging.getLogger(__name__)
 
 
 class WatchEnded(Transient):
-    """kopf stopped without being asked to; the process ends, for a cache that no longer moves must not be used."""
+    """kopf stopped without being asked to.
+
+    The process ends, for a cache that no longer moves must not be used.
+    """
 
 
 class Watch:
@@ -64,7 +68,7 @@ class Watch:
             for resource in WATCHED:
                 known = self._cache.before_list(resource)
                 listed = await self._cluster.list(resource)
-                if self._cache.replace(resource, [read(resource, obj) for obj in listed], known):
+                if self._cache.replace(resource, read_all(resource, listed), known):
                     self._wake()
         except NotFound as missing:
             raise Stalled(
@@ -94,7 +98,8 @@ class Watch:
         async def see(event: Any, **_: Any) -> None:
             # Parsed here, in kopf's thread; kept in the thread of the loop, which needs no locks then.
             seen = read(resource, event["object"])
-            loop.call_soon_threadsafe(self._note, resource, seen, event["type"] == "DELETED")
+            deleted = event["type"] == "DELETED"
+            loop.call_soon_threadsafe(partial(self._note, resource, seen, deleted=deleted))
 
     async def _login(self, **_: Any) -> kopf.ConnectionInfo:
         """The credentials that `Cluster` uses; asked again whenever the API server refuses the last token."""
@@ -112,7 +117,7 @@ class Watch:
             proxy_url=configuration.proxy,
         )
 
-    def _note(self, resource: Resource, seen: Seen | NamespaceSeen, deleted: bool) -> None:  # noqa: FBT001
+    def _note(self, resource: Resource, seen: Seen | NamespaceSeen, *, deleted: bool) -> None:
         if self._cache.apply(resource, seen, deleted=deleted) and self.synced.is_set():
             self._wake()
 
@@ -145,7 +150,7 @@ class _KopfThread:
         error: BaseException | None = None
         try:
             asyncio.run(self._operator())
-        except BaseException as raised:  # noqa: BLE001 - a thread's last error is told to the loop, whatever it is
+        except BaseException as raised:  # noqa: BLE001 - whatever ended the thread is told to the loop
             error = raised
         if not self._outer.is_closed():
             self._outer.call_soon_threadsafe(self._tell, error)

@@ -22,12 +22,12 @@ from aibudget.api.conditions import (
     set_condition,
 )
 from aibudget.api.hold import Claim, Hold, HoldStatus
-from aibudget.api.names import HOLD_LABEL, ORIGINAL_ANNOTATION, REASON_ANNOTATION, VETO_ANNOTATION
+from aibudget.api.names import HOLD_LABEL, ORIGINAL_ANNOTATION, REASON_ANNOTATION
 from aibudget.enforcement import hold as holds
 from aibudget.enforcement.edits import edit, edit_map, put, put_back
 from aibudget.enforcement.hold import REVERTS_ANNOTATION, Step
 from aibudget.enforcement.kinds import Stop
-from aibudget.enforcement.live import Live, mark_of, veto_text, vetoes_of
+from aibudget.enforcement.live import Live, vetoed, vetoes_of
 from aibudget.enforcement.plan import Wish, unfit
 from aibudget.enforcement.port import Port, Site, accelerator_pods, disown, look, write
 from aibudget.errors import Conflict, Stalled
@@ -38,7 +38,7 @@ _ALLOWANCE: Final = timedelta(seconds=60)
 _ATTEMPTS: Final = 4
 _MOST_STEPS: Final = 5
 _CENT: Final = Decimal("0.01")
-_MARKS: Final = {ORIGINAL_ANNOTATION: None, REASON_ANNOTATION: None}
+NO_MARKS: Final = {ORIGINAL_ANNOTATION: None, REASON_ANNOTATION: None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,25 +53,29 @@ class Act:
 
 
 async def carry_out(
-    site: Site, wish: Wish, is_due: Callable[[Live], bool] = lambda _: True
-) -> tuple[Hold | None, list[Act]]:
+    site: Site, wish: Wish, told: list[Act], is_due: Callable[[Live], bool] = lambda _: True
+) -> Hold | None:
     """Bring one Hold as far as it goes now; gives it as it is then, None if it is gone.
 
-    `is_due` is asked about the workload as it is right before an act that the plan calls due. Whoever writes
-    in between (controllers do so whenever a pod changes) makes us look again, a few times.
+    What was done is added to `told`, also where a later step fails. `is_due` is asked about the workload as
+    it is right before an act that the plan calls due. Whoever writes in between (controllers do so whenever a
+    pod changes) makes us look again, a few times.
     """
-    told: list[Act] = []
     hold = wish.hold or await _create(site, wish, told)
     if (why := holds.invalid(hold)) is not None:
         raise Stalled("InvalidHold", f"Hold {hold.namespace}/{hold.name}: {why}. Delete it.")
     for last in (*[False] * (_ATTEMPTS - 1), True):
         try:
-            return await _bring_further(site, replace(wish, hold=hold), is_due, told), told
+            return await _bring_further(site, replace(wish, hold=hold), is_due, told)
         except Conflict:
             again = await site.cluster.get(HOLDS, hold.name, hold.namespace)
             if last or again is None or again["metadata"]["uid"] != hold.uid:
                 raise
-            hold = Hold.read(again)
+            fresh = Hold.read(again)
+            # A person may have decided about a claim meanwhile: that is planned anew.
+            if fresh.spec.claims not in (hold.spec.claims, wish.claims, ()):
+                raise
+            hold = fresh
     raise AssertionError("the last attempt returns or raises")
 
 
@@ -82,7 +86,7 @@ async def _bring_further(
     assert hold is not None, "it was created before"
     live = await look(site.cluster, wish.workload)
     if live is not None and live.uid == hold.spec.target_ref.uid:
-        live = await _remember_vetoes(site, wish, live, told)
+        live = await remember_vetoes(site, live, wish.vetoes, told)
     hold = await _claim(site, hold, wish.claims)
     after = _Progress(site, wish, hold, live, told)
     if wish.wanted and find_condition(hold.status.conditions, ConditionType.APPLIED) is None:
@@ -149,13 +153,13 @@ class _Progress:
         self.hold = await _record(self.site.cluster, self.hold, live)
         await self.site.check_may_act()
         labels, annotations = holds.marks(self.hold)
-        stop = _stop(live)
+        stop = stop_of(live)
         await self._write([put(stop.path, stop.stopped), *edit(live, labels, annotations)])
         return True
 
     async def _count(self) -> None:
         live = self._alive()
-        message = f"{_managers(live)} set {_stop(live).path} to {live.value} while it was held."
+        message = f"{_managers(live)} set {stop_of(live).path} to {live.value} while it was held."
         self.site.check_lease()
         count = {REVERTS_ANNOTATION: str(holds.reverts_of(self.hold) + 1)}
         self.hold = await _annotate(self.site.cluster, self.hold, count)
@@ -237,7 +241,7 @@ class _Progress:
         assert original is not None, "only what has an original is restored"
         self.site.check_lease()
         live = self._alive()
-        await self._write([put_back(_stop(live), original[0]), *edit(live, {HOLD_LABEL: None}, _MARKS)])
+        await self._write([put_back(stop_of(live), original[0]), *edit(live, {HOLD_LABEL: None}, NO_MARKS)])
         self._tell(EventReason.WORKLOAD_RESTORED, f"Put back to {original[0] or 'its default'}.")
 
     async def _leave(self) -> None:
@@ -246,7 +250,7 @@ class _Progress:
         self._tell(EventReason.WORKLOAD_LEFT_ALONE, f"{who} has changed it; nothing is put back.")
 
     async def _clear_marks(self) -> None:
-        operations = edit(self._alive(), {HOLD_LABEL: None}, _MARKS)
+        operations = edit(self._alive(), {HOLD_LABEL: None}, NO_MARKS)
         if operations:
             self.site.check_lease()
             await self._write(operations)
@@ -315,31 +319,6 @@ class _Progress:
         self.told.append(Act(self.wish.workload, reason, message, claims, uid))
 
 
-async def let_go(site: Site, live: Live, *, veto: bool) -> Act:
-    """Release a marked workload whose Hold is gone, by what its own marks say; `veto` remembers who asked."""
-    mark = mark_of(live)
-    fits = live.hold_label == holds.hold_name(live.kind, live.workload.name, live.uid)
-    back = mark is not None and fits and live.stopped and not live.taken_from_us
-    annotations: dict[str, str | None] = dict(_MARKS)
-    if veto and mark is not None and fits:
-        pairs = {(c.uid, c.period_id) for c in mark.claims if c.kind == "AIBudget"}
-        annotations |= _vetoes(live, pairs)
-    operations = edit(live, {HOLD_LABEL: None}, annotations)
-    if back and mark is not None:
-        operations.insert(0, put_back(_stop(live), mark.original))
-    site.check_lease()
-    after = await write(site.cluster, live, operations)
-    if after.owned:
-        site.check_lease()
-        await disown(site.cluster, after)
-    if back and mark is not None:
-        message = f"Its Hold was deleted: put back to {mark.original or 'its default'}."
-        return Act(live.workload, EventReason.WORKLOAD_RESTORED, message, uid=live.uid)
-    was = f" It was {mark.original} before it was held." if mark is not None and mark.original else ""
-    message = f"Its Hold is gone and it was changed since: nothing is put back.{was}"
-    return Act(live.workload, EventReason.WORKLOAD_LEFT_ALONE, message, uid=live.uid)
-
-
 async def _create(site: Site, wish: Wish, told: list[Act]) -> Hold:
     assert wish.live is not None, "a Hold is planned only for what was read"
     await site.check_may_act()
@@ -362,20 +341,23 @@ async def _claim(site: Site, hold: Hold, claims: tuple[Claim, ...]) -> Hold:
     return Hold.read(await site.cluster.patch(HOLDS, hold.name, patch, hold.namespace))
 
 
-async def _remember_vetoes(site: Site, wish: Wish, live: Live, told: list[Act]) -> Live:
-    pairs = {(claim.uid, claim.period_id) for claim in wish.vetoes}
+async def remember_vetoes(site: Site, live: Live, claims: Sequence[Claim], told: list[Act]) -> Live:
+    """Write onto the workload that these claims are vetoed, unless it is there already."""
+    pairs = {(claim.uid, claim.period_id) for claim in claims if claim.kind == "AIBudget"}
     if not pairs or pairs <= vetoes_of(live):
         return live
     site.check_lease()
-    told.append(Act(wish.workload, EventReason.HOLD_VETOED, "Vetoed for this period.", wish.vetoes, live.uid))
-    return await write(site.cluster, live, edit(live, {}, _vetoes(live, pairs)))
+    after = await write(site.cluster, live, edit(live, {}, vetoed(live, pairs)))
+    message = "A person vetoed it: it is left alone until the period ends."
+    told.append(Act(live.workload, EventReason.HOLD_VETOED, message, tuple(claims), live.uid))
+    return after
 
 
 async def _record(cluster: Port, hold: Hold, live: Live) -> Hold:
     """The original, once, before anything is done to the workload."""
     if holds.original_of(hold) is not None:
         return hold
-    original = put("/spec/original", holds.original_json(_stop(live).path, live.value))
+    original = put("/spec/original", holds.original_json(stop_of(live).path, live.value))
     return Hold.read(await cluster.patch(HOLDS, hold.name, [_test(hold), original], hold.namespace))
 
 
@@ -384,14 +366,8 @@ async def _annotate(cluster: Port, hold: Hold, annotations: dict[str, str]) -> H
     return Hold.read(await cluster.patch(HOLDS, hold.name, patch, hold.namespace))
 
 
-def _vetoes(live: Live, pairs: set[tuple[str, str]]) -> dict[str, str | None]:
-    """One period for each budget: a new veto takes the place of the one before."""
-    anew = {uid for uid, _ in pairs}
-    kept = {(uid, period_id) for uid, period_id in vetoes_of(live) if uid not in anew}
-    return {VETO_ANNOTATION: veto_text(frozenset(pairs | kept))} if pairs else {}
-
-
-def _stop(live: Live) -> Stop:
+def stop_of(live: Live) -> Stop:
+    """The one field of its kind."""
     assert live.kind.stop is not None, "what cannot be stopped has no Hold"
     return live.kind.stop
 

@@ -1,7 +1,8 @@
 """One cycle of enforcement: look afresh, plan, carry out; each object in its own guard.
 
 Everything that decides is read from the API server in this very cycle. Kept between cycles are only the
-annotations that are written, so that only transitions are, and the kinds that must be looked through again.
+annotations that are written, so that only transitions are; the kinds that must be looked through again; and
+the Holds on notice, whose deletion leaves no other trace.
 Whatever goes wrong with one object is told in the report, and the others go on.
 """
 
@@ -15,11 +16,12 @@ from typing import Final, TypeVar
 from aibudget.api.conditions import EventReason
 from aibudget.api.hold import Claim, Hold
 from aibudget.api.names import BUDGET_ANNOTATION, HOLD_LABEL, STATE_ANNOTATION
-from aibudget.enforcement.act import Act, carry_out, let_go
+from aibudget.enforcement.act import Act, carry_out, remember_vetoes
 from aibudget.enforcement.hold import workload_of
 from aibudget.enforcement.kinds import KINDS, Kind
-from aibudget.enforcement.live import Live, mark_of, read
-from aibudget.enforcement.notes import Note, changes, note_of
+from aibudget.enforcement.live import Live, read
+from aibudget.enforcement.notes import Note, changes, note_of, title
+from aibudget.enforcement.orphan import is_orphan, let_go
 from aibudget.enforcement.plan import (
     Claimant,
     Facts,
@@ -87,14 +89,18 @@ class _Cycle:
         try:
             return await work
         except AIBudgetError as error:
-            self.fail(workload, error.message, claims)
+            paused = error.reason == EventReason.ENFORCEMENT_PAUSED
+            self.fail(workload, error.message, claims, paused=paused)
         except Exception as error:  # noqa: BLE001 - one poisonous object must not end the cycle for all
             _LOG.exception("enforcement failed", extra={"workload": str(workload)})
             self.fail(workload, f"{type(error).__name__}: {error}; the operator's log has its trace.", claims)
         return None
 
-    def fail(self, workload: Workload, message: str, claims: tuple[Claim, ...] = ()) -> None:
-        self.acts.append(Act(workload, EventReason.ENFORCEMENT_FAILED, message, claims))
+    def fail(
+        self, workload: Workload, message: str, claims: tuple[Claim, ...] = (), *, paused: bool = False
+    ) -> None:
+        reason = EventReason.ENFORCEMENT_PAUSED if paused else EventReason.ENFORCEMENT_FAILED
+        self.acts.append(Act(workload, reason, message, claims))
 
 
 class Enforcer:
@@ -106,6 +112,7 @@ class Enforcer:
         self._may_write = may_write
         self._unswept = set(KINDS)
         self._notes: dict[Workload, Note] = {}
+        self._noticed: list[Hold] = []
 
     async def run(self, claimants: Sequence[Claimant], now: datetime) -> Report:
         """One cycle; raises `AIBudgetError` if the Holds cannot be listed at all, and does nothing then."""
@@ -114,20 +121,28 @@ class Enforcer:
         paused = not self._limits.enabled or await is_paused(self._cluster, self._limits.operator_namespace)
         objects = await self._cluster.list(HOLDS)
         await self._release_orphans(cycle, objects)
+        await self._respect_withdrawn_notices(cycle, objects)
         await self._sweep(cycle)
         facts = await self._look(cycle, claimants, objects, paused=paused)
         planned = plan(claimants, facts, now)
         by_uid = {claimant.budget.uid: claimant for claimant in claimants}
+        # A deletion that failed may have been done all the same: such a Hold is not waited for.
+        noticed = self._noticed = []
 
         async def one(wish: Wish) -> Hold | None:
             def is_due(live: Live) -> bool:
-                owners = [by_uid[claim.uid] for claim in wish.claims if claim.uid in by_uid]
-                return any(exempt(claimant, live, facts, now) is None for claimant in owners)
+                return any(exempt(by_uid[uid], live, facts, now) is None for uid in wish.due_for)
 
-            done = await cycle.guard(wish.workload, carry_out(site, wish, is_due), wish.claims)
+            async def work() -> tuple[Hold | None]:
+                return (await carry_out(site, wish, told, is_due),)
+
+            told: list[Act] = []
+            done = await cycle.guard(wish.workload, work(), wish.claims)
+            cycle.acts += told
             if done is None:
                 return wish.hold
-            cycle.acts += done[1]
+            if done[0] is not None and not done[0].spec.original:
+                noticed.append(done[0])
             return done[0]
 
         after = await _each(planned.wishes, one)
@@ -148,12 +163,28 @@ class Enforcer:
                     cycle.acts.append(act)
 
     async def _release_if_orphan(self, cycle: _Cycle, live: Live, hold: Json | None) -> Act | None:
-        hold = hold or await self._cluster.get(HOLDS, live.hold_label or "", live.workload.namespace)
-        if hold is not None and not _is_of_another(hold, live):
+        if hold is None and live.hold_label:
+            hold = await self._cluster.get(HOLDS, live.hold_label, live.workload.namespace)
+        if not is_orphan(live, hold):
             return None
         # If the second write fails, only looking through the kind finds what is left of it.
         self._unswept.add(live.kind.name)
         return await let_go(cycle.site, live, veto=True)
+
+    async def _respect_withdrawn_notices(self, cycle: _Cycle, objects: Sequence[Json]) -> None:
+        """A Hold that a person deleted during its notice left no mark on the workload: it is vetoed now."""
+        listed = {obj["metadata"]["uid"] for obj in objects}
+
+        async def respect(hold: Hold) -> None:
+            found = await self._cluster.get(HOLDS, hold.name, hold.namespace)
+            live = await look(self._cluster, workload_of(hold))
+            gone = found is None or found["metadata"]["uid"] != hold.uid
+            if gone and live is not None and live.uid == hold.spec.target_ref.uid:
+                await remember_vetoes(cycle.site, live, hold.spec.claims, cycle.acts)
+
+        for hold in self._noticed:
+            if hold.uid not in listed:
+                await cycle.guard(workload_of(hold), respect(hold))
 
     async def _sweep(self, cycle: _Cycle) -> None:
         """Find what an earlier life of ours left on workloads: notes, and the ownership of freed fields."""
@@ -234,21 +265,21 @@ class Enforcer:
         await _each(todo.items(), lambda item: cycle.guard(item[0], self._write_note(cycle.site, *item)))
 
     async def _gone_notes(self, cycle: _Cycle, claimants: Sequence[Claimant]) -> frozenset[tuple[str, str]]:
-        known = {(c.budget.kind, c.budget.name) for c in claimants}
+        """The (namespace, title) of noted budgets that a GET says are no more."""
+        evaluated = {(c.budget.namespace, title(c)) for c in claimants}
         gone: set[tuple[str, str]] = set()
-        for namespace, title in sorted({(w.namespace, note.budget) for w, note in self._notes.items()}):
-            kind, _, name = title.partition("/")
-            if (kind, name) in known:
-                continue
-            if kind not in _BUDGETS or not name:
-                gone.add((namespace, title))
-                continue
+
+        async def ask(namespace: str, noted: str) -> None:
+            kind, _, name = noted.partition("/")
             scope = namespace if kind == "AIBudget" else None
-            answer = self._budget_uid(kind, name, scope)
-            before = len(cycle.acts)
-            uid = await cycle.guard(Workload(namespace, kind, name), answer)
-            if uid is None and len(cycle.acts) == before:
-                gone.add((namespace, title))
+            if (scope, noted) in evaluated:
+                return
+            # What is not as we write it was written by somebody else, and names no budget.
+            if kind not in _BUDGETS or not name or await self._budget_uid(kind, name, scope) is None:
+                gone.add((namespace, noted))
+
+        for namespace, noted in sorted({(w.namespace, note.budget) for w, note in self._notes.items()}):
+            await cycle.guard(Workload(namespace, "Namespace", namespace), ask(namespace, noted))
         return frozenset(gone)
 
     async def _write_note(self, site: Site, workload: Workload, note: Note | None) -> None:
@@ -270,16 +301,6 @@ _STOPPABLE: Final = frozenset(kind.name for kind in KINDS.values() if kind.stop 
 
 def _stoppable() -> tuple[Kind, ...]:
     return tuple(kind for kind in KINDS.values() if kind.stop is not None)
-
-
-def _is_of_another(hold: Json, live: Live) -> bool:
-    """Whether the Hold of that name is not the one by which this workload was stopped."""
-    spec = hold.get("spec") or {}
-    if (spec.get("targetRef") or {}).get("uid") != live.uid:
-        return True
-    mark = mark_of(live)
-    began = bool(spec.get("original"))
-    return not began and mark is not None and mark.hold_uid != hold["metadata"]["uid"]
 
 
 def _parse(cycle: _Cycle, obj: Json) -> Hold | None:

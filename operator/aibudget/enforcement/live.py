@@ -5,7 +5,7 @@ only ever choose between writing an original that `kinds.Stop` accepts and writi
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
@@ -176,6 +176,13 @@ def vetoes_of(live: Live) -> frozenset[tuple[str, str]]:
 def veto_text(vetoes: frozenset[tuple[str, str]]) -> str:
     """The annotation that `vetoes_of` reads."""
     return " ".join(sorted(f"{uid}={period_id}" for uid, period_id in vetoes))
+
+
+def vetoed(live: Live, pairs: Set[tuple[str, str]]) -> dict[str, str | None]:
+    """The annotation with these vetoes added; of each budget only the newest is kept."""
+    anew = {uid for uid, _ in pairs}
+    kept = {(uid, period_id) for uid, period_id in vetoes_of(live) if uid not in anew}
+    return {VETO_ANNOTATION: veto_text(frozenset(pairs | kept))} if pairs else {}
 
 
 def _value(obj: Mapping[str, Any], path: str) -> str | None:

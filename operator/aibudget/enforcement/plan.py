@@ -119,16 +119,16 @@ class Spared:
 class Wish:
     """The claims that one workload's Hold should have; `hold` is None where it is to be created first.
 
-    `due`: at least one claim's notice is over, by fresh data; acting needs it. `vetoes` are those that a
-    person wrote into claims; the workload remembers them. `rate_per_hour` is what holding it avoids, None
-    where it is unknown.
+    `due_for`: the uids of the budgets whose notice is over, by fresh data; acting needs one. `vetoes` are
+    those that a person wrote into claims; the workload remembers them. `rate_per_hour` is what holding it
+    avoids, None where it is unknown.
     """
 
     workload: Workload
     hold: Hold | None
     live: Live | None
     claims: tuple[Claim, ...]
-    due: bool
+    due_for: frozenset[str] = frozenset()
     rate_per_hour: Decimal | None = None
     vetoes: tuple[Claim, ...] = ()
 
@@ -136,6 +136,11 @@ class Wish:
     def wanted(self) -> bool:
         """Whether any budget wants it held."""
         return bool(self.claims)
+
+    @property
+    def due(self) -> bool:
+        """Whether acting is allowed now."""
+        return bool(self.due_for)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,11 +159,12 @@ def plan(claimants: Sequence[Claimant], facts: Facts, now: datetime) -> Plan:
         live = facts.lives.get(workload_of(hold))
         kept = tuple(c for c in hold.spec.claims if _keeps(c, hold, by_uid.get(c.uid), facts, now))
         vetoes = tuple(claim for claim in hold.spec.claims if _is_vetoed(claim))
-        wish = Wish(workload_of(hold), hold, live, kept, due=False, vetoes=vetoes)
+        wish = Wish(workload_of(hold), hold, live, kept, vetoes=vetoes)
         wishes[f"{hold.namespace}/{hold.name}"] = wish
+    held = frozenset(workload_of(hold) for hold in facts.holds if hold.spec.original)
     spared: list[Spared] = []
     for claimant in sorted(claimants, key=lambda c: (c.budget.kind, c.budget.namespace or "", c.budget.name)):
-        spared += _claim(claimant, facts, wishes, now)
+        spared += _claim(claimant, held, facts, wishes, now)
     done = [_with_due(wish, by_uid, facts, now) for wish in wishes.values()]
     return Plan(
         tuple(sorted(done, key=lambda w: (w.wanted, w.workload, w.hold.name if w.hold else ""))),
@@ -249,16 +255,19 @@ def _is_vetoed(claim: Claim) -> bool:
     return claim.decision == "Vetoed" and claim.kind == "AIBudget"
 
 
-def _claim(claimant: Claimant, facts: Facts, wishes: dict[str, Wish], now: datetime) -> list[Spared]:
+def _claim(
+    claimant: Claimant, held: frozenset[Workload], facts: Facts, wishes: dict[str, Wish], now: datetime
+) -> list[Spared]:
     """Add the budget's claims to the wishes; gives whom it spares.
 
     What is held for somebody else spends nothing now; it is claimed, too, or it would come back only to be
     stopped again.
     """
-    spared = []
-    held = {wish.workload for wish in wishes.values() if wish.hold and wish.hold.spec.original}
+    spared: list[Spared] = []
+    if not _may_claim(claimant):
+        return spared
     resting = (s for s in claimant.evaluation.workloads if s.workload in held and s.rate_per_hour == 0)
-    for spend in (*victims(claimant), *(resting if _may_claim(claimant) else ())):
+    for spend in (*victims(claimant), *resting):
         why = _claim_one(claimant, spend, facts, wishes, now)
         if why is not None:
             spared.append(Spared(claimant.evaluation.budget, spend.workload, *why))
@@ -276,7 +285,7 @@ def _claim_one(
     if live is None:
         return why
     key = f"{live.workload.namespace}/{hold_name(live.kind, live.workload.name, live.uid)}"
-    wish = wishes.get(key, Wish(live.workload, None, live, (), due=False))
+    wish = wishes.get(key, Wish(live.workload, None, live, ()))
     if any(claim.uid == claimant.budget.uid for claim in wish.claims):
         return None
     if any(_identity(veto) == _identity_now(claimant) for veto in wish.vetoes):
@@ -337,5 +346,5 @@ def _with_due(wish: Wish, by_uid: Mapping[str, Claimant], facts: Facts, now: dat
             return False
         return claim.notice_time is not None and now >= claim.notice_time + claimant.grace
 
-    due = not facts.paused and any(is_due(claim) for claim in wish.claims)
-    return replace(wish, due=due)
+    due_for = frozenset(claim.uid for claim in wish.claims if not facts.paused and is_due(claim))
+    return replace(wish, due_for=due_for)

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from aibudget.api.names import FIELD_MANAGER, KILL_SWITCH
 from aibudget.enforcement.kinds import ACCELERATORS, KINDS
 from aibudget.enforcement.live import Live, read
-from aibudget.errors import Conflict, Stalled
+from aibudget.errors import Stalled, Transient
 from aibudget.inventory.kubernetes import CONFIG_MAPS, PODS, REPLICA_SETS, Json, Objects, Patch, Resource
 from aibudget.inventory.workload import Workload
 
@@ -67,9 +67,9 @@ class Site:
     now: datetime
 
     def check_lease(self) -> None:
-        """Raise `Conflict` unless we still lead."""
+        """Raise `Transient` unless we still lead."""
         if not self.may_write():
-            raise Conflict("NotLeader", "Another replica leads now and goes on with this.")
+            raise Transient("NotLeader", "Another replica leads now and goes on with this.")
 
     async def check_may_act(self) -> None:
         """Raise unless we still lead and nobody has set the kill switch: for all that stops something."""

@@ -11,14 +11,15 @@ from typing import Any, Final
 from aibudget.api.conditions import EventReason
 from aibudget.api.hold import Hold
 from aibudget.api.names import HOLD_LABEL, KILL_SWITCH
-from aibudget.enforcement.act import Act, carry_out, let_go
+from aibudget.enforcement.act import Act, carry_out
 from aibudget.enforcement.hold import workload_of
 from aibudget.enforcement.kinds import KINDS
 from aibudget.enforcement.live import Live, read
+from aibudget.enforcement.orphan import let_go
 from aibudget.enforcement.plan import Wish
 from aibudget.enforcement.port import Port, Site, look
 from aibudget.errors import AIBudgetError, Conflict
-from aibudget.inventory.kubernetes import CONFIG_MAPS, HOLDS, AlreadyExists, Json, NotFound
+from aibudget.inventory.kubernetes import CONFIG_MAPS, HOLDS, AlreadyExists, Json, NotServed
 from aibudget.inventory.workload import Workload
 
 _ATTEMPTS: Final = 4
@@ -56,7 +57,7 @@ async def set_kill_switch(cluster: Port, operator_namespace: str) -> None:
 async def _holds(cluster: Port) -> list[Json]:
     try:
         return await cluster.list(HOLDS)
-    except NotFound:
+    except NotServed:
         return []  # the CRDs are uninstalled; the annotations know enough
 
 
@@ -66,7 +67,8 @@ async def _release(site: Site, obj: Json) -> list[Act]:
     if fresh is None:
         return []
     hold = Hold.read(fresh)
-    _, told = await carry_out(site, Wish(workload_of(hold), hold, None, (), due=False))
+    told: list[Act] = []
+    await carry_out(site, Wish(workload_of(hold), hold, None, ()), told)
     return told
 
 

@@ -37,7 +37,14 @@ _PAGE: Final = 500
 
 
 class NotFound(Conflict):
-    """What should have been written to is not there: it was deleted meanwhile, or its kind is not served."""
+    """The object is not there: the API server knows its kind and says so of its name."""
+
+
+class NotServed(Transient):
+    """The kind is not served: its CRD is not installed, or a starting API server has not read it yet.
+
+    This says nothing about any object, so it must never be taken for `NotFound`.
+    """
 
 
 class AlreadyExists(Conflict):
@@ -171,7 +178,10 @@ class Cluster:
         await self.close()
 
     async def get(self, resource: Resource, name: str, namespace: str | None = None) -> Json | None:
-        """The object as it is now, never from a cache; None only where the server answered 404 for it."""
+        """The object as it is now, never from a cache; None only if the server says that it is not there.
+
+        Where the kind itself is unknown it raises `NotServed`.
+        """
         try:
             return await self._call(_Call("GET", resource.path(namespace, name)))
         except NotFound:
@@ -187,7 +197,7 @@ class Cluster:
     ) -> Objects:
         """All objects, page by page, each with its apiVersion and kind. No namespace means all of them.
 
-        An expired page starts the list once more; a kind that is not served raises `NotFound`.
+        An expired page starts the list once more; a kind that is not served raises `NotServed`.
         """
         try:
             return await self._pages(resource, namespace, labels, metadata_only=metadata_only)
@@ -317,7 +327,7 @@ class Cluster:
             self.skew_seconds = None
 
 
-class _Expired(Unavailable):
+class _Expired(Transient):
     """The continue token of a list is too old."""
 
 
@@ -354,6 +364,10 @@ def _object(call: _Call, answer: _Answer) -> Json:
 def _error(call: _Call, code: int, status: Json) -> AIBudgetError:
     said = f"{call.method} {call.path}: {status.get('message') or f'status {code} without a message'}"[:500]
     match code:
+        case 404 if not (status.get("details") or {}).get("name"):
+            return NotServed(
+                "NotServed", f"{said}. Install its CustomResourceDefinition, or wait until it is served."
+            )
         case 404:
             return NotFound("NotFound", f"{said}. It is looked for again at the next cycle.")
         case 403:

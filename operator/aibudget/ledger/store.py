@@ -219,15 +219,18 @@ class Ledger:
 def _summed(
     connection: Connection, known: _Meter, span: Interval, watermark: int
 ) -> tuple[Sequence[Row], Covered]:
-    """From the running totals where the interval reaches the watermark, else counted."""
-    if span.end < watermark:
+    """From running totals, where the interval ends at the watermark or where another begins; else counted."""
+    past = span.end < watermark
+    if past and not known.totals.asked(span.end):
         return slots.sums(connection, known.id, span), slots.covered(connection, known.id, span)
-    if span.start not in known.totals:
+    if not known.totals.asked(span.start):
         # What another beginning has counted already is not counted again.
-        base = known.totals.nearest(span.start, span.end)
+        base = known.totals.nearest(span.start, watermark)
         between = Interval(min(span.start, base), max(span.start, base))
         rows = slots.sums(connection, known.id, between)
         known.totals.remember(span.start, base, rows, slots.covered(connection, known.id, between))
+    if past:
+        return known.totals.between(span.start, span.end)
     return known.totals.since(span.start)
 
 

@@ -27,6 +27,14 @@ class Row(NamedTuple):
     busy: int
     observed: int
 
+    def minus(self, other: "Row | None") -> "Row":
+        """What is left without a part of it."""
+        if other is None:
+            return self
+        return Row(
+            *self[:2], *(all_of_it - part for all_of_it, part in zip(self[2:], other[2:], strict=True))
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Covered:
@@ -65,11 +73,17 @@ class Totals:
     _accounts: dict[tuple[int, int], int] = field(default_factory=dict)
     _starts: OrderedDict[int, _Since] = field(default_factory=OrderedDict)
 
-    def __contains__(self, start: int) -> bool:
-        return start in self._starts
+    def asked(self, start: int) -> bool:
+        """Whether this beginning is remembered; asking keeps it."""
+        since = self._starts.get(start)
+        if since is None:
+            return False
+        self._starts.move_to_end(start)
+        since.unasked = 0
+        return True
 
     def nearest(self, start: int, end: int) -> int:
-        """The remembered beginning with the least time between, else the end: only that time needs counting."""
+        """The remembered beginning closest to this one, or the end: only time between needs counting."""
         return min((*self._starts, end), key=lambda known: abs(known - start))
 
     def remember(self, start: int, base: int, rows: Iterable[Row], covered: Covered) -> None:
@@ -100,9 +114,7 @@ class Totals:
 
     def since(self, start: int) -> tuple[list[Row], Covered]:
         """The totals from a remembered beginning on; lines without usage are left out."""
-        self._starts.move_to_end(start)
         since = self._starts[start]
-        since.unasked = 0
         quantity, estimated, busy, observed = since.columns
         rows = [
             Row(line_id, rate_id, quantity[i], estimated[i], busy[i], observed[i])
@@ -110,6 +122,14 @@ class Totals:
             if quantity[i]
         ]
         return rows, since.covered
+
+    def between(self, start: int, end: int) -> tuple[list[Row], Covered]:
+        """The totals of [start, end), both remembered beginnings: what the later one has not."""
+        late, covered = self.since(end)
+        rows, all_covered = self.since(start)
+        after = {(row.line_id, row.rate_id): row for row in late}
+        before = (row.minus(after.get((row.line_id, row.rate_id))) for row in rows)
+        return [row for row in before if row.quantity], all_covered - covered
 
     def _add(self, affected: list[_Since], rows: Iterable[Row], sign: int) -> None:
         for row in rows:

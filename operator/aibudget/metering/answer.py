@@ -20,14 +20,13 @@ def document_of(response: requests.Response, body: bytes, url: str) -> dict[str,
     status = response.status_code
     if 300 <= status < 400:
         raise PrometheusUnavailable(
-            f"{url} redirects to {response.headers.get('Location', 'elsewhere')}. Redirects are not "
-            "followed, for "
-            "credentials would go along: set the final address."
+            f"{url} redirects to {response.headers.get('Location', 'elsewhere')}. "
+            "Redirects are not followed, for credentials would go along: set the final address."
         )
     if status in (401, 403):
         raise PrometheusUnavailable(
-            f"Prometheus at {url} answers {status} {response.reason}. Check the token, password or tenant "
-            "header."
+            f"Prometheus at {url} answers {status} {response.reason}. "
+            "Check the token, the password or the tenant header."
         )
     try:
         document = json.loads(body, object_hook=_compacted)
@@ -48,9 +47,7 @@ def document_of(response: requests.Response, body: bytes, url: str) -> dict[str,
 
 
 def _declined(url: str, status: int, document: Mapping[str, Any]) -> QueryRefused | PrometheusUnavailable:
-    """An answer with `"status": "error"`. While a query runs it fails with 422, or 503 when its time
-    is up.
-    """
+    """An error that Prometheus tells. While a query runs it fails with 422, or 503 when its time is up."""
     kind, said = document.get("errorType", "unknown"), str(document.get("error", ""))[:300]
     message = f"Prometheus at {url} refused a query ({status} {kind}): {said}."
     too_long = "exceeded maximum resolution" in said
@@ -64,10 +61,10 @@ def _declined(url: str, status: int, document: Mapping[str, Any]) -> QueryRefuse
 
 
 def garbage(url: str, what: str) -> PrometheusUnavailable:
+    """An answer that no Prometheus gives."""
     return PrometheusUnavailable(
-        f"{url} does not answer as Prometheus does ({what}). Check the address and its path prefix; a "
-        "login page or "
-        "a proxy's error page answers so."
+        f"{url} does not answer as Prometheus does ({what}). "
+        "Check the address and its path prefix; a login page or a proxy's error page answers so."
     )
 
 

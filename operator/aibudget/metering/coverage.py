@@ -63,12 +63,11 @@ class Known:
 
 @dataclass(slots=True)
 class Sighting:
-    """What one instant tells of the source: nodes by instance, distinct nodes, pods without any phase."""
+    """What one instant tells of the source: nodes by instance, and distinct nodes."""
 
     instances: dict[str, float] = field(default_factory=dict)
     clusters: set[str] = field(default_factory=set)
     nodes: float = 0
-    unphased: float = 0
 
 
 def sightings(answer: Iterable[Series]) -> dict[int, Sighting]:
@@ -84,8 +83,6 @@ def sightings(answer: Iterable[Series]) -> dict[int, Sighting]:
                     sighting.clusters.add(cluster)
                 case "nodes":
                     sighting.nodes = value
-                case "unphased":
-                    sighting.unphased = value
     return seen
 
 

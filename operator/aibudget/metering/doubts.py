@@ -25,37 +25,31 @@ class Doubts:
     def sentences(self, cells: Mapping[Cell, Amount]) -> Iterator[str]:
         if self.dropped:
             yield (
-                f"{self.dropped} values of kube_pod_container_resource_requests were no count of devices (NaN, "
-                "negative "
-                "or above 1024) and were left out. Look at kube-state-metrics."
+                f"{self.dropped} values of kube_pod_container_resource_requests were no count of devices "
+                "(NaN, negative or above 1024) and were left out. Look at kube-state-metrics."
             )
         if self.unread:
             yield (
-                f"{self.unread} steps were too much for Prometheus even alone and are gaps. Raise its "
-                "query.max-samples "
-                "or query.timeout."
+                f"{self.unread} steps were too much for Prometheus even alone and are gaps. "
+                "Raise its query.max-samples or query.timeout."
             )
         if self.phaseless:
             yield (
-                f"At {self.phaseless} steps pods held accelerators and kube_pod_status_phase was missing: they "
-                "are "
-                "gaps. Let kube-state-metrics export it, from the same job and with the same uid label."
+                f"At {self.phaseless} steps kube_pod_status_phase was missing for pods with accelerators: "
+                "they are gaps. Let kube-state-metrics export it, under the same job and uid label."
             )
         if self.strangers:
             yield (
-                f"{self.strangers} pods have no known owner and are charged as themselves. Let "
-                "kube-state-metrics "
-                "export kube_pod_owner, kube_replicaset_owner and kube_job_owner."
+                f"{self.strangers} pods have no known owner and are charged as themselves. "
+                "Let kube-state-metrics export kube_pod_owner, kube_replicaset_owner and kube_job_owner."
             )
-        if nameless := sum(not any(sku.dimension(name) for name in PRICED_BY) for _, _, sku in cells):
+        if any(not any(sku.dimension(name) for name in PRICED_BY) for _, _, sku in cells):
             yield (
-                f"{nameless} readings of pods have neither a product nor an instance type. Let "
-                "kube-state-metrics export "
-                "node labels: --metric-labels-allowlist=nodes=[*]."
+                "Nodes with accelerators have neither a product nor an instance type. "
+                "Let kube-state-metrics export node labels: --metric-labels-allowlist=nodes=[*]."
             )
         if cells and self.unobserved:
             yield (
-                "No utilisation is known: there is neither DCGM_FI_PROF_GR_ENGINE_ACTIVE nor "
-                "DCGM_FI_DEV_GPU_UTIL "
-                "of these pods. Is dcgm-exporter scraped, with pod mapping?"
+                "No utilisation is known: neither DCGM_FI_PROF_GR_ENGINE_ACTIVE nor DCGM_FI_DEV_GPU_UTIL "
+                "tells of these pods. Is dcgm-exporter scraped, with pod mapping?"
             )

@@ -175,7 +175,7 @@ class _Part:
         _one_cluster(seen)
         answer = over_range(self.source, self.queries.held(window), wide)
         held, dropped = holdings(answer.series)
-        unread, phaseless = coverage.unread | answer.unread, _phaseless(seen, held)
+        unread, phaseless = coverage.unread | answer.unread, self._phaseless(seen, held)
         sure = known(self.grid, seen, unread | phaseless)
         devices = self._devices(held)
         pods = {key.pod for key in held}
@@ -193,6 +193,17 @@ class _Part:
             step=self.grid.step,
             scrape_interval=self.scrape.interval,
         )
+
+    def _phaseless(self, seen: Mapping[int, Sighting], held: Mapping[Holding, Samples]) -> frozenset[int]:
+        """Instants at which accelerators are asked for and no phase is told: nothing held would be a lie.
+
+        Asked for only where nothing is held at all; pods of which some have phases are the exporter's truth.
+        """
+        empty = set(seen).difference(instants(held))
+        if not empty:
+            return frozenset()
+        told = over_range(self.source, self.queries.phaseless(self.scrape.window), self.grid.wider()).series
+        return frozenset(empty.intersection(int(t) for series in told for t in series.times))
 
     def _nodes(self) -> Nodes:
         wide, window = self.grid.wider(), self.scrape.window
@@ -230,8 +241,14 @@ def usages(cells: Mapping[Cell, Amount], book: OwnerBook) -> tuple[Usage, ...]:
             busy=round(total.busy) if total.observed else None,
             observed=round(total.observed) if total.observed else None,
         )
-        for (slot, workload, sku), total in sorted(sums.items())
+        for (slot, workload, sku), total in sorted(sums.items(), key=_order)
     )
+
+
+def _order(item: tuple[tuple[int, Workload, Sku], Amount]) -> tuple[int, str, str, str, tuple[object, ...]]:
+    """Plain values: comparing the dataclasses themselves takes ten times as long."""
+    slot, workload, sku = item[0]
+    return slot, workload.namespace, workload.kind, workload.name, sku.dimensions
 
 
 def _one_cluster(seen: Mapping[int, Sighting]) -> None:
@@ -240,18 +257,9 @@ def _one_cluster(seen: Mapping[int, Sighting]) -> None:
             names = ", ".join(repr(name) for name in sorted(sighting.clusters))
             raise Stalled(
                 "AmbiguousCluster",
-                f"The samples come from several clusters ({names}), whose namesakes would be charged together. "
-                "Set "
-                'clusterMatchers to one of them, such as cluster="name".',
+                f"The samples come from several clusters ({names}), and namesakes would be charged together. "
+                'Set the cluster matchers to one of them, such as cluster="name".',
             )
-
-
-def _phaseless(seen: Mapping[int, Sighting], held: Mapping[Holding, Samples]) -> frozenset[int]:
-    """Instants at which accelerators are asked for and no phase is told at all: nothing held would be a
-    lie.
-    """
-    suspected = {t for t, sighting in seen.items() if sighting.unphased}
-    return frozenset(suspected.difference(instants(held)) if suspected else ())
 
 
 def _strangers(pods: Collection[PodKey], book: OwnerBook) -> int:

@@ -83,8 +83,8 @@ class _Past:
     since: list[float] = field(default_factory=list)
     known: list[dict[str, str]] = field(default_factory=list)
 
-    def at(self, instant: float) -> dict[str, str]:
-        return self.known[max(0, bisect_right(self.since, instant) - 1)] if self.known else {}
+    def place(self, instant: float) -> int:
+        return max(0, bisect_right(self.since, instant) - 1)
 
 
 class Nodes:
@@ -100,7 +100,7 @@ class Nodes:
                     found, seen[node].get(instant, {}) if node in seen else {}, key=_fullness
                 )
         self._pasts = {node: _past(moments) for node, moments in seen.items()}
-        self._skus: dict[tuple[str, str, float], Sku] = {}
+        self._skus: dict[tuple[str, str, int], Sku] = {}
 
     def changes(self, node: str) -> bool:
         """Whether the node's dimensions ever change here: if not, any instant will do."""
@@ -109,9 +109,13 @@ class Nodes:
     def sku(self, node: str, resource: str, instant: float) -> Sku:
         """What a unit of the resource on the node is, at that instant."""
         past = self._pasts.get(node)
-        known = past.at(instant) if past else {}
-        share = {"share": "unknown"} if resource.endswith("_shared") or "_mig_" in resource else {}
-        return sku("gpu", {**known, "resource": resource, **share})
+        place = past.place(instant) if past else 0
+        found = self._skus.get((node, resource, place))
+        if found is None:
+            known = past.known[place] if past else {}
+            share = {"share": "unknown"} if resource.endswith("_shared") or "_mig_" in resource else {}
+            found = self._skus[node, resource, place] = sku("gpu", {**known, "resource": resource, **share})
+        return found
 
 
 def own(labels: Mapping[str, str], name: str) -> str:

@@ -1,10 +1,10 @@
 """Whose pods they are: owner links asked of kube-state-metrics, for pods that hold accelerators only.
 
-At most three queries, and none for what the book knows already: first the pods' own controllers, then those
+At most two queries, and none for what the book knows already: first the pods' own controllers, then those
 of the ReplicaSets and Jobs among them.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from aibudget.inventory.owners import Child, OwnerBook, OwnerLink
 from aibudget.inventory.workload import Owner, PodKey
@@ -21,13 +21,9 @@ def learn(
     """The book, and what Prometheus can add to it for these pods, seen at any time of the interval."""
     if any(not book.knows(Child(pod.namespace, "Pod", pod.name, pod.uid)) for pod in pods):
         book = book.with_links(_pods(over_window(source, queries.pod_owners, interval).series))
-    for kind, names in book.missing(pods).items():
-
-        def promql(seconds: int, kind: str = kind, names: Collection[str] = names) -> str:
-            return queries.owners(kind, names, seconds)
-
-        answer = over_window(source, promql, interval)
-        book = book.with_links(_owned(kind, answer.series, names))
+    if missing := book.missing(pods):
+        answer = over_window(source, lambda seconds: queries.owners(missing, seconds), interval)
+        book = book.with_links(_owned(answer.series, missing))
     return book
 
 
@@ -37,12 +33,13 @@ def _pods(answer: Iterable[Series]) -> Iterator[OwnerLink]:
         yield OwnerLink(child, _owner(labels.get("owner_kind", ""), labels.get("owner_name", "")))
 
 
-def _owned(kind: str, answer: Iterable[Series], names: Collection[str]) -> Iterator[OwnerLink]:
-    name = OWNED[kind][1]
+def _owned(answer: Iterable[Series], names: Mapping[str, Collection[str]]) -> Iterator[OwnerLink]:
     for labels, _, _ in answer:
-        if labels.get(name) in names:
-            child = Child(own(labels, "namespace"), kind, labels[name])
-            yield OwnerLink(child, _owner(labels.get("owner_kind", ""), labels.get("owner_name", "")))
+        for kind, wanted in names.items():
+            name = labels.get(OWNED[kind][1], "")
+            if name in wanted:
+                child = Child(own(labels, "namespace"), kind, name)
+                yield OwnerLink(child, _owner(labels.get("owner_kind", ""), labels.get("owner_name", "")))
 
 
 def _owner(kind: str, name: str) -> Owner | None:

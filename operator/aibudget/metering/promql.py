@@ -7,7 +7,7 @@ whether the scrape honors labels. Pure.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -24,6 +24,8 @@ DEVICE = "UUID, GPU_I_ID"
 
 # How often the survey counts series, in seconds.
 SIZING = 900
+# Names that go into one regex.
+MOST_NAMES = 1000
 
 _MATCHER = re.compile(r'\s*([a-zA-Z_][a-zA-Z0-9_]*)\s*(=~|!~|!=|=)\s*"((?:[^"\\]|\\.)*)"\s*(?:,|$)')
 _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
@@ -94,19 +96,20 @@ class Queries:
         return f"{self._state('kube_node_info', node)}[{seconds}s]"
 
     def coverage(self, window: int) -> str:
-        """`family` source: nodes told of by (cluster, instance); nodes: how many there are; unphased: pods
-        that hold accelerators and of which no phase is told.
-        """
+        """`family` source: nodes told of by (cluster, instance); nodes: how many there are."""
         info = _fresh(self._state("kube_node_info"), window)
-        phase = last(self._state("kube_pod_status_phase", Matcher("phase", "=", "Running")), window)
-        requests = _fresh(self._requests(), window)
         return _families(
             {
                 "source": f"count by (cluster, instance) ({info})",
                 "nodes": f"count(group by ({NODE}) ({info}))",
-                "unphased": f"count(group by ({POD}) ({requests}) unless on ({POD}) {phase})",
             }
         )
+
+    def phaseless(self, window: int) -> str:
+        """How many pods ask for accelerators and have no phase at all."""
+        phase = last(self._state("kube_pod_status_phase", Matcher("phase", "=", "Running")), window)
+        requests = _fresh(self._requests(), window)
+        return f"count(group by ({POD}) ({requests}) unless on ({POD}) {phase})"
 
     def held(self, window: int) -> str:
         """Units of each accelerator resource that each container holds: bound, and Pending or Running.
@@ -142,16 +145,20 @@ class Queries:
             f" and on ({POD}) group by ({POD}) ({last(self._requests(), seconds * 1000)})"
         )
 
-    def owners(self, kind: str, names: Iterable[str], seconds: int) -> str:
-        """The controllers of ReplicaSets or Jobs. With many names all are asked for: a long regex costs
-        more.
+    def owners(self, names: Mapping[str, Collection[str]], seconds: int) -> str:
+        """The controllers of these ReplicaSets and Jobs. Of many names all are asked for: a long regex
+        costs more.
         """
-        family, label = OWNED[kind]
-        wanted = list(names)
-        chosen = [one_of(label, wanted)] if len(wanted) <= 1000 else []
         controller = Matcher("owner_is_controller", "=~", "true|")
-        owners = last(self._state(family, controller, *chosen), seconds * 1000)
-        return f"group by (namespace, exported_namespace, {label}, owner_kind, owner_name) ({owners})"
+        asked = []
+        for kind, wanted in names.items():
+            family, label = OWNED[kind]
+            chosen = [one_of(label, wanted)] if len(wanted) <= MOST_NAMES else []
+            owners = last(self._state(family, controller, *chosen), seconds * 1000)
+            asked.append(
+                f"group by (namespace, exported_namespace, {label}, owner_kind, owner_name) ({owners})"
+            )
+        return " or ".join(asked)
 
     def utilisation(self, window: int) -> str:
         """How busy each device was, 0 to 1, by the pod it is mapped to; engine activity before GPU

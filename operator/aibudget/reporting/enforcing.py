@@ -1,7 +1,7 @@
 """What enforcement did, put into the words of statuses, Events and metrics. Pure.
 
-An act concerns a workload, and is told of it and of each budget that claims it. Its transition is known by the
-claims' notices, so that the same act is told once, and a later one anew.
+An act concerns a workload, and is told of it and of each budget that claims it. Its transition is known by
+the claims' notices, so that the same act is told once, and a later one anew.
 """
 
 from collections import Counter, defaultdict
@@ -9,18 +9,19 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from aibudget.api.conditions import ConditionType, EventReason, find_condition
-from aibudget.api.hold import Claim, Hold
-from aibudget.budgeting.evaluation import BudgetKey
+from aibudget.api.hold import Hold
+from aibudget.api.names import API_VERSION
 from aibudget.enforcement.act import Act
 from aibudget.enforcement.cluster import Report
-from aibudget.reporting.events import Event
-from aibudget.reporting.status import Enforcing
+from aibudget.enforcement.kinds import KINDS
+from aibudget.reporting.events import Event, Subject
+from aibudget.reporting.facts import Enforcing
 
 _REPEAT_SECONDS: Final = 3600
 """How often a failure that lasts is told again."""
 
 
-def by_budget(report: Report | None, now: int) -> Mapping[str, Enforcing]:
+def by_budget(report: Report | None) -> Mapping[str, Enforcing]:
     """What each budget, by its uid, is told of its Holds."""
     if report is None:
         return {}
@@ -41,18 +42,19 @@ def by_budget(report: Report | None, now: int) -> Mapping[str, Enforcing]:
 
 
 def told(report: Report | None, now: int) -> Iterator[Event]:
-    """The Events of all acts, of the budgets that claim them."""
+    """The Events of all acts: of the workload, and of each budget that claims it."""
     for act in () if report is None else report.acts:
-        for claim in act.claims:
-            namespace = act.workload.namespace if claim.kind == "AIBudget" else None
-            workload = f"{act.workload.kind} {act.workload.namespace}/{act.workload.name}"
-            yield Event(
-                BudgetKey(claim.kind, namespace, claim.name, claim.uid),
-                act.reason,
-                "Enforce",
-                f"{workload}: {act.message}",
-                _transition(act, claim, now),
+        workload, kind = act.workload, KINDS.get(act.workload.kind)
+        if kind is not None and act.uid:
+            subject = Subject(
+                kind.resource.api_version, workload.kind, workload.namespace, workload.name, act.uid
             )
+            yield Event(subject, act.reason, "Enforce", act.message, _transition(act, now))
+        for claim in act.claims:
+            namespace = workload.namespace if claim.kind == "AIBudget" else None
+            subject = Subject(API_VERSION, claim.kind, namespace, claim.name, claim.uid)
+            message = f"{workload.kind} {workload.namespace}/{workload.name}: {act.message}"
+            yield Event(subject, act.reason, "Enforce", message, _transition(act, now))
 
 
 def states(report: Report | None) -> Mapping[str, int]:
@@ -70,7 +72,9 @@ def state_of(hold: Hold) -> str:
     return "pending"
 
 
-def _transition(act: Act, claim: Claim, now: int) -> str:
-    notice = claim.notice_time.isoformat() if claim.notice_time else ""
-    again = str(now // _REPEAT_SECONDS) if act.reason is EventReason.ENFORCEMENT_FAILED else ""
-    return "/".join((act.uid or str(act.workload), claim.period_id, notice, act.message, again))
+def _transition(act: Act, now: int) -> str:
+    notices = sorted(f"{claim.uid}@{claim.notice_time}" for claim in act.claims)
+    # Without a claim, or for a failure that lasts, nothing but the hour tells one time from the next.
+    lasting = act.reason is EventReason.ENFORCEMENT_FAILED or not notices
+    again = str(now // _REPEAT_SECONDS) if lasting else ""
+    return "/".join((act.uid or str(act.workload), *notices, act.message, again))

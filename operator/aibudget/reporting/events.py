@@ -6,6 +6,7 @@ Events are written before the status that remembers the transition, so that none
 """
 
 import hashlib
+import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -17,12 +18,16 @@ from aibudget.api.names import API_VERSION
 from aibudget.budgeting.evaluation import BudgetKey, Evaluation, ThresholdState
 from aibudget.inventory.kubernetes import EVENTS, AlreadyExists, Resource
 from aibudget.metering.slots import iso
-from aibudget.reporting.status import DataState, shortened
+from aibudget.reporting.conditions import shortened
+from aibudget.reporting.facts import DataState
 
 REPORTER: Final = "aibudget"
+MOST_NAMED: Final = 5
 _CLUSTER_SCOPED: Final = "default"
 
 JsonObject = dict[str, Any]
+
+log = logging.getLogger(__name__)
 
 
 class EventSink(Protocol):
@@ -33,10 +38,29 @@ class EventSink(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Subject:
+    """The object that an Event is about, as a reference names it."""
+
+    api_version: str
+    kind: str
+    namespace: str | None
+    name: str
+    uid: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
+
+
+def budget(key: BudgetKey) -> Subject:
+    """A budget as a subject."""
+    return Subject(API_VERSION, key.kind, key.namespace, key.name, key.uid)
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """`transition` tells this one from any other of the same reason on the same object; it holds no clock."""
 
-    regarding: BudgetKey
+    regarding: Subject
     reason: EventReason
     action: str
     message: str
@@ -53,25 +77,27 @@ class Event:
 def transitions(
     before: BudgetStatus, evaluation: Evaluation, data: DataState, *, enforcing: bool
 ) -> tuple[Event, ...]:
-    """What is new since `before`. `enforcing` says whether actions that hold workloads are really carried out."""
+    """What is new since `before`. `enforcing`: whether actions that hold workloads are really carried out."""
+    subject = budget(evaluation.budget)
+    told = [state for state in evaluation.changes if "Notify" in state.threshold.actions]
     return (
-        *_new_period(before, evaluation),
-        *(_threshold(state, evaluation, enforcing=enforcing) for state in evaluation.changes if _told(state)),
-        *_data(before, evaluation, data),
-        *_prices(before, evaluation),
+        *_new_period(subject, before, evaluation),
+        *(event for state in told for event in _threshold(subject, state, evaluation, enforcing=enforcing)),
+        *_data(subject, before, data),
+        *_prices(subject, evaluation),
     )
 
 
-def invalid(key: BudgetKey, generation: int, message: str) -> Event:
+def invalid(subject: Subject, generation: int, message: str) -> Event:
     """A manifest that is left out, once for each generation."""
-    return Event(key, EventReason.INVALID_SPEC, "Validate", message, str(generation))
+    return Event(subject, EventReason.INVALID_SPEC, "Validate", message, str(generation))
 
 
 def manifest(event: Event, now: int, instance: str) -> JsonObject:
     """The core/v1 Event, in the form that every version of kubectl shows."""
     regarding = event.regarding
     reference = {
-        "apiVersion": API_VERSION,
+        "apiVersion": regarding.api_version,
         "kind": regarding.kind,
         "name": regarding.name,
         "uid": regarding.uid,
@@ -101,44 +127,47 @@ async def tell(sink: EventSink, events: Iterable[Event], now: int, instance: str
         try:
             body = manifest(event, now, instance)
             await sink.create(EVENTS, body, body["metadata"]["namespace"])
+            log.info(
+                "%s", event.message, extra={"reason": event.reason.value, "object": str(event.regarding)}
+            )
             told += 1
         except AlreadyExists:
             continue
     return told
 
 
-def _new_period(before: BudgetStatus, evaluation: Evaluation) -> Iterator[Event]:
-    if before.period is None or before.period.id == evaluation.period.id:
+def _new_period(subject: Subject, before: BudgetStatus, evaluation: Evaluation) -> Iterator[Event]:
+    period = evaluation.period
+    if before.period is None or before.period.id == period.id:
         return
     limit = Money(evaluation.limit, evaluation.currency)
-    yield Event(
-        evaluation.budget,
-        EventReason.PERIOD_STARTED,
-        "StartPeriod",
-        f"Period {evaluation.period.id} began with a limit of {limit}; it ends at {iso(evaluation.period.interval.end)}.",
-        evaluation.period.id,
-    )
+    message = f"Period {period.id} began with a limit of {limit}; it ends at {iso(period.interval.end)}."
+    yield Event(subject, EventReason.PERIOD_STARTED, "StartPeriod", message, period.id)
 
 
-def _told(state: ThresholdState) -> bool:
-    return "Notify" in state.threshold.actions
-
-
-def _threshold(state: ThresholdState, evaluation: Evaluation, *, enforcing: bool) -> Event:
+def _threshold(
+    subject: Subject, state: ThresholdState, evaluation: Evaluation, *, enforcing: bool
+) -> Iterator[Event]:
     threshold = state.threshold
-    standing = "Below" if state.standing == "Below" else "Crossed"
-    transition = f"{evaluation.period.id}/{threshold.name}/{standing}/{evaluation.generation}"
-    if standing == "Below":
-        message = (
-            f"{_where(evaluation)} Threshold {threshold.name} ({threshold.percent} %) is no longer crossed."
-        )
-        return Event(evaluation.budget, EventReason.BUDGET_RECOVERED, "Evaluate", message, transition)
-    reason = EventReason.BUDGET_EXCEEDED if threshold.percent >= 100 else EventReason.BUDGET_THRESHOLD_REACHED
-    next_step = _consequence(state, evaluation, enforcing=enforcing)
-    message = (
-        f"{_where(evaluation)} Threshold {threshold.name} ({threshold.percent} %) is crossed. {next_step}"
-    )
-    return Event(evaluation.budget, reason, "Evaluate", message, transition)
+    crossed = state.standing not in ("Below", "Unknown")
+    transition = f"{evaluation.period.id}/{threshold.name}/{crossed}/{evaluation.generation}"
+    what = f"{_where(evaluation)} Threshold {threshold.name} ({threshold.percent} %)"
+    if not crossed:
+        message = f"{what} is no longer crossed."
+        yield Event(subject, EventReason.BUDGET_RECOVERED, "Evaluate", message, transition)
+        return
+    over = threshold.percent >= 100
+    reason = EventReason.BUDGET_EXCEEDED if over else EventReason.BUDGET_THRESHOLD_REACHED
+    message = f"{what} is crossed. {_consequence(state, evaluation, enforcing=enforcing)}"
+    yield Event(subject, reason, "Evaluate", message, transition)
+    if "ScaleDown" not in threshold.actions:
+        return
+    if state.standing == "Crossed":
+        message = f"Mode Observe: with mode Enforce this would be scaled down: {_spenders(evaluation)}."
+        yield Event(subject, EventReason.WOULD_SCALE_DOWN, "Evaluate", message, transition)
+    elif state.standing == "Active" and not enforcing:
+        message = f"Enforcement is switched off, else this would be scaled down: {_spenders(evaluation)}."
+        yield Event(subject, EventReason.ENFORCEMENT_PAUSED, "Enforce", message, transition)
 
 
 def _where(evaluation: Evaluation) -> str:
@@ -149,38 +178,51 @@ def _where(evaluation: Evaluation) -> str:
 
 def _consequence(state: ThresholdState, evaluation: Evaluation, *, enforcing: bool) -> str:
     if "ScaleDown" not in state.threshold.actions:
-        return "Nothing is stopped."
-    if state.standing == "Waiting":
-        return "It was crossed before it could act: nothing is stopped in this period."
-    if state.standing == "Crossed":
-        return "Mode Observe: nothing is stopped; with mode Enforce its workloads would be scaled down."
+        return "Nothing is stopped for it."
+    match state.standing:
+        case "Waiting":
+            return "An edit crossed it, not new spend: nothing is stopped in this period."
+        case "Crossed":
+            return "Mode Observe: nothing is stopped."
     if not enforcing:
-        return "Enforcement is off in this operator: nothing is stopped."
+        return "Enforcement is switched off: nothing is stopped."
     return (
-        "Its workloads are scaled down after the grace period; raise spec.limit.amount, protect a workload or "
-        f"delete its Hold to keep it. They come back at {iso(evaluation.period.interval.end)}."
+        "What spends in it is scaled down after the grace period. Raise spec.limit.amount, protect a "
+        f"workload or delete its Hold to keep it; all comes back at {iso(evaluation.period.interval.end)}."
     )
 
 
-def _data(before: BudgetStatus, evaluation: Evaluation, data: DataState) -> Iterator[Event]:
+def _spenders(evaluation: Evaluation) -> str:
+    names = [
+        f"{spend.workload.kind} {spend.workload.namespace}/{spend.workload.name}"
+        for spend in evaluation.workloads
+        if spend.rate_per_hour > 0
+    ]
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(names[:MOST_NAMED]) + more or "nothing that spends now"
+
+
+def _data(subject: Subject, before: BudgetStatus, data: DataState) -> Iterator[Event]:
     stood = find_condition(before.conditions, ConditionType.DATA_FRESH)
     if stood is None or (stood.status == "True") == data.fresh:
         return
-    since = stood.last_transition_time.isoformat()
+    # Once an hour at most: a source that comes and goes must not fill the namespace with Events.
+    hour = f"{stood.last_transition_time:%Y-%m-%dT%H}"
     if data.fresh:
         message = "Usage is known again; what was missed is being read."
-        yield Event(evaluation.budget, EventReason.DATA_RECOVERED, "Measure", message, since)
+        yield Event(subject, EventReason.DATA_RECOVERED, "Measure", message, hour)
     else:
-        message = f"{data.message} Spend stays what is known; nothing new is stopped and nothing is released for it."
-        yield Event(evaluation.budget, EventReason.DATA_STALE, "Measure", message, since)
+        message = (
+            f"{data.message} Spend stays what is known; nothing new is stopped, nothing released for it."
+        )
+        yield Event(subject, EventReason.DATA_STALE, "Measure", message, hour)
 
 
-def _prices(before: BudgetStatus, evaluation: Evaluation) -> Iterator[Event]:
+def _prices(subject: Subject, evaluation: Evaluation) -> Iterator[Event]:
     unpriced = evaluation.spend.unpriced
     if not unpriced:
         return
-    message = f"No price matches {', '.join(unpriced)}: its usage is counted and not charged. Add a rate to an AIPriceList."
+    names = "; ".join(unpriced[:MOST_NAMED])
+    message = f"No price matches {names}: it is counted and not charged. Add a rate to an AIPriceList."
     digest = hashlib.sha256("\0".join(unpriced).encode()).hexdigest()[:8]
-    yield Event(
-        evaluation.budget, EventReason.PRICE_MISSING, "Price", message, f"{evaluation.period.id}/{digest}"
-    )
+    yield Event(subject, EventReason.PRICE_MISSING, "Price", message, f"{evaluation.period.id}/{digest}")

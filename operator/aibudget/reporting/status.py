@@ -1,14 +1,11 @@
-"""The only maker of a budget's status and conditions: facts of all rooms in, one whole status out. Pure.
+"""The only maker of statuses: facts in, one whole status out, and the patch that writes it. Pure.
 
-``Ready`` says that the spec is accepted and was evaluated at this generation; nothing that happens outside the
-object moves it. An outage shows in ``DataFresh``, spend in ``WithinBudget``, held workloads in ``Enforced``.
 A status is also the memory of its budget: `render` carries over what the next evaluation needs, and what it
-is told nothing new about.
+is told nothing new about. Absent fields are unknown; money is rounded here and nowhere before.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
 from typing import Any, Final
 
@@ -23,80 +20,36 @@ from aibudget.api.budgetstatus import (
     ThresholdStatus,
     TopWorkload,
 )
-from aibudget.api.conditions import Condition, ConditionType, Reason, Status, drop_condition, set_condition
-from aibudget.api.money import Money
 from aibudget.api.pricelist import PriceListStatus
-from aibudget.budgeting.evaluation import Evaluation, ThresholdState, WorkloadSpend
-from aibudget.errors import AIBudgetError, Stalled
-from aibudget.metering.slots import iso
+from aibudget.budgeting.evaluation import Evaluation, WorkloadSpend
+from aibudget.errors import AIBudgetError
+from aibudget.reporting.conditions import conditions_of, conditions_of_prices, moment_of
+from aibudget.reporting.facts import Facts
 
 TOP_WORKLOADS: Final = 5
 HISTORY: Final = 12
-MESSAGE_LENGTH: Final = 512
-"""Keeps a whole status under 8 KiB, whatever an error has to say."""
 HEARTBEAT_SECONDS: Final = 300
 """How old the times in a status may grow while nothing else in it changes."""
 
 JsonObject = dict[str, Any]
-Fact = tuple[Status, Reason, str]
-
-_REASONS: Final = {reason.value: reason for reason in Reason}
-_SYNONYMS: Final = {"CurrencyMismatch": "MixedCurrencies", "SeveralClusters": "AmbiguousCluster"}
-"""How the room that found a problem calls it."""
-
-
-@dataclass(frozen=True, slots=True)
-class DataState:
-    """Whether usage is known well enough to act on; the reason is one of those of ``DataFresh``."""
-
-    fresh: bool
-    reason: Reason
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Enforcing:
-    """What enforcement does for one budget. `failures` are sentences; `next_act` is the end of the next notice."""
-
-    active: int = 0
-    pending: int = 0
-    paused: bool = False
-    failures: tuple[str, ...] = ()
-    next_act: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """All that a status is made of. `before` is the status as it stands; `evaluation` is None where there is none.
-
-    `problem` kept the evaluation from happening. `backfill` says in a sentence what of the period's past is
-    still to be read; None when nothing is.
-    """
-
-    generation: int
-    before: BudgetStatus
-    now: int
-    evaluation: Evaluation | None
-    data: DataState
-    enforcing: Enforcing = Enforcing()
-    problem: AIBudgetError | None = None
-    backfill: str | None = None
-    history: tuple[PastPeriod, ...] = ()
 
 
 def render(facts: Facts) -> BudgetStatus:
     """The whole status at `facts.now`."""
     evaluation = facts.evaluation
     if evaluation is None:
-        # Spend stays what was known; only the words about it change.
-        update: JsonObject = {}
+        # Spend stays what was known; only the words about it change. An edit that could not be evaluated yet
+        # must be remembered as one: a threshold that stood below is unknown until it is.
+        edited = facts.before.observed_generation != facts.generation
+        kept = tuple(t for t in facts.before.thresholds if not edited or t.state != "Below")
+        update: JsonObject = {"thresholds": kept}
     else:
         update = _figures(evaluation) | {
             "history": facts.history[:HISTORY],
-            "last_evaluation_time": _moment(evaluation.evaluated),
+            "last_evaluation_time": moment_of(evaluation.evaluated),
         }
     update["holds"] = HoldCounts(active=facts.enforcing.active, pending=facts.enforcing.pending)
-    update["conditions"] = _conditions(facts)
+    update["conditions"] = conditions_of(facts)
     update["observed_generation"] = facts.generation
     return facts.before.model_copy(update=update)
 
@@ -105,19 +58,7 @@ def price_list(
     before: PriceListStatus, generation: int, problem: AIBudgetError | None, remarks: Sequence[str], now: int
 ) -> PriceListStatus:
     """The status of an AIPriceList: Ready, and Stalled while it is left out; remarks do not keep it out."""
-    conditions, moment = before.conditions, _moment(now)
-    if problem is None:
-        conditions = drop_condition(conditions, ConditionType.STALLED)
-        said = " ".join(["The prices are in use.", *remarks])
-        facts: list[tuple[ConditionType, Fact]] = [(ConditionType.READY, ("True", Reason.RECONCILED, said))]
-    else:
-        why = reason_of(problem)
-        facts = [
-            (ConditionType.READY, ("False", why, problem.message)),
-            (ConditionType.STALLED, ("True", why, problem.message)),
-        ]
-    for kind, fact in facts:
-        conditions = set_condition(conditions, _condition(kind, fact, moment, generation), moment)
+    conditions = conditions_of_prices(before.conditions, generation, problem, remarks, now)
     return PriceListStatus(observed_generation=generation, conditions=conditions)
 
 
@@ -145,25 +86,6 @@ def merge_patch(before: Mapping[str, Any], after: Mapping[str, Any]) -> JsonObje
     return difference
 
 
-def state_of(evaluation: Evaluation) -> Fact:
-    """Status, reason and message of ``WithinBudget``."""
-    spend, currency = evaluation.spend, evaluation.currency
-    if spend.as_of is None:
-        return "Unknown", Reason.NO_DATA, "No usage is known yet; spend is unknown, not zero."
-    known = Money(spend.amount, currency)
-    limit = Money(evaluation.limit, currency)
-    said = f"{known} of {limit} is spent ({spend.used_percent} %) in {evaluation.period.id}"
-    if not spend.complete:
-        said += "; a lower bound, part of the period is not known"
-    if spend.amount >= evaluation.limit:
-        return "False", Reason.LIMIT_EXCEEDED, f"{said}."
-    reached = _highest_crossed(evaluation.thresholds)
-    if reached is not None:
-        name, percent = reached.threshold.name, reached.threshold.percent
-        return "True", Reason.THRESHOLD_REACHED, f"{said}; threshold {name} ({percent} %) is crossed."
-    return "True", Reason.BELOW_THRESHOLD, f"{said}."
-
-
 def past_period(period_id: str, limit: Decimal, spent: Decimal) -> PastPeriod:
     """How a period ended, rounded for display."""
     percent = int((spent * 100 / limit).to_integral_value(ROUND_FLOOR)) if limit else 0
@@ -177,14 +99,14 @@ def _figures(evaluation: Evaluation) -> JsonObject:
     return {
         "period": PeriodStatus(
             id=period.id,
-            start_time=_moment(period.interval.start),
-            end_time=_moment(period.interval.end),
+            start_time=moment_of(period.interval.start),
+            end_time=moment_of(period.interval.end),
         ),
         "limit": LimitStatus(amount=evaluation.limit, currency=evaluation.currency),
         "spend": Spend(
             amount=_cents(total) if known else None,
             used_percent=spend.used_percent if known else None,
-            as_of_time=_moment(spend.as_of) if spend.as_of is not None else None,
+            as_of_time=moment_of(spend.as_of) if spend.as_of is not None else None,
             coverage_percent=spend.coverage_percent if known else None,
         ),
         "rate": None if evaluation.rate_per_hour is None else Rate(per_hour=_cents(evaluation.rate_per_hour)),
@@ -193,7 +115,7 @@ def _figures(evaluation: Evaluation) -> JsonObject:
             ThresholdStatus(
                 name=state.threshold.name,
                 state=state.standing,
-                crossed_time=None if state.crossed is None else _moment(state.crossed),
+                crossed_time=None if state.crossed is None else moment_of(state.crossed),
             )
             for state in evaluation.thresholds
             if state.standing != "Unknown"
@@ -218,117 +140,8 @@ def _top(workloads: Sequence[WorkloadSpend], total: Decimal, own: str | None) ->
     )
 
 
-def _conditions(facts: Facts) -> tuple[Condition, ...]:
-    found: dict[ConditionType, Fact | None] = {
-        ConditionType.READY: _ready(facts),
-        ConditionType.RECONCILING: _reconciling(facts),
-        ConditionType.STALLED: _stalled(facts.problem),
-        ConditionType.WITHIN_BUDGET: _within_budget(facts),
-        ConditionType.DATA_FRESH: (
-            "True" if facts.data.fresh else "False",
-            facts.data.reason,
-            facts.data.message,
-        ),
-        ConditionType.ENFORCED: _enforced(facts.enforcing),
-    }
-    moment = _moment(facts.now)
-    conditions = facts.before.conditions
-    for kind, fact in found.items():
-        if fact is None:
-            conditions = drop_condition(conditions, kind)
-            continue
-        condition = _condition(kind, fact, moment, facts.generation)
-        conditions = set_condition(conditions, condition, moment)
-    order = [kind.value for kind in found]
-    return tuple(sorted((c for c in conditions if c.type in order), key=lambda c: order.index(c.type)))
-
-
-def _condition(kind: ConditionType, fact: Fact, moment: datetime, generation: int) -> Condition:
-    status, reason, message = fact
-    return Condition(
-        type=kind.value,
-        status=status,
-        reason=reason.value,
-        message=shortened(message),
-        last_transition_time=moment,
-        observed_generation=generation,
-    )
-
-
-def _ready(facts: Facts) -> Fact:
-    problem = facts.problem
-    if isinstance(problem, Stalled):
-        return "False", reason_of(problem), problem.message
-    if facts.evaluation is not None:
-        return "True", Reason.RECONCILED, "The budget is accepted and evaluated."
-    was_ready = any(
-        condition.type == ConditionType.READY
-        and condition.status == "True"
-        and condition.observed_generation == facts.generation
-        for condition in facts.before.conditions
-    )
-    if was_ready:
-        return "True", Reason.RECONCILED, "The budget is accepted and evaluated."
-    return "Unknown", Reason.PROGRESSING, "The budget is not evaluated yet."
-
-
-def _reconciling(facts: Facts) -> Fact | None:
-    if isinstance(facts.problem, Stalled):
-        return None
-    if facts.problem is not None:
-        return "True", Reason.PROGRESSING_WITH_RETRY, facts.problem.message
-    if facts.evaluation is None:
-        return "True", Reason.PROGRESSING, "The first evaluation is still to come."
-    return None if facts.backfill is None else ("True", Reason.PROGRESSING, facts.backfill)
-
-
-def _stalled(problem: AIBudgetError | None) -> Fact | None:
-    return ("True", reason_of(problem), problem.message) if isinstance(problem, Stalled) else None
-
-
-def _within_budget(facts: Facts) -> Fact:
-    if facts.evaluation is not None:
-        return state_of(facts.evaluation)
-    stands = next((c for c in facts.before.conditions if c.type == ConditionType.WITHIN_BUDGET), None)
-    if stands is not None:
-        return stands.status, _REASONS.get(stands.reason, Reason.NO_DATA), stands.message
-    return "Unknown", Reason.NO_DATA, "No usage is known yet; spend is unknown, not zero."
-
-
-def _enforced(enforcing: Enforcing) -> Fact | None:
-    if enforcing.failures:
-        return "True", Reason.ENFORCEMENT_FAILED, " ".join(enforcing.failures)
-    held = f"{enforcing.active} workload{'s' if enforcing.active != 1 else ''} held back"
-    if enforcing.active:
-        return "True", Reason.WORKLOADS_HELD, f"{held}, {enforcing.pending} on notice."
-    if enforcing.pending and not enforcing.paused:
-        until = "" if enforcing.next_act is None else f" until {iso(enforcing.next_act)}"
-        return "True", Reason.GRACE_PERIOD, f"{enforcing.pending} on notice{until}; delete the Hold to veto."
-    return None
-
-
-def reason_of(problem: AIBudgetError) -> Reason:
-    """The reason of an error in the vocabulary of conditions."""
-    otherwise = Reason.INTERNAL_ERROR if isinstance(problem, Stalled) else Reason.PROGRESSING_WITH_RETRY
-    return _REASONS.get(_SYNONYMS.get(problem.reason, problem.reason), otherwise)
-
-
-def shortened(message: str) -> str:
-    """A message short enough for a status, cut where it must be."""
-    return message if len(message) <= MESSAGE_LENGTH else message[: MESSAGE_LENGTH - 1] + "…"
-
-
-def _highest_crossed(thresholds: Sequence[ThresholdState]) -> ThresholdState | None:
-    crossed = [state for state in thresholds if state.standing not in ("Below", "Unknown")]
-    return max(crossed, key=lambda state: state.threshold.percent, default=None)
-
-
 def _cents(amount: Decimal) -> Decimal:
     return amount.quantize(Decimal("0.01"), ROUND_HALF_EVEN)
-
-
-def _moment(instant: int) -> datetime:
-    return datetime.fromtimestamp(instant, UTC)
 
 
 def _only_times(difference: Mapping[str, Any]) -> bool:

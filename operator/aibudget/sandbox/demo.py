@@ -23,7 +23,7 @@ JsonObject = dict[str, Any]
 
 PATIENCE = 120.0
 GRACE_SECONDS = 5
-HEADROOM = Decimal("0.50")
+HEADROOM = Decimal("0.30")
 
 BUDGETS = f"""\
 apiVersion: aibudget.io/v1alpha1
@@ -97,6 +97,7 @@ class Story:
         self._limit("95000")
         self._wait(lambda: self.replicas("detector") == 3, "the detector to be given back")
         self._wait(lambda: not self.holds(), "the Hold to be gone")
+        self._wait(lambda: self._available("detector") == 3, "its pods to run again")
         self._kubectl("get", "deployments,holds", "-n", "team-vision")
         self._kubectl("get", "aibudgets,clusteraibudgets", "-A")
 
@@ -127,6 +128,9 @@ class Story:
     def replicas(self, name: str) -> int:
         """How many replicas a Deployment of team-vision asks for."""
         return int(self.deployment(name)["spec"]["replicas"])
+
+    def _available(self, name: str) -> int:
+        return int(self.deployment(name).get("status", {}).get("availableReplicas", 0))
 
     def _budgets(self) -> list[JsonObject]:
         return [

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+
 from aibudget.controller.lease import LEASE_NAME, Lease, LeaseLost, Timing
 from aibudget.inventory.kubernetes import Cluster
 from aibudget.sandbox.controlplane import ControlPlane

@@ -1,15 +1,18 @@
-"""On a real API server: the first list is whole before anything acts, events follow, and kopf writes nothing."""
+"""On a real API server: the first list is whole before anything acts, events follow, kopf writes nothing."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+
 from aibudget.controller.cache import Cache
 from aibudget.controller.watch import Watch
 from aibudget.inventory.kubernetes import Cluster
 from aibudget.sandbox.controlplane import ControlPlane
+from aibudget.sandbox.process import wait_until
 
 pytestmark = pytest.mark.cluster
 
@@ -24,8 +27,8 @@ def crds(api_server: ControlPlane) -> None:
         api_server.client.apply(path.read_text())
     for crd in api_server.client.items("/apis/apiextensions.k8s.io/v1/customresourcedefinitions"):
         plural, group = crd["spec"]["names"]["plural"], crd["spec"]["group"]
-        while not api_server.client.exists(f"/apis/{group}/v1alpha1/{plural}"):
-            pass
+        path = f"/apis/{group}/v1alpha1/{plural}"
+        wait_until(partial(api_server.client.exists, path), 30, f"{plural} to be served")
 
 
 def budget(name: str, amount: int = 100) -> dict[str, Any]:
@@ -63,7 +66,7 @@ def watched(plane: ControlPlane, scenario: Callable[[Watch, Cache, asyncio.Event
 
 async def until(true: Callable[[], bool]) -> None:
     """Let events come in; the scenario's time-out bounds it."""
-    while not true():
+    while not true():  # noqa: ASYNC110 - it is the API server's event that is waited for
         await asyncio.sleep(0.02)
 
 

@@ -173,7 +173,7 @@ class Story:
         """The budget as it would be evaluated when these Deployments spend."""
         budget = parse(obj)
         assert budget.kind in ("AIBudget", "ClusterAIBudget")
-        threshold = budget.spec.effective_thresholds[0]  # type: ignore[union-attr]
+        threshold = budget.spec.effective_thresholds[0]
         state = ThresholdState(threshold, standing, None if standing == "Below" else int(NOW.timestamp()))
         spends = tuple(
             WorkloadSpend(Workload(self.namespace, "Deployment", name), Decimal(110), Decimal("4.125"), None)
@@ -194,7 +194,7 @@ class Story:
             began=False,
             evaluated=int(NOW.timestamp()),
         )
-        return Claimant(budget, evaluation)  # type: ignore[arg-type]
+        return Claimant(budget, evaluation)
 
     def relaxed(self, claimant: Claimant, **how: Any) -> Claimant:
         """The same budget after its limit was raised, or with another standing."""

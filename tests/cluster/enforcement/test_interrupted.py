@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from aibudget.api.names import HOLD_LABEL, KILL_SWITCH, PROTECTED
+from aibudget.enforcement.cluster import Enforcer, Limits
 from aibudget.enforcement.release import release_all
 from aibudget.errors import AIBudgetError, Conflict
-from aibudget.inventory.kubernetes import Cluster, Forbidden, Resource, Unavailable
+from aibudget.inventory.kubernetes import HOLDS, Cluster, Forbidden, Resource, Unavailable
 from cluster.enforcement.conftest import NOW, OPERATOR, REPLICAS, Story
 
 pytestmark = pytest.mark.cluster
@@ -182,6 +183,25 @@ def test_protected_during_the_notice(story: Story) -> None:
     assert story.replicas() == REPLICAS, "the notice began anew"
     story.cycle(budget, now=NOW.replace(hour=12, minute=15))
     assert story.replicas() == 0
+
+
+def test_hold_deleted_during_the_notice(story: Story) -> None:
+    """Deleting the Hold before it acts is a veto as well."""
+    story.deploy()
+    budget = story.budget(gracePeriodSeconds=900)
+
+    async def work(cluster: Cluster) -> None:
+        enforcer = Enforcer(cluster, Limits(OPERATOR), lambda: True)
+        await enforcer.run([budget], NOW)
+        (hold,) = await cluster.list(HOLDS, story.namespace)
+        await cluster.delete(HOLDS, hold["metadata"]["name"], story.namespace)
+        report = await enforcer.run([budget], NOW.replace(hour=11))
+        assert [act.reason for act in report.acts] == ["HoldVetoed"]
+        assert [spared.reason for spared in report.spared] == ["Vetoed"]
+        assert await cluster.list(HOLDS, story.namespace) == []
+
+    story.run(work)
+    assert story.replicas() == REPLICAS
 
 
 def test_kill_switch_during_the_notice(story: Story) -> None:

@@ -1,7 +1,8 @@
 """Small pasts whose exact bill is known: each has two hours of a day of its own in one Prometheus.
 
-Scrapes come every 30 s at 7 s past, pods come and go on multiples of 30 s, so every pod is seen as many times as it has
-steps and the bill is exact to the second. Seconds in here count from the case's own midnight.
+Scrapes come every 30 s at 7 s past, pods come and go on multiples of 30 s, so every pod is seen as many
+times as it has steps and the bill is exact to the second. Seconds in here count from the case's own
+midnight.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -9,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from aibudget.sandbox.exporter import ksm_target
 from aibudget.sandbox.exposition import selector
-from aibudget.sandbox.history import History, PodHistory, Present, ScrapeHistory
+from aibudget.sandbox.history import History, PodHistory, Present, ScrapeHistory, dcgm_scrapes
 from aibudget.sandbox.snapshot import GPU, Container, Node, Owned, Owner, Pod
 
 DAY = 86_400
@@ -47,7 +48,9 @@ class Past:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """`bill` is GPU-seconds by (namespace, capacity type); `notes` are words that the notes on stderr must have."""
+    """`bill` is GPU-seconds by (namespace, capacity type); `notes` are words that the notes on stderr must
+    have.
+    """
 
     name: str
     past: Callable[[int], Iterable[Past]]
@@ -61,14 +64,19 @@ class Case:
 
 def node(name: str = "gpu-1", **changed: str) -> Node:
     """A node of four devices."""
-    labels = {**LABELS, **{key: value for key, value in changed.items()}}
-    return Node(name, labels, {GPU: 4.0}, {GPU: 4.0})
+    return Node(name, {**LABELS, **changed}, {GPU: 4.0}, {GPU: 4.0})
 
 
 def pod(
-    namespace: str, name: str, start: int, life: tuple[int | None, int], uid: str = "", owner: Owner | None = None, **more: float
+    namespace: str,
+    name: str,
+    start: int,
+    life: tuple[int | None, int],
+    uid: str = "",
+    owner: Owner | None = None,
+    **more: float,
 ) -> PodHistory:
-    """One GPU from `life[0]` to `life[1]`; None is never bound. `removed` in `more` lets the object linger."""
+    """One GPU from `life[0]` to `life[1]`; None is never bound. `removed` lets the object linger."""
     bound, ended = life
     thing = Pod(
         namespace,
@@ -90,7 +98,9 @@ def pod(
     )
 
 
-def scrape(start: int, begin: int = -AROUND, end: int = HOURS + AROUND, offset: int = 7, **target: str) -> ScrapeHistory:
+def scrape(
+    start: int, begin: int = -AROUND, end: int = HOURS + AROUND, offset: int = 7, **target: str
+) -> ScrapeHistory:
     """Scrapes at 7 s past each half minute."""
     return ScrapeHistory(start + begin, start + end, 30.0, offset, target={**ksm_target(0), **target})
 
@@ -135,12 +145,25 @@ def owned(start: int) -> list[Past]:
     return [Past(History([deployed, nightly], things), (scrape(start),))]
 
 
+def observed(start: int) -> list[Past]:
+    """Two pods, one of which dcgm-exporter tells of."""
+    pods = whole(start, utilisation=25.0), whole(start, "other")
+    dcgm = replace(dcgm_scrapes(start - AROUND, start + HOURS + AROUND), offset=11)
+    return [*simple(start, *pods), Past(History(pods[:1], [Present(node())]), (dcgm,))]
+
+
 def poison(start: int) -> str:
     """Containers that ask for what cannot be counted, beside honest ones."""
     times = [start + second + 7 for second in range(-AROUND, HOURS + AROUND, 30)]
     lines = []
     for number, value in enumerate(("NaN", "-5", "+Inf", "1e300")):
-        who = {**ksm_target(0), "job": "kube-state-metrics", "namespace": "bad", "pod": f"p{number}", "uid": f"u{number}"}
+        who = {
+            **ksm_target(0),
+            "job": "kube-state-metrics",
+            "namespace": "bad",
+            "pod": f"p{number}",
+            "uid": f"u{number}",
+        }
         phase = selector("kube_pod_status_phase", {**who, "phase": "Running"}.items())
         asked = {**who, "container": "main", "node": "gpu-1", "resource": "nvidia_com_gpu", "unit": "integer"}
         requests = selector("kube_pod_container_resource_requests", asked.items())
@@ -159,7 +182,10 @@ CASES = (
     Case(
         "one-missed-scrape",
         lambda s: simple(
-            s, whole(s), pod("short", "p", s, (600, 3600)), scrapes=(scrape(s, end=2400), scrape(s, begin=2430))
+            s,
+            whole(s),
+            pod("short", "p", s, (600, 3600)),
+            scrapes=(scrape(s, end=2400), scrape(s, begin=2430)),
         ),
         {("team", DEMAND): HOURS, ("short", DEMAND): 3000},
     ),
@@ -180,7 +206,9 @@ CASES = (
     ),
     Case(
         "finished-jobs-linger",
-        lambda s: simple(s, pod("team", "job", s, (600, 1200), removed=3600), pod("team", "two", s, (600, 1200))),
+        lambda s: simple(
+            s, pod("team", "job", s, (600, 1200), removed=3600), pod("team", "two", s, (600, 1200))
+        ),
         {("team", DEMAND): 1200},
     ),
     Case(
@@ -227,7 +255,9 @@ CASES = (
         lambda s: [
             *(replace(past, families=FAMILIES - {"kube_pod_status_phase"}) for past in simple(s, whole(s))),
             Past(
-                History([whole(s)]), (scrape(s, begin=3600, container="late"),), families=frozenset({"kube_pod_status_phase"})
+                History([whole(s)]),
+                (scrape(s, begin=3600, container="late"),),
+                families=frozenset({"kube_pod_status_phase"}),
             ),
         ],
         {("team", DEMAND): 3600},
@@ -259,13 +289,15 @@ CASES = (
         "devices-are-shared",
         lambda s: [
             Past(
-                History([whole(s)], [Present(node(**{"nvidia.com/gpu.product": "NVIDIA-L4-SHARED"}))]), (scrape(s),)
+                History([whole(s)], [Present(node(**{"nvidia.com/gpu.product": "NVIDIA-L4-SHARED"}))]),
+                (scrape(s),),
             )
         ],
         {("team", DEMAND): HOURS},
         priced=False,
     ),
     Case("owners", owned, {("team", DEMAND): 900}),
+    Case("devices-observed", observed, {("team", DEMAND): HOURS, ("other", DEMAND): HOURS}),
     Case("nothing-at-all", lambda _: [], {}),
 )
 BEGINS = {case.name: EPOCH + number * DAY for number, case in enumerate(CASES)}

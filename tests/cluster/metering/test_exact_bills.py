@@ -69,6 +69,17 @@ def test_what_is_filled_is_told(pasts: PrometheusServer) -> None:
     assert sum(usage.estimated for usage in long.usages) == 0
 
 
+def test_device_time_is_observed(pasts: PrometheusServer) -> None:
+    """Busy time is a part of what was observed; of whom DCGM does not tell, nothing is known."""
+    begins = BEGINS["devices-observed"]
+    with Prometheus(PrometheusSettings(pasts.url)) as source:
+        reading = read_gpu(source, Interval(begins, begins + HOURS), MeterSettings())
+    assert {usage.workload.namespace for usage in reading.usages} == {"team", "other"}
+    for usage in reading.usages:
+        seen = (225_000, 900_000) if usage.workload.namespace == "team" else (None, None)
+        assert (usage.busy, usage.observed) == seen
+
+
 def test_queries_do_not_grow(pasts: PrometheusServer) -> None:
     """One part of a range is at most nine queries; it is the same with a part a slot."""
     begins = BEGINS["owners"]

@@ -1,5 +1,6 @@
 """A production day billed by `aibudget usage` through a real Prometheus, against the pods' own seconds."""
 
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from decimal import Decimal
@@ -26,7 +27,12 @@ metadata: {name: flat}
 spec:
   currency: USD
   rates:
-  - {name: any, meter: gpu, match: {region: trace-1}, unit: GPU-Hours, price: "2", from: "2026-01-01T00:00:00Z"}
+  - name: any
+    meter: gpu
+    match: {region: trace-1}
+    unit: GPU-Hours
+    price: "2"
+    from: "2026-01-01T00:00:00Z"
 """
 
 
@@ -55,7 +61,9 @@ def test_a_production_day_is_billed_right(
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
 ) -> None:
-    """All namespaces together within 0.2 %, each of more than five GPU-hours within 1 %, short pods within 3 %."""
+    """All namespaces together within 0.2 %, each of more than five GPU-hours within 1 %, short pods within
+    3 %.
+    """
     server, lives = day
     prices = tmp_path / "prices.yaml"
     prices.write_text(PRICES)
@@ -81,9 +89,9 @@ def test_a_production_day_is_billed_right(
     owed_short = sum(true[life.name] for life in lives if life.short)
     shortest = (short - owed_short) / owed_short
     with capsys.disabled():
-        print(
-            f"\n  step {step}: {billed.total() / 3600:.2f} GPU-hours billed, {owed.total() / 3600:.2f} true; namespaces "
-            f"{everything:.4%}, worst {worst:.3%}, pods under five minutes {shortest:+.2%}"
+        sys.stderr.write(
+            f"\n  step {step}: {billed.total() / 3600:.2f} GPU-hours billed of {owed.total() / 3600:.2f}: "
+            f"namespaces {everything:.4%}, worst {worst:.3%}, pods under five minutes {shortest:+.2%}\n"
         )
     assert asked.document["coveragePercent"] == 100
     assert set(billed) <= set(owed)

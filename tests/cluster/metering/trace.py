@@ -1,8 +1,8 @@
 """A production cluster's busiest day as a history for Prometheus, and what it truly cost in GPU-seconds.
 
-The pods are those of Alibaba's trace of 2023 (`openb_pod_list_default.csv`), the nodes its GPU nodes. What the
-trace does not tell is added, from each pod's name alone so that every run is the same: namespaces of uneven
-size, owners, nodes, and the ways in which kube-state-metrics makes a bill wrong.
+The pods are those of Alibaba's trace of 2023 (`openb_pod_list_default.csv`), the nodes its GPU nodes. What
+the trace does not tell is added, from each pod's name alone so that every run is the same: namespaces of
+uneven size, owners, nodes, and the ways in which kube-state-metrics makes a bill wrong.
 """
 
 import csv
@@ -34,7 +34,12 @@ FAMILIES = {
     "kube_replicaset_owner",
     "kube_job_owner",
 }
-PRODUCTS = {"T4": "Tesla-T4", "P100": "Tesla-P100-PCIE-16GB", "A10": "NVIDIA-A10", "V100M16": "Tesla-V100-SXM2-16GB"}
+PRODUCTS = {
+    "T4": "Tesla-T4",
+    "P100": "Tesla-P100-PCIE-16GB",
+    "A10": "NVIDIA-A10",
+    "V100M16": "Tesla-V100-SXM2-16GB",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +111,9 @@ def truth(all_lives: list[Life], interval: Interval) -> dict[str, int]:
 
 
 def history(all_lives: list[Life], nodes: Path) -> History:
-    """The day as kube-state-metrics saw it. Every third serving pod is one of a StatefulSet, whose names return."""
+    """The day as kube-state-metrics saw it. Every third serving pod is one of a StatefulSet, whose names
+    return.
+    """
     placed = _placed(all_lives, nodes)
     used = {node.name: node for node, _ in placed.values()}
     names = _names(all_lives)
@@ -117,7 +124,14 @@ def history(all_lives: list[Life], nodes: Path) -> History:
         node = placed[life.name][0].name if life.name in placed else ""
         pods.append(_pod(life, name, owner, node))
         if owner.kind == "ReplicaSet":
-            owned.add(Owned("ReplicaSet", life.namespace, owner.name, (Owner("Deployment", owner.name.rpartition("-")[0]),)))
+            owned.add(
+                Owned(
+                    "ReplicaSet",
+                    life.namespace,
+                    owner.name,
+                    (Owner("Deployment", owner.name.rpartition("-")[0]),),
+                )
+            )
         elif owner.kind == "Job":
             owned.add(Owned("Job", life.namespace, owner.name))
     return History(pods, [*present, *(Present(one) for one in sorted(owned, key=repr))])
@@ -127,21 +141,31 @@ def scrapes(interval: float = 30.0) -> list[ScrapeHistory]:
     """Two instances one after the other, both there for a while: a roll-over in the middle of the day."""
     middle = BEGIN + DAY // 2 + 417
     first = ScrapeHistory(BEGIN - AROUND, middle + 75, interval, offset=7.3, jitter=0.4, target=ksm_target(0))
-    second = ScrapeHistory(middle, BEGIN + DAY + AROUND, interval, offset=3.1, jitter=0.4, target=ksm_target(1))
+    second = ScrapeHistory(
+        middle, BEGIN + DAY + AROUND, interval, offset=3.1, jitter=0.4, target=ksm_target(1)
+    )
     return [first, second]
 
 
 def _pod(life: Life, name: str, owner: Owner, node: str) -> PodHistory:
     requests = {"cpu": 4.0, **({GPU: float(life.gpus)} if life.gpus else {})}
     pod = Pod(
-        life.namespace, name, f"uid-{life.name}", (Container("main", requests),), life.created, node, owners=(owner,)
+        life.namespace,
+        name,
+        f"uid-{life.name}",
+        (Container("main", requests),),
+        life.created,
+        node,
+        owners=(owner,),
     )
     started = None if life.bound is None else life.bound + PULLING
     return PodHistory(pod, life.bound, started, life.ended, life.removed)
 
 
 def _names(all_lives: list[Life]) -> dict[str, tuple[str, Owner]]:
-    """The pod's name in the cluster and its owner. A StatefulSet's ordinal is free again when its pod is removed."""
+    """The pod's name in the cluster and its owner. A StatefulSet's ordinal is free again when its pod is
+    removed.
+    """
     taken: dict[tuple[str, int], int] = defaultdict(lambda: 0)
     named = {}
     for life in sorted(all_lives, key=lambda life: life.created):
@@ -165,7 +189,9 @@ def _placed(all_lives: list[Life], nodes: Path) -> dict[str, tuple[Node, int]]:
         machines = [_node(row) for row in csv.DictReader(file)]
     until: dict[str, list[tuple[int, int]]] = defaultdict(list)
     placed = {}
-    for life in sorted((life for life in all_lives if life.bound is not None), key=lambda life: life.bound or 0):
+    for life in sorted(
+        (life for life in all_lives if life.bound is not None), key=lambda life: life.bound or 0
+    ):
         for node in machines:
             held = [(end, gpus) for end, gpus in until[node.name] if end > (life.bound or 0)]
             if sum(gpus for _, gpus in held) + life.gpus <= node.capacity[GPU]:

@@ -59,7 +59,11 @@ def make_line() -> Callable[..., SpendLine]:
     """GPU-hours of one workload, a dollar each."""
 
     def make(hours: str | int, name: str = "llm", namespace: str = "team", **more: Any) -> SpendLine:
-        given = {"namespace_labels": {}, "rate": rate(), "sku": sku("gpu", {"gpuProduct": "H100"})} | more
+        given: dict[str, Any] = {
+            "namespace_labels": {},
+            "rate": rate(),
+            "sku": sku("gpu", {"gpuProduct": "H100"}),
+        } | more
         return SpendLine(
             workload=Workload(namespace, "Deployment", name), quantity=int(Decimal(hours) * HOUR), **given
         )

@@ -81,8 +81,8 @@ def test_a_workload_under_two_labels_is_listed_once(
     """Its namespace changed its labels in the middle of the period."""
     share = shares.of(make_budget(scope={"namespaces": ["moved", "team"]}))
     assert [(spend.workload.namespace, spend.amount) for spend in share.workloads] == [
-        ("moved", 12),
-        ("team", 1),
+        ("moved", Decimal(12)),
+        ("team", Decimal(1)),
     ]
 
 
@@ -94,8 +94,8 @@ def test_workloads_come_dearest_first_with_their_rate(
     recent = Recent((make_line("0.5", "running"),), 900)
     share = Shares(make_statement(done, running), recent).of(make_budget())
     assert [(s.workload.name, s.amount, s.rate_per_hour) for s in share.workloads] == [
-        ("done", 9, 0),
-        ("running", 3, 2),
+        ("done", Decimal(9), Decimal(0)),
+        ("running", Decimal(3), Decimal(2)),
     ]
 
 
@@ -130,7 +130,7 @@ def test_usage_without_a_price_is_named(
 ) -> None:
     """It adds nothing to the amount, and the status can say what has no price."""
     spend = verdict(make_budget(), make_statement(make_line(1), make_line(5, "odd", rate=None))).spend
-    assert (spend.amount, spend.unpriced) == (1, ("gpu (gpuProduct H100)",))
+    assert (spend.amount, spend.unpriced) == (Decimal(1), ("gpu (gpuProduct H100)",))
 
 
 def test_a_price_that_stands_in_for_another_is_named(

@@ -1,8 +1,9 @@
-"""Options come from flags, variables and defaults, in this order; a bad one says its name, its value and the way out."""
+"""Flags win over variables and these over defaults; a bad value says its name, itself and the way out."""
 
 from pathlib import Path
 
 import pytest
+
 from aibudget.controller.options import OPTIONS
 from aibudget.controller.settings import InvalidSetting, settings
 

@@ -1,77 +1,18 @@
-"""Two heads: what is settled is posted once, the newest is replaced; history is read backwards and is resumable."""
+"""Two heads: what is settled is posted once, the newest is replaced; history is read backwards, resumably."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
+
 from aibudget.controller.accounts import Accounts, runs
 from aibudget.errors import Conflict
-from aibudget.inventory.workload import Workload
 from aibudget.ledger.store import Ledger
 from aibudget.metering.slots import SLOT_SECONDS, Interval, slot_of
 from aibudget.metering.source import PrometheusUnavailable
-from aibudget.metering.usage import Coverage, Reading, Usage, sku
-from aibudget.pricing.book import PriceBook
-from aibudget.pricing.rate import FAR_FUTURE, Rate
-
-DAY = 86_400
-MIDNIGHT = 1_793_491_200
-LLM = Workload("team", "Deployment", "llm")
-H100 = sku("gpu", {"gpuProduct": "NVIDIA-H100-80GB-HBM3"})
-LABELS: Mapping[str, Mapping[str, str]] = {"team": {"department": "ml"}}
-
-
-def book(price: str = "3.00") -> PriceBook:
-    """One rate for everything."""
-    rate = Rate(
-        "list",
-        "any",
-        "gpu",
-        {},
-        "USD",
-        "GPU-Hours",
-        Decimal(price),
-        Decimal(price),
-        1,
-        Interval(0, FAR_FUTURE),
-    )
-    return PriceBook([rate])
-
-
-class Meter:
-    """One GPU held since ever, as a source would read it; `holes` are slots that were never scraped."""
-
-    def __init__(self, now: int) -> None:
-        self.now = now
-        self.down = False
-        self.holes: set[int] = set()
-        self.asked: list[Interval] = []
-
-    def time(self) -> int:
-        """Prometheus's clock."""
-        if self.down:
-            raise PrometheusUnavailable("away")
-        return self.now
-
-    def lag(self) -> int:
-        """A minute."""
-        return 60
-
-    def read(self, interval: Interval) -> Reading:
-        """One device-second a second, where there is no hole."""
-        if self.down:
-            raise PrometheusUnavailable("away")
-        self.asked.append(interval)
-        usages, coverage = [], {}
-        for slot in interval.slots():
-            part = Interval(slot, slot + SLOT_SECONDS).intersection(interval)
-            assert part is not None
-            covered = 0 if slot in self.holes else part.seconds
-            coverage[slot] = Coverage(covered, part.seconds)
-            if covered:
-                usages.append(Usage(slot, LLM, H100, covered * 1000))
-        return Reading(interval, tuple(usages), coverage, interval.end)
+from aibudget.metering.usage import Coverage
+from unit.controller.meters import DAY, LABELS, MIDNIGHT, Meter, book
 
 
 @pytest.fixture
@@ -160,8 +101,9 @@ def test_an_outage_is_caught_up_with(ledger: Ledger) -> None:
     books.advance(book(), LABELS)
     begins = ledger.begins("gpu") or 0
     meter.now += 3 * DAY + 300
-    for _ in range(4):
-        books.advance(book(), LABELS)
+    books.advance(book(), LABELS)
+    forever(books, begins)
+    books.advance(book(), LABELS)
     assert hours(books, begins, MIDNIGHT + 30 * DAY) == Decimal(meter.now - begins) / 3600
     assert books.statement(Interval(slot_of(begins), MIDNIGHT + 30 * DAY)).complete
 
@@ -193,6 +135,33 @@ def test_while_prometheus_is_away_what_is_known_stays(ledger: Ledger) -> None:
     assert hours(books, MIDNIGHT, MIDNIGHT + DAY) == known > 0
 
 
+def test_a_period_that_has_just_ended_gets_nothing_of_the_next(ledger: Ledger) -> None:
+    """While its last quarter of an hour is not posted yet."""
+    meter = Meter(MIDNIGHT + DAY - 600)
+    books = accounts(meter, ledger)
+    books.advance(book(), LABELS)
+    forever(books, MIDNIGHT)
+    meter.now = MIDNIGHT + DAY + 50
+    books.advance(book(), LABELS)
+    ended = books.statement(Interval(MIDNIGHT, MIDNIGHT + DAY))
+    assert ended.as_of == MIDNIGHT + DAY
+    assert ended.complete
+    assert ended.coverage == Coverage(DAY, DAY)
+    assert hours(books, MIDNIGHT, MIDNIGHT + DAY) == 24
+    assert hours(books, MIDNIGHT + DAY, MIDNIGHT + 2 * DAY) == Decimal(50) / 3600
+
+
+def test_the_more_there_is_the_less_is_read_at_once(ledger: Ledger) -> None:
+    """Memory does not grow with the cluster."""
+    meter = Meter(MIDNIGHT + 30 * DAY)
+    meter.workloads = 5000
+    books = accounts(meter, ledger)
+    books.advance(book(), LABELS)
+    meter.asked.clear()
+    books.fill(MIDNIGHT, book(), LABELS, deadline=0.0)
+    assert [interval.seconds for interval in meter.asked] == [20 * SLOT_SECONDS]
+
+
 def test_a_gap_that_is_filled_late_is_read_again(ledger: Ledger) -> None:
     """Remote write may bring samples hours later."""
     meter = Meter(MIDNIGHT + 1000)
@@ -209,6 +178,20 @@ def test_a_gap_that_is_filled_late_is_read_again(ledger: Ledger) -> None:
     books.advance(book(), LABELS)
     forever(books, begins)
     assert hours(books, begins, MIDNIGHT + DAY) == Decimal(meter.now - begins) / 3600
+
+
+def test_what_is_known_is_not_forgotten_for_a_poorer_answer(ledger: Ledger) -> None:
+    """A Prometheus that was replaced knows less than the ledger."""
+    meter = Meter(MIDNIGHT + 1000)
+    books = accounts(meter, ledger)
+    meter.partial = {MIDNIGHT + SLOT_SECONDS: 600}
+    books.advance(book(), LABELS)
+    meter.now += 2 * SLOT_SECONDS
+    books.advance(book(), LABELS)
+    known = hours(books, MIDNIGHT, MIDNIGHT + DAY)
+    meter.partial = {MIDNIGHT + SLOT_SECONDS: 0}
+    forever(books, ledger.begins("gpu") or 0)
+    assert hours(books, MIDNIGHT, MIDNIGHT + DAY) == known
 
 
 def test_new_prices_price_what_is_posted_and_the_head(ledger: Ledger) -> None:
@@ -240,8 +223,8 @@ def test_a_leader_that_was_followed_cannot_post_any_more(ledger: Ledger) -> None
 def test_neighbouring_slots_are_asked_for_together() -> None:
     """And a long run in chunks."""
     slots = [0, 900, 2700, *range(10_800, 10_800 + 2 * DAY, 900)]
-    found = list(runs(slots))
+    found = list(runs(slots, DAY))
     assert found[:2] == [Interval(0, 1800), Interval(2700, 3600)]
     assert all(interval.seconds <= DAY for interval in found)
     assert sum(interval.seconds for interval in found) == 900 * len(slots)
-    assert list(runs([])) == []
+    assert list(runs([], DAY)) == []

@@ -19,6 +19,7 @@ from aibudget.inventory.kubernetes import (
     AlreadyExists,
     Json,
     NotFound,
+    NotServed,
     Objects,
     Patch,
     Resource,
@@ -34,6 +35,9 @@ class FakeAPI:
         self.objects: dict[Key, Json] = {}
         self.before_write: Callable[[], None] = lambda: None
         self.written: list[tuple[str, str]] = []
+        self.unserved: Resource | None = None
+        self.pods_run = True
+        self.pods_end = True
         self._version = 0
 
     def seed(self, resource: Resource, name: str, namespace: str = "", **content: Any) -> Json:
@@ -62,6 +66,7 @@ class FakeAPI:
         self.objects = {key: obj for key, obj in self.objects.items() if key[2] != KILL_SWITCH}
 
     async def get(self, resource: Resource, name: str, namespace: str | None = None) -> Json | None:
+        self._check_served(resource)
         return copy.deepcopy(self.objects.get(_key(resource, name, namespace)))
 
     async def list(
@@ -72,6 +77,7 @@ class FakeAPI:
         labels: str = "",
         metadata_only: bool = False,
     ) -> Objects:
+        self._check_served(resource)
         if resource in (PODS, REPLICA_SETS):
             return self._pods(resource, namespace or "")
         found = [
@@ -135,6 +141,10 @@ class FakeAPI:
         del self.objects[key]
         return True
 
+    def _check_served(self, resource: Resource) -> None:
+        if resource is self.unserved:
+            raise NotServed("NotServed", "404 page not found")
+
     def _write(self, verb: str, resource: Resource) -> None:
         self.before_write()
         self.written.append((verb, resource.plural))
@@ -167,7 +177,8 @@ class FakeAPI:
                 continue
             owner = {"kind": "ReplicaSet", "name": name, "uid": replica_set, "controller": True}
             gpu = {"requests": {"nvidia.com/gpu": "1"}}
-            for number in range(obj["spec"]["replicas"]):
+            number_of_pods = obj["spec"]["replicas"] if self.pods_end else 1
+            for number in range(number_of_pods if self.pods_run else 0):
                 made.append(
                     {
                         "metadata": {"name": f"{name}-{number}", "ownerReferences": [owner]},

@@ -140,7 +140,7 @@ scales = st.tuples(st.just("scale"), st.sampled_from([0, 0, 1, 2, 6]))
 others = st.sampled_from([("delete holds",), ("release all",)])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(cycles | cycles | scales | scales | others, max_size=10))
 def test_any_interleaving(story: list[tuple[Any, ...]]) -> None:
     """Any order of cycles, kills, owners' writes, deletions: no original is lost, and the end is as asked."""

@@ -215,7 +215,7 @@ while True:
 """
 
 
-@pytest.mark.parametrize("after", [1, 2, 5])
+@pytest.mark.parametrize("after", [1, 4])
 def test_a_killed_writer_leaves_whole_slots(url: str, after: int) -> None:
     """Killed at any moment, the ledger holds every slot before its watermark wholly, and nothing after it."""
     source_root = Path(sys.modules["aibudget"].__path__[0]).parent

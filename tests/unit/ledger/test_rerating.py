@@ -18,7 +18,7 @@ Make = Callable[..., Charge]
 def costs(ledger: Ledger) -> list[tuple[Decimal | None, int]]:
     """Price and quantity of every line."""
     lines = ledger.statement("gpu", Interval(0, 3600)).lines
-    return sorted(((line.rate and line.rate.price, line.quantity) for line in lines), key=str)
+    return sorted(((line.rate.price if line.rate else None, line.quantity) for line in lines), key=str)
 
 
 def test_open_slots_get_the_prices_of_the_book(

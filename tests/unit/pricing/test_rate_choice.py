@@ -3,6 +3,8 @@
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import permutations
+from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -19,8 +21,8 @@ AT = 1_795_000_500
 H100 = sku("gpu", {"gpuProduct": "H100", "instanceType": "p5", "capacityType": "reserved"})
 
 
-def rate(name: str, match: dict[str, str], price: str = "1", **other: object) -> Rate:
-    given = {
+def rate(name: str, match: dict[str, str], price: str = "1", **other: Any) -> Rate:
+    given: dict[str, Any] = {
         "source": "list",
         "currency": "USD",
         "unit": "GPU-Hours",
@@ -144,8 +146,8 @@ rates = st.builds(
 
 @given(st.lists(rates, max_size=6), matches, st.integers(0, 3), st.randoms())
 def test_the_choice_ignores_the_order_of_lists(
-    listed: list[Rate], dims: dict[str, str], slot: int, random
-) -> None:  # type: ignore[no-untyped-def]
+    listed: list[Rate], dims: dict[str, str], slot: int, random: Random
+) -> None:
     """Whatever the rates, shuffling them changes nothing, and the winner really matches at that time."""
     wanted, at = sku("gpu", dims), slot * 900
     best = PriceBook(listed).rate(wanted, at)

@@ -1,0 +1,86 @@
+"""Workloads whose Hold is gone: given back by what their own marks say, since a person has deleted the Hold.
+
+The operator itself takes the marks off before it deletes a Hold: marks without one are a person's wish.
+"""
+
+from typing import Final
+
+from aibudget.api.conditions import EventReason
+from aibudget.api.names import HOLD_LABEL
+from aibudget.enforcement.act import NO_MARKS, Act, stop_of
+from aibudget.enforcement.edits import edit, put_back
+from aibudget.enforcement.hold import hold_name
+from aibudget.enforcement.live import Live, mark_of, vetoed
+from aibudget.enforcement.port import Site, disown, look, write
+from aibudget.errors import Conflict
+from aibudget.inventory.kubernetes import Json
+
+_ATTEMPTS: Final = 4
+
+
+async def let_go(site: Site, live: Live, *, veto: bool) -> Act:
+    """Release a marked workload whose Hold is gone, by what its own marks say; `veto` remembers who asked.
+
+    Controllers that write in between are followed, a few times.
+    """
+    for last in (*[False] * (_ATTEMPTS - 1), True):
+        try:
+            after, act = await _give_back(site, live, veto=veto)
+        except Conflict:
+            again = await look(site.cluster, live.workload)
+            if last or again is None or again.uid != live.uid or again.hold_label is None:
+                raise
+            live = again
+        else:
+            await _disown(site, after)
+            return act
+    raise AssertionError("the last attempt returns or raises")
+
+
+async def _disown(site: Site, live: Live) -> None:
+    for last in (*[False] * (_ATTEMPTS - 1), True):
+        if not live.owned:
+            return
+        site.check_lease()
+        try:
+            await disown(site.cluster, live)
+        except Conflict:
+            again = await look(site.cluster, live.workload)
+            if last or again is None:
+                raise
+            live = again
+        else:
+            return
+
+
+async def _give_back(site: Site, live: Live, *, veto: bool) -> tuple[Live, Act]:
+    mark = mark_of(live)
+    fits = live.hold_label == hold_name(live.kind, live.workload.name, live.uid)
+    back = mark is not None and fits and live.stopped and not live.taken_from_us
+    annotations: dict[str, str | None] = dict(NO_MARKS)
+    if veto and mark is not None and fits:
+        pairs = {(c.uid, c.period_id) for c in mark.claims if c.kind == "AIBudget"}
+        annotations |= vetoed(live, pairs)
+    operations = edit(live, {HOLD_LABEL: None}, annotations)
+    if back and mark is not None:
+        operations.insert(0, put_back(stop_of(live), mark.original))
+    site.check_lease()
+    after = await write(site.cluster, live, operations)
+    if back and mark is not None:
+        message = f"Its Hold was deleted: put back to {mark.original or 'its default'}."
+        return after, Act(live.workload, EventReason.WORKLOAD_RESTORED, message, uid=live.uid)
+    was = f" It was {mark.original} before it was held." if mark is not None and mark.original else ""
+    message = f"Its Hold is gone and it was changed since: nothing is put back.{was}"
+    return after, Act(live.workload, EventReason.WORKLOAD_LEFT_ALONE, message, uid=live.uid)
+
+
+def is_orphan(live: Live, hold: Json | None) -> bool:
+    """Whether the Hold of that name (None: there is none) is not the one that stopped this workload."""
+    if hold is None:
+        return True
+    spec = hold.get("spec") or {}
+    if (spec.get("targetRef") or {}).get("uid") != live.uid:
+        return True
+    mark = mark_of(live)
+    began = bool(spec.get("original"))
+    return not began and mark is not None and mark.hold_uid != hold["metadata"]["uid"]

@@ -1,0 +1,186 @@
+"""The conditions of a budget and of a price list, by kstatus's rules. Pure; used by `status` alone.
+
+``Ready`` says that the spec is accepted and was evaluated at this generation; nothing that happens outside
+the object moves it. An outage shows in ``DataFresh``, spend in ``WithinBudget``, held workloads in
+``Enforced``. Abnormal-true conditions are there only while they are true.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+from aibudget.api.conditions import (
+    Condition,
+    ConditionType,
+    Reason,
+    Status,
+    drop_condition,
+    set_condition,
+)
+from aibudget.api.money import Money
+from aibudget.budgeting.evaluation import Evaluation, ThresholdState
+from aibudget.errors import AIBudgetError, Stalled
+from aibudget.metering.slots import iso
+from aibudget.reporting.facts import Enforcing, Facts
+
+MESSAGE_LENGTH: Final = 512
+"""Keeps a whole status under 8 KiB, whatever an error has to say."""
+
+Fact = tuple[Status, Reason, str]
+
+_REASONS: Final = {reason.value: reason for reason in Reason}
+_SYNONYMS: Final = {"CurrencyMismatch": "MixedCurrencies", "SeveralClusters": "AmbiguousCluster"}
+"""How the room that found a problem calls it."""
+
+
+def conditions_of(facts: Facts) -> tuple[Condition, ...]:
+    """All conditions of a budget, in the order in which people look for them."""
+    found: dict[ConditionType, Fact | None] = {
+        ConditionType.READY: _ready(facts),
+        ConditionType.RECONCILING: _reconciling(facts),
+        ConditionType.STALLED: _stalled(facts.problem),
+        ConditionType.WITHIN_BUDGET: _within_budget(facts),
+        ConditionType.DATA_FRESH: (
+            "True" if facts.data.fresh else "False",
+            facts.data.reason,
+            facts.data.message,
+        ),
+        ConditionType.ENFORCED: _enforced(facts.enforcing),
+    }
+    moment = moment_of(facts.now)
+    conditions = facts.before.conditions
+    for kind, fact in found.items():
+        if fact is None:
+            conditions = drop_condition(conditions, kind)
+            continue
+        condition = condition_of(kind, fact, moment, facts.generation)
+        conditions = set_condition(conditions, condition, moment)
+    order = [kind.value for kind in found]
+    return tuple(sorted((c for c in conditions if c.type in order), key=lambda c: order.index(c.type)))
+
+
+def conditions_of_prices(
+    before: Sequence[Condition],
+    generation: int,
+    problem: AIBudgetError | None,
+    remarks: Sequence[str],
+    now: int,
+) -> tuple[Condition, ...]:
+    """A price list is Ready while it is used and Stalled while it is left out; remarks do not keep it out."""
+    moment, conditions = moment_of(now), drop_condition(before, ConditionType.STALLED)
+    said = " ".join(["The prices are in use.", *remarks])
+    facts: list[tuple[ConditionType, Fact]] = [(ConditionType.READY, ("True", Reason.RECONCILED, said))]
+    if problem is not None:
+        conditions, why = tuple(before), reason_of(problem)
+        facts = [
+            (ConditionType.READY, ("False", why, problem.message)),
+            (ConditionType.STALLED, ("True", why, problem.message)),
+        ]
+    for kind, fact in facts:
+        conditions = set_condition(conditions, condition_of(kind, fact, moment, generation), moment)
+    return conditions
+
+
+def condition_of(kind: ConditionType, fact: Fact, moment: datetime, generation: int) -> Condition:
+    """One condition; its transition time is set by who puts it in its place."""
+    status, reason, message = fact
+    return Condition(
+        type=kind.value,
+        status=status,
+        reason=reason.value,
+        message=shortened(message),
+        last_transition_time=moment,
+        observed_generation=generation,
+    )
+
+
+def _ready(facts: Facts) -> Fact:
+    problem = facts.problem
+    if isinstance(problem, Stalled):
+        return "False", reason_of(problem), problem.message
+    if facts.evaluation is not None:
+        return "True", Reason.RECONCILED, "The budget is accepted and evaluated."
+    was_ready = any(
+        condition.type == ConditionType.READY
+        and condition.status == "True"
+        and condition.observed_generation == facts.generation
+        for condition in facts.before.conditions
+    )
+    if was_ready:
+        return "True", Reason.RECONCILED, "The budget is accepted and evaluated."
+    return "Unknown", Reason.PROGRESSING, "The budget is not evaluated yet."
+
+
+def _reconciling(facts: Facts) -> Fact | None:
+    if isinstance(facts.problem, Stalled):
+        return None
+    if facts.problem is not None:
+        return "True", Reason.PROGRESSING_WITH_RETRY, facts.problem.message
+    if facts.evaluation is None:
+        return "True", Reason.PROGRESSING, "The first evaluation is still to come."
+    return None if facts.backfill is None else ("True", Reason.PROGRESSING, facts.backfill)
+
+
+def _stalled(problem: AIBudgetError | None) -> Fact | None:
+    return ("True", reason_of(problem), problem.message) if isinstance(problem, Stalled) else None
+
+
+def _within_budget(facts: Facts) -> Fact:
+    if facts.evaluation is not None:
+        return state_of(facts.evaluation)
+    stands = next((c for c in facts.before.conditions if c.type == ConditionType.WITHIN_BUDGET), None)
+    if stands is not None:
+        return stands.status, _REASONS.get(stands.reason, Reason.NO_DATA), stands.message
+    return "Unknown", Reason.NO_DATA, "No usage is known yet; spend is unknown, not zero."
+
+
+def _enforced(enforcing: Enforcing) -> Fact | None:
+    if enforcing.failures:
+        return "True", Reason.ENFORCEMENT_FAILED, " ".join(enforcing.failures)
+    held = f"{enforcing.active} workload{'s' if enforcing.active != 1 else ''} held back"
+    if enforcing.active:
+        return "True", Reason.WORKLOADS_HELD, f"{held}, {enforcing.pending} on notice."
+    if enforcing.pending and not enforcing.paused:
+        until = "" if enforcing.next_act is None else f" until {iso(enforcing.next_act)}"
+        return "True", Reason.GRACE_PERIOD, f"{enforcing.pending} on notice{until}; delete the Hold to veto."
+    return None
+
+
+def reason_of(problem: AIBudgetError) -> Reason:
+    """The reason of an error in the vocabulary of conditions."""
+    otherwise = Reason.INTERNAL_ERROR if isinstance(problem, Stalled) else Reason.PROGRESSING_WITH_RETRY
+    return _REASONS.get(_SYNONYMS.get(problem.reason, problem.reason), otherwise)
+
+
+def state_of(evaluation: Evaluation) -> Fact:
+    """Status, reason and message of ``WithinBudget``."""
+    spend, currency = evaluation.spend, evaluation.currency
+    if spend.as_of is None:
+        return "Unknown", Reason.NO_DATA, "No usage is known yet; spend is unknown, not zero."
+    known = Money(spend.amount, currency)
+    limit = Money(evaluation.limit, currency)
+    said = f"{known} of {limit} is spent ({spend.used_percent} %) in {evaluation.period.id}"
+    if not spend.complete:
+        said += "; a lower bound, part of the period is not known"
+    if spend.amount >= evaluation.limit:
+        return "False", Reason.LIMIT_EXCEEDED, f"{said}."
+    reached = _highest_crossed(evaluation.thresholds)
+    if reached is not None:
+        name, percent = reached.threshold.name, reached.threshold.percent
+        return "True", Reason.THRESHOLD_REACHED, f"{said}; threshold {name} ({percent} %) is crossed."
+    return "True", Reason.BELOW_THRESHOLD, f"{said}."
+
+
+def shortened(message: str) -> str:
+    """A message short enough for a status, cut where it must be."""
+    return message if len(message) <= MESSAGE_LENGTH else message[: MESSAGE_LENGTH - 1] + "…"
+
+
+def moment_of(instant: int) -> datetime:
+    """An instant as the API's models have it."""
+    return datetime.fromtimestamp(instant, UTC)
+
+
+def _highest_crossed(thresholds: Sequence[ThresholdState]) -> ThresholdState | None:
+    crossed = [state for state in thresholds if state.standing not in ("Below", "Unknown")]
+    return max(crossed, key=lambda state: state.threshold.percent, default=None)

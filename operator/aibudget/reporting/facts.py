@@ -1,0 +1,51 @@
+"""What a budget's status is made of, as plain values that every part of a cycle can give. Pure."""
+
+from dataclasses import dataclass
+
+from aibudget.api.budgetstatus import BudgetStatus, PastPeriod
+from aibudget.api.conditions import Reason
+from aibudget.budgeting.evaluation import Evaluation
+from aibudget.errors import AIBudgetError
+
+
+@dataclass(frozen=True, slots=True)
+class DataState:
+    """Whether usage is known well enough to act on; the reason is one of those of ``DataFresh``."""
+
+    fresh: bool
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Enforcing:
+    """What enforcement does for one budget.
+
+    `failures` are sentences; `next_act` is the end of the next notice.
+    """
+
+    active: int = 0
+    pending: int = 0
+    paused: bool = False
+    failures: tuple[str, ...] = ()
+    next_act: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All that a status is made of.
+
+    `before` is the status as it stands; `evaluation` is None where there is none. `problem` kept the
+    evaluation from happening. `backfill` says in a sentence what of the period's past is still to be read;
+    None when nothing is.
+    """
+
+    generation: int
+    before: BudgetStatus
+    now: int
+    evaluation: Evaluation | None
+    data: DataState
+    enforcing: Enforcing = Enforcing()
+    problem: AIBudgetError | None = None
+    backfill: str | None = None
+    history: tuple[PastPeriod, ...] = ()

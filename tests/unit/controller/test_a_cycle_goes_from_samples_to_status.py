@@ -1,0 +1,367 @@
+"""Whole cycles on a real ledger, with cluster and meter by hand: what people see after each of them."""
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aibudget.controller import judge
+from aibudget.controller.accounts import Accounts
+from aibudget.controller.cache import WATCHED, Cache, read
+from aibudget.controller.cycle import Cycle, Parts
+from aibudget.controller.reporter import Reporter
+from aibudget.enforcement.cluster import Enforcer, Limits
+from aibudget.errors import Conflict
+from aibudget.inventory.kubernetes import (
+    AIBUDGETS,
+    DEPLOYMENTS,
+    EVENTS,
+    HOLDS,
+    NAMESPACES,
+    PRICE_LISTS,
+    Json,
+    Patch,
+    Resource,
+)
+from aibudget.ledger.store import Ledger
+from unit.controller.meters import DAY, MIDNIGHT, Meter
+from unit.enforcement.fake_api import FakeAPI, Key
+
+
+class FakeCluster(FakeAPI):
+    """The API server of enforcement's tests; a status does not move a generation."""
+
+    async def patch(
+        self,
+        resource: Resource,
+        name: str,
+        patch: Patch,
+        namespace: str | None = None,
+        *,
+        status: bool = False,
+    ) -> Json:
+        """As the API server does."""
+        key: Key = (resource.plural, namespace or "", name)
+        generation = self.objects[key]["metadata"]["generation"] if key in self.objects else 0
+        stored = await super().patch(resource, name, patch, namespace, status=status)
+        if status:
+            for obj in (stored, self.objects[key]):
+                obj["metadata"]["generation"] = generation
+        return stored
+
+
+@dataclass
+class World:
+    """One cluster, one meter, one ledger; and operators that come and go."""
+
+    directory: Path
+    worker: ThreadPoolExecutor
+    meter: Meter = field(default_factory=lambda: Meter(MIDNIGHT + 2 * DAY))
+    cluster: FakeCluster = field(default_factory=FakeCluster)
+    cycle: Cycle | None = None
+    ledger: Ledger | None = None
+
+    def start(self) -> None:
+        """A new process: nothing in memory."""
+        self.stop()
+        self.ledger = self.in_worker(lambda: Ledger.open(f"sqlite:///{self.directory / 'l.db'}", "test"))
+        accounts = self.in_worker(self._accounts)
+        self.cache = Cache()
+        parts = Parts(
+            cache=self.cache,
+            accounts=accounts,
+            enforcer=Enforcer(self.cluster, Limits("system"), lambda: True),
+            reporter=Reporter(self.cluster, "replica"),
+            worker=self.worker,
+        )
+        self.cycle = Cycle(parts)
+
+    def stop(self) -> None:
+        """The end of the process."""
+        if self.ledger is not None:
+            self.in_worker(self.ledger.close)
+            self.ledger = None
+
+    def _accounts(self) -> Accounts:
+        assert self.ledger is not None
+        return Accounts("gpu", self.meter, self.ledger, self.ledger.take_over())
+
+    def in_worker(self, work: Any) -> Any:
+        """The ledger belongs to one thread."""
+        return self.worker.submit(work).result()
+
+    def pass_time(self, seconds: int = 60, *, cycles: int = 1, fill: bool = True) -> None:
+        """Let time pass and run a cycle after it, a few times; history is read on in between."""
+        if self.cycle is None:
+            self.start()
+        for _ in range(cycles):
+            self.meter.now += seconds
+            asyncio.run(self._once(fill=fill))
+
+    async def _once(self, *, fill: bool) -> None:
+        assert self.cycle is not None
+        for resource in WATCHED:
+            known = self.cache.before_list(resource)
+            objects = await self.cluster.list(resource)
+            for obj in objects:
+                if not resource.namespaced:
+                    del obj["metadata"]["namespace"]
+            self.cache.replace(resource, [read(resource, obj) for obj in objects], known)
+        await self.cycle.run_once(float(self.meter.now))
+        if fill:
+            await self.cycle.fill(float(self.meter.now), 30.0)
+
+    def budget(self, name: str, amount: object, **spec: Any) -> None:
+        """Apply an AIBudget in team."""
+        key: Key = (AIBUDGETS.plural, "team", name)
+        limit = {"limit": {"amount": amount, "currency": spec.pop("currency", "USD")}}
+        if key in self.cluster.objects:
+            stored = self.cluster.objects[key]
+            stored["spec"] = {**stored["spec"], **limit, **spec}
+            self.cluster._store(AIBUDGETS, stored, manager="kubectl")
+        else:
+            self.cluster.seed(AIBUDGETS, name, "team", spec={**limit, **spec})
+
+    def status(self, name: str) -> Mapping[str, Any]:
+        """What kubectl would show."""
+        status: Mapping[str, Any] = self.cluster.objects[AIBUDGETS.plural, "team", name].get("status") or {}
+        return status
+
+    def conditions(self, name: str) -> dict[str, tuple[str, str]]:
+        """Status and reason by type."""
+        return {c["type"]: (c["status"], c["reason"]) for c in self.status(name).get("conditions", ())}
+
+    def events(self, name: str) -> list[str]:
+        """The reasons of all Events of an object, in their order."""
+        return [
+            obj["reason"]
+            for (plural, _, _), obj in self.cluster.objects.items()
+            if plural == EVENTS.plural and obj["involvedObject"]["name"] == name
+        ]
+
+    def replicas(self, name: str) -> int:
+        """Of a Deployment in team."""
+        return int(self.cluster.objects[DEPLOYMENTS.plural, "team", name]["spec"]["replicas"])
+
+    def holds(self) -> int:
+        """How many Holds there are."""
+        return sum(plural == HOLDS.plural for plural, _, _ in self.cluster.objects)
+
+
+ENFORCE = {"mode": "Enforce", "gracePeriodSeconds": 0}
+STOP = [{"name": "full", "percent": 100, "actions": ["Notify", "ScaleDown"]}]
+PRICE = {
+    "currency": "USD",
+    "rates": [
+        {"name": "h100", "meter": "gpu", "unit": "GPU-Hours", "price": "3", "from": "2026-01-01T00:00:00Z"}
+    ],
+}
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """One GPU at 3 USD an hour since ever; two days of November are over."""
+    with ThreadPoolExecutor(max_workers=1) as worker:
+        made = World(tmp_path, worker)
+        made.cluster.seed(PRICE_LISTS, "company", spec=PRICE)
+        made.cluster.seed(NAMESPACES, "team", metadata={"labels": {"department": "ml"}})
+        made.cluster.deployment("llm", "team", 1)
+        yield made
+        made.stop()
+
+
+def test_the_first_cycle_says_what_is_known_and_that_there_is_more(world: World) -> None:
+    """The newest spend at once, the month while the loop goes on."""
+    world.budget("b", 1000)
+    world.pass_time(fill=False)
+    first = world.status("b")
+    assert world.conditions("b")["Ready"] == ("True", "Reconciled")
+    assert world.conditions("b")["Reconciling"] == ("True", "Progressing")
+    assert first["spend"]["coveragePercent"] < 100
+    world.pass_time(cycles=2)
+    assert "Reconciling" not in world.conditions("b")
+    assert world.status("b")["spend"]["coveragePercent"] == 100
+    hours = Decimal(world.meter.now - MIDNIGHT) / 3600
+    assert abs(Decimal(world.status("b")["spend"]["amount"]) - 3 * hours) < Decimal("0.01")
+    assert world.status("b")["rate"] == {"perHour": "3.00"}
+
+
+def test_an_outage_leaves_spend_and_holds_as_they_are(world: World) -> None:
+    """No data is no reason to stop, and none to give back."""
+    world.budget("held", 145, thresholds=STOP, enforcement=ENFORCE)
+    world.budget("free", 1000)
+    world.pass_time(cycles=3)
+    world.pass_time(1200, cycles=2)
+    assert world.replicas("llm") == 0
+    spent = world.status("free")["spend"]["amount"]
+    world.meter.down = True
+    world.pass_time(cycles=3)
+    assert world.conditions("free")["DataFresh"] == ("False", "UsageSourceUnavailable")
+    assert world.conditions("free")["Ready"] == ("True", "Reconciled")
+    assert world.status("free")["spend"]["amount"] == spent
+    assert world.replicas("llm") == 0
+    assert world.events("free").count("DataStale") == 1
+    world.meter.down = False
+    world.pass_time()
+    assert world.conditions("free")["DataFresh"] == ("True", "Fresh")
+    assert world.events("free").count("DataRecovered") == 1
+
+
+def test_an_outage_stops_nothing_new(world: World) -> None:
+    """However far over the limit the known spend is."""
+    world.budget("b", 1000, thresholds=STOP, enforcement={**ENFORCE, "onAlreadyCrossed": "Enforce"})
+    world.pass_time(cycles=3)
+    world.meter.down = True
+    world.budget("b", 10, thresholds=STOP, enforcement={**ENFORCE, "onAlreadyCrossed": "Enforce"})
+    world.pass_time(cycles=3)
+    assert world.conditions("b")["WithinBudget"] == ("False", "LimitExceeded")
+    assert world.replicas("llm") == 1
+    world.meter.down = False
+    world.pass_time(cycles=2)
+    assert world.replicas("llm") == 0
+
+
+def test_a_crossing_by_spend_is_told_and_acted_on_and_undone_by_a_higher_limit(world: World) -> None:
+    """The main job, once through."""
+    world.budget("b", 145, thresholds=STOP, enforcement=ENFORCE)
+    world.pass_time(cycles=2)
+    assert world.status("b")["thresholds"] == [{"name": "full", "state": "Below"}]
+    world.pass_time(1200, cycles=2)
+    assert world.replicas("llm") == 0
+    assert world.conditions("b")["Enforced"][0] == "True"
+    assert world.status("b")["holds"] == {"active": 1, "pending": 0}
+    assert {"BudgetExceeded", "ScaleDownNotice", "WorkloadScaledDown"} <= set(world.events("b"))
+    world.budget("b", 2000)
+    world.pass_time(cycles=2)
+    assert world.replicas("llm") == 1
+    assert world.holds() == 0
+    assert "Enforced" not in world.conditions("b")
+    assert "WorkloadRestored" in world.events("llm")
+
+
+def test_a_new_process_goes_on_from_the_status_alone(world: World) -> None:
+    """Nothing is told twice, nothing is forgotten, and what is held stays held."""
+    world.budget("b", 145, thresholds=STOP, enforcement=ENFORCE)
+    world.pass_time(cycles=3)
+    world.pass_time(1200, cycles=2)
+    told, crossed = world.events("b"), world.status("b")["thresholds"]
+    assert crossed[0]["state"] == "Active"
+    for _ in range(3):
+        world.start()
+        world.pass_time()
+    assert world.events("b") == told
+    assert world.status("b")["thresholds"] == crossed
+    assert world.replicas("llm") == 0
+
+
+def test_one_poisonous_budget_never_stops_the_others(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Invalid, in another currency, or the victim of a bug of ours: each is stalled on its own."""
+    real = judge.evaluate
+
+    def failing(budget: Any, *rest: Any) -> Any:
+        if budget.name == "bug":
+            raise ZeroDivisionError
+        return real(budget, *rest)
+
+    monkeypatch.setattr(judge, "evaluate", failing)
+    world.budget("good", 1000)
+    world.budget("invalid", -5)
+    world.budget("euro", 100, currency="EUR")
+    world.budget("bug", 100)
+    world.pass_time(cycles=2)
+    assert world.conditions("good")["WithinBudget"] == ("True", "BelowThreshold")
+    assert world.conditions("invalid")["Stalled"] == ("True", "InvalidSpec")
+    assert world.conditions("euro")["Stalled"] == ("True", "MixedCurrencies")
+    assert world.conditions("bug")["Stalled"] == ("True", "InternalError")
+    assert world.events("invalid") == ["InvalidSpec"]
+
+
+def test_a_changed_price_list_prices_the_open_period_again(world: World) -> None:
+    """And what it crosses is the work of an edit, which stops nothing."""
+    world.budget("b", 200, thresholds=STOP, enforcement=ENFORCE)
+    world.pass_time(cycles=3)
+    before = Decimal(world.status("b")["spend"]["amount"])
+    stored = world.cluster.objects[PRICE_LISTS.plural, "", "company"]
+    stored["spec"]["rates"][0]["price"] = "6"
+    world.cluster._store(PRICE_LISTS, stored, manager="kubectl")
+    world.pass_time(cycles=2)
+    after = Decimal(world.status("b")["spend"]["amount"])
+    assert abs(after - 2 * before) < 1
+    assert world.conditions("b")["WithinBudget"] == ("False", "LimitExceeded")
+    assert world.status("b")["thresholds"][0]["state"] == "Waiting"
+    assert world.replicas("llm") == 1
+
+
+def test_a_price_list_that_turns_invalid_keeps_its_last_prices(world: World) -> None:
+    """A typing error must not push budgets over their limits."""
+    world.budget("b", 1000)
+    world.pass_time(cycles=2)
+    stored = world.cluster.objects[PRICE_LISTS.plural, "", "company"]
+    stored["spec"]["rates"][0]["price"] = "minus three"
+    world.cluster._store(PRICE_LISTS, stored, manager="kubectl")
+    world.pass_time()
+    assert world.status("b")["rate"] == {"perHour": "3.00"}
+    status = world.cluster.objects[PRICE_LISTS.plural, "", "company"]["status"]
+    assert {c["type"]: c["status"] for c in status["conditions"]} == {"Ready": "False", "Stalled": "True"}
+
+
+def test_a_new_period_begins_at_nothing_and_the_old_one_is_remembered(world: World) -> None:
+    """What was held comes back by the clock."""
+    daily = {"type": "Daily"}
+    world.meter.now = MIDNIGHT + 2 * DAY + 20 * 3600
+    world.budget("b", 62, period=daily, thresholds=STOP, enforcement=ENFORCE)
+    world.pass_time(cycles=3)
+    world.pass_time(2400, cycles=2)
+    assert world.replicas("llm") == 0
+    day = world.status("b")["period"]["id"]
+    world.pass_time(DAY - (world.meter.now - MIDNIGHT) % DAY, cycles=1)
+    world.pass_time(cycles=2)
+    assert world.replicas("llm") == 1
+    status = world.status("b")
+    assert status["period"]["id"] != day
+    assert Decimal(status["spend"]["amount"]) < 1
+    assert status["thresholds"] == [{"name": "full", "state": "Below"}]
+    assert [past["id"] for past in status["history"]] == [day]
+    assert status["history"][0] == {"id": day, "limit": "62", "spent": "72.00", "usedPercent": 116}
+    assert "PeriodStarted" in world.events("b")
+
+
+def test_statuses_are_written_only_when_something_changed(world: World) -> None:
+    """A budget without spend costs the API server nothing between two heartbeats."""
+    world.cluster.seed(NAMESPACES, "idle")
+    world.cluster.seed(AIBUDGETS, "quiet", "idle", spec={"limit": {"amount": 5, "currency": "USD"}})
+    world.pass_time(cycles=3)
+    world.cluster.written.clear()
+    world.pass_time(cycles=3)
+    assert [verb for verb, plural in world.cluster.written if plural == AIBUDGETS.plural] == []
+
+
+def test_the_loss_of_the_ledger_ends_the_loop(world: World) -> None:
+    """Another process took it over: this one has to stop, whatever it may still see."""
+    world.budget("b", 1000)
+    world.pass_time(cycles=2)
+    assert world.ledger is not None
+    world.in_worker(world.ledger.take_over)
+    with pytest.raises(Conflict):
+        world.pass_time(1800)
+
+
+def test_an_api_server_that_is_away_costs_one_cycle(world: World) -> None:
+    """What could not be said is said in the next one."""
+    world.budget("b", 1000)
+    world.pass_time(cycles=2)
+
+    def away() -> None:
+        raise Conflict("Conflict", "somebody was faster")
+
+    world.cluster.before_write = away
+    world.pass_time()
+    before = world.status("b")
+    world.cluster.before_write = lambda: None
+    world.pass_time()
+    assert world.status("b") != before

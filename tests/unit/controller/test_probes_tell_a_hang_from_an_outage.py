@@ -1,0 +1,67 @@
+"""What kubelet is told: a standby is fine, a leader as long as its cycles come to an end."""
+
+import asyncio
+
+import aiohttp
+import pytest
+
+from aibudget.controller.probes import Probes, Pulse, healthy, ready
+from aibudget.errors import Stalled
+from aibudget.reporting.exporter import Exporter, Snapshot
+
+
+def test_a_standby_is_healthy_and_ready_for_ever() -> None:
+    """It waits for the Lease, and that is its work."""
+    standby = Pulse(leading=False, started=False, progressed=0.0)
+    assert healthy(standby, 1e9, 60)
+    assert ready(standby)
+
+
+def test_a_leader_is_ready_after_its_first_cycle() -> None:
+    """Not before: a rollout waits for it."""
+    assert not ready(Pulse(leading=True, started=False, progressed=0.0))
+    assert ready(Pulse(leading=True, started=True, progressed=0.0))
+
+
+@pytest.mark.parametrize(
+    ("age", "interval", "expected"),
+    [(100, 60, True), (299, 5, True), (301, 60, False), (2000, 900, True), (2701, 900, False)],
+)
+def test_a_loop_that_hangs_is_unhealthy(age: float, interval: float, expected: bool) -> None:
+    """Patience grows with the interval, and is never less than a slow Prometheus needs."""
+    assert healthy(Pulse(leading=True, started=True, progressed=0.0), age, interval) is expected
+
+
+def test_the_pages_are_served() -> None:
+    """Over HTTP, on every replica."""
+
+    async def scenario() -> None:
+        exporter = Exporter()
+        pulse = Pulse(leading=True, started=False, progressed=0.0)
+        probes = Probes(("127.0.0.1", 0), 60, lambda: (pulse, 1000.0), exporter)
+        async with probes, aiohttp.ClientSession(f"http://127.0.0.1:{probes.port}") as session:
+            async with session.get("/healthz") as answer:
+                assert answer.status == 503
+                assert "1000 s ago" in await answer.text()
+            async with session.get("/readyz") as answer:
+                assert answer.status == 503
+            exporter.show(Snapshot(leader=True))
+            async with session.get("/metrics") as answer:
+                assert answer.headers["Content-Type"].startswith("text/plain")
+                assert "aibudget_leader 1.0" in await answer.text()
+
+    asyncio.run(scenario())
+
+
+def test_an_address_in_use_is_named() -> None:
+    """With what to do."""
+
+    async def scenario() -> None:
+        def pulse() -> tuple[Pulse, float]:
+            return Pulse(leading=False, started=False, progressed=0.0), 0.0
+
+        async with Probes(("127.0.0.1", 0), 60, pulse, Exporter()) as first:
+            with pytest.raises(Stalled, match=r"cannot listen on 127\.0\.0\.1:\d+: .*--bind"):
+                await Probes(("127.0.0.1", first.port), 60, pulse, Exporter()).__aenter__()
+
+    asyncio.run(scenario())

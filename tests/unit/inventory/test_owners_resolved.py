@@ -1,0 +1,81 @@
+"""From links seen one at a time to the workload that a person knows."""
+
+from itertools import permutations
+
+import pytest
+
+from aibudget.inventory.owners import Child, OwnerBook, OwnerLink, Resolution
+from aibudget.inventory.workload import Owner, PodKey, Workload
+
+POD = PodKey("team", "web-1-x", "u1")
+IN_SET = OwnerLink(Child("team", "Pod", "web-1-x", "u1"), Owner("ReplicaSet", "web-1"))
+DEPLOYED = OwnerLink(Child("team", "ReplicaSet", "web-1"), Owner("Deployment", "web"))
+ALONE = OwnerLink(Child("team", "ReplicaSet", "web-1"), None)
+
+
+@pytest.mark.parametrize("links", [*permutations((IN_SET, DEPLOYED, ALONE))])
+def test_a_deployment_once_seen_stands(links: tuple[OwnerLink, ...]) -> None:
+    """In whatever order the links come, and whatever is said of the ReplicaSet later."""
+    book = OwnerBook()
+    for link in links:
+        book = book.with_links([link])
+    assert book.resolve(POD) == Resolution(Workload("team", "Deployment", "web"), complete=True)
+
+
+def test_a_half_known_chain_is_provisional() -> None:
+    """Until the Deployment is seen the ReplicaSet stands in for it, and is known to."""
+    book = OwnerBook.of([IN_SET])
+    assert book.resolve(POD) == Resolution(Workload("team", "ReplicaSet", "web-1"), complete=False)
+    assert book.missing([POD]) == {"ReplicaSet": {"web-1"}}
+    assert OwnerBook.of([IN_SET, ALONE]).resolve(POD).complete
+
+
+def test_an_unknown_pod_is_itself() -> None:
+    """Never seen is not the same as seen to have no owner."""
+    assert OwnerBook().resolve(POD) == Resolution(Workload("team", "Pod", "web-1-x"), complete=False)
+    bare = OwnerBook.of([OwnerLink(Child("team", "Pod", "web-1-x", "u1"), None)])
+    assert bare.resolve(POD) == Resolution(Workload("team", "Pod", "web-1-x"), complete=True)
+
+
+@pytest.mark.parametrize("kind", ["StatefulSet", "DaemonSet", "RayCluster", "PyTorchJob"])
+def test_other_owners_are_the_workload(kind: str) -> None:
+    """Only ReplicaSets and Jobs are looked through."""
+    book = OwnerBook.of([OwnerLink(IN_SET.child, Owner(kind, "x"))])
+    assert book.resolve(POD) == Resolution(Workload("team", kind, "x"), complete=True)
+
+
+def test_a_job_is_its_cron_job() -> None:
+    """And a Job of its own is itself."""
+    in_job = OwnerLink(IN_SET.child, Owner("Job", "night-1"))
+    cron = OwnerLink(Child("team", "Job", "night-1"), Owner("CronJob", "night"))
+    single = OwnerLink(Child("team", "Job", "night-1"), None)
+    assert OwnerBook.of([in_job, cron]).resolve(POD).workload == Workload("team", "CronJob", "night")
+    assert OwnerBook.of([in_job, single]).resolve(POD).workload == Workload("team", "Job", "night-1")
+
+
+def test_the_first_owner_stands() -> None:
+    """A pod does not change hands in the books."""
+    other = OwnerLink(IN_SET.child, Owner("ReplicaSet", "thief"))
+    assert OwnerBook.of([IN_SET]).with_links([other]).resolve(POD) == OwnerBook.of([IN_SET]).resolve(POD)
+
+
+def test_another_namespace_is_another_owner() -> None:
+    """A ReplicaSet's namesake next door has nothing to do with it."""
+    next_door = OwnerLink(Child("other", "ReplicaSet", "web-1"), Owner("Deployment", "theirs"))
+    assert not OwnerBook.of([IN_SET, next_door]).resolve(POD).complete
+
+
+def test_only_news_is_stored() -> None:
+    """What a book adds to an earlier one: new links, and owners where none was known."""
+    early = OwnerBook.of([IN_SET, ALONE])
+    late = early.with_links([IN_SET, DEPLOYED])
+    assert late.since(early) == (DEPLOYED,)
+    assert late.since(late) == ()
+    assert OwnerBook.of(late.links()).links() == late.links()
+
+
+def test_a_circle_ends() -> None:
+    """Owner references that go round are no endless loop."""
+    there = OwnerLink(Child("team", "ReplicaSet", "web-1"), Owner("ReplicaSet", "web-2"))
+    back = OwnerLink(Child("team", "ReplicaSet", "web-2"), Owner("ReplicaSet", "web-1"))
+    assert OwnerBook.of([IN_SET, there, back]).resolve(POD).workload.kind == "ReplicaSet"

@@ -1,0 +1,141 @@
+"""A Prometheus by hand that scraped a small cluster: it knows the meter's queries by their look and answers
+from lives.
+"""
+
+import re
+from array import array
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from aibudget.metering.source import Result, Series, TooManySamples
+
+BEGIN = 1_772_323_200  # 2026-03-01T00:00:00Z
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """A pod that held `units` in [bound, ended), in seconds after `BEGIN`."""
+
+    name: str
+    bound: int
+    ended: int
+    units: float = 1.0
+    uid: str = ""
+    owner: tuple[str, str] = ("", "")
+
+
+def series(labels: dict[str, str], times: Iterable[float], values: Iterable[float]) -> Series:
+    """As the real source gives them."""
+    return Series(labels, array("d", times), array("d", values))
+
+
+@dataclass(slots=True)
+class FakePrometheus:
+    """A `PromSource`. `scrapes` are seconds after `BEGIN`; more points than `limit` in one answer are too
+    many.
+    """
+
+    lives: Sequence[Life]
+    scrapes: Sequence[float]
+    window: float = 31.5
+    limit: int = 1_000_000
+    clusters: tuple[str, ...] = ("",)
+    replica_sets: dict[str, tuple[str, str]] = field(default_factory=dict)
+    refused: set[int] = field(default_factory=set)
+    asked: list[str] = field(default_factory=list)
+
+    def time(self) -> float:
+        """The moment of the last scrape."""
+        return BEGIN + self.scrapes[-1]
+
+    def query(self, promql: str, at: float) -> Result:
+        """An instant query of the survey, of raw scrapes or of owners."""
+        self.asked.append(promql)
+        if "newest" in promql:
+            newest = self._newest(at, 1e9)
+            found = [series({"family": "newest", "node": "n"}, [at], [newest])] if newest else []
+            return Result([*found, series({"family": "pods"}, [at], [len(self.lives)])])
+        if promql.startswith("kube_node_info"):
+            seen = [BEGIN + t for t in self.scrapes if at - 1200 < BEGIN + t <= at]
+            return Result([series({"node": "n"}, seen, [1.0] * len(seen))] if seen else [])
+        if "kube_replicaset_owner" in promql:
+            return Result(
+                [_owned("replicaset", name, owner, at) for name, owner in self.replica_sets.items()]
+            )
+        if "kube_pod_owner" in promql:
+            return Result([_owned("pod", life.name, life.owner, at, uid=life.uid) for life in self.lives])
+        raise AssertionError(promql)
+
+    def query_range(self, promql: str, start: int, end: int, step: int) -> Result:
+        """Coverage, what is held, node labels (never any), utilisation (never any)."""
+        self.asked.append(promql)
+        instants = range(start, end + 1, step)
+        if len(instants) > self.limit or (len(instants) == 1 and start in self.refused):
+            raise TooManySamples("too many samples")
+        if any(t in self.refused for t in instants):
+            raise TooManySamples("too many samples")
+        if "count by (cluster, instance)" in promql:
+            return Result(
+                [
+                    *(
+                        self._over(
+                            instants,
+                            {"family": "source", "cluster": name, "instance": f"i{name}"},
+                            lambda _: 1.0,
+                        )
+                        for name in self.clusters
+                    ),
+                    self._over(instants, {"family": "nodes"}, lambda _: 1.0),
+                ]
+            )
+        if "group_left" in promql:
+            return Result([self._held(instants, life) for life in self.lives])
+        if any(name in promql for name in ("kube_node_labels", "DCGM", "unless on")):
+            return Result([])
+        raise AssertionError(promql)
+
+    def _held(self, instants: range, life: Life) -> Series:
+        labels = {
+            "namespace": "team",
+            "pod": life.name,
+            "uid": life.uid,
+            "node": "n",
+            "resource": "nvidia_com_gpu",
+        }
+        return self._over(
+            instants, labels, lambda newest: life.units if life.bound <= newest - BEGIN < life.ended else None
+        )
+
+    def _over(
+        self, instants: range, labels: dict[str, str], value: Callable[[float], float | None]
+    ) -> Series:
+        found = [
+            (t, given)
+            for t in instants
+            if (newest := self._newest(t, self.window)) and (given := value(newest)) is not None
+        ]
+        return series(labels, (t for t, _ in found), (given for _, given in found))
+
+    def _newest(self, at: float, window: float) -> float | None:
+        place = bisect_right(self.scrapes, at - BEGIN)
+        newest = BEGIN + self.scrapes[place - 1] if place else None
+        return newest if newest is not None and at - newest < window else None
+
+
+def every(
+    seconds: int, start: int, end: int, offset: int = 7, missing: Callable[[int], bool] = lambda _: False
+) -> list[float]:
+    """Scrapes between two moments, without those that are missing."""
+    return [float(t) for t in range(start + offset, end, seconds) if not missing(t)]
+
+
+def _owned(label: str, name: str, owner: tuple[str, str], at: float, **more: str) -> Series:
+    labels = {"namespace": "team", label: name, "owner_kind": owner[0], "owner_name": owner[1], **more}
+    return series(labels, [at], [1.0])
+
+
+def family(promql: str) -> str:
+    """The first metric that a query names, for counting queries."""
+    found = re.search(r"kube_\w+|DCGM_\w+", promql)
+    return found[0] if found else promql

@@ -1,0 +1,278 @@
+"""The seam to Prometheus against servers that answer well, badly, slowly or not at all."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import parse_qs
+
+import pytest
+
+from aibudget.errors import Stalled
+from aibudget.metering.prometheus import Prometheus, PrometheusSettings
+from aibudget.metering.source import PartialData, PrometheusUnavailable, QueryRefused, TooManySamples
+
+VECTOR = {"resultType": "vector", "result": [{"metric": {"a": "b"}, "value": [1.5, "2"]}]}
+MATRIX = {
+    "resultType": "matrix",
+    "result": [{"metric": {"value": "x"}, "values": [[1, "2"], [2, "NaN"], [3, "+Inf"]]}],
+}
+
+
+@dataclass(slots=True)
+class Answer:
+    """What the server says: a document or raw bytes, after waiting for `until`."""
+
+    body: object
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    until: threading.Event | None = None
+
+    def content(self) -> bytes:
+        """The bytes to send."""
+        return self.body if isinstance(self.body, bytes) else json.dumps(self.body).encode()
+
+
+@dataclass(slots=True)
+class Request:
+    """What arrived."""
+
+    path: str
+    headers: dict[str, str]
+    form: dict[str, list[str]]
+
+
+@contextmanager
+def server(*answers: Answer) -> Iterator[tuple[str, list[Request]]]:
+    """Gives the answers in turn, the last for ever; its address and what was asked."""
+    requests: list[Request] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            length = int(self.headers.get("Content-Length", 0))
+            form = parse_qs(self.rfile.read(length).decode())
+            requests.append(Request(self.path, dict(self.headers.items()), form))
+            answer = answers[min(len(requests), len(answers)) - 1]
+            if answer.until:
+                answer.until.wait(10)
+            self.send_response(answer.status)
+            for name, value in answer.headers.items():
+                self.send_header(name, value)
+            content = answer.content()
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: object) -> None:
+            """Quiet."""
+
+    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{http.server_port}/prefix", requests
+    finally:
+        http.shutdown()
+        http.server_close()
+        thread.join()
+
+
+def ok(data: object, **more: object) -> Answer:
+    """A success."""
+    return Answer({"status": "success", "data": data, **more})
+
+
+def test_queries_go_in_the_body() -> None:
+    """Whole, with what makes answers complete, and not in the address, where proxies cut them off."""
+    with (
+        server(ok(VECTOR, infos=["a remark"])) as (url, requests),
+        Prometheus(PrometheusSettings(url)) as source,
+    ):
+        result = source.query("up" * 5000, 7)
+    (asked,) = requests
+    assert asked.path == "/prefix/api/v1/query"
+    assert asked.form["query"] == ["up" * 5000]
+    assert asked.form["time"] == ["7.000"]
+    assert asked.form["partial_response"] == ["false"]
+    assert asked.form["timeout"] == ["30s"]
+    assert result.infos == ("a remark",)
+    assert [(s.labels, list(s.times), list(s.values)) for s in result.series] == [({"a": "b"}, [1.5], [2.0])]
+
+
+def test_ranges_are_asked_to_the_second() -> None:
+    """Start and end are as given, and labels named like the answer's own keys do no harm."""
+    with server(ok(MATRIX)) as (url, requests), Prometheus(PrometheusSettings(url)) as source:
+        (series,) = source.query_range("x", 1_772_323_230, 1_772_326_800, 30).series
+    form = requests[0].form
+    assert (form["start"], form["end"], form["step"]) == (["1772323230"], ["1772326800"], ["30"])
+    assert series.labels == {"value": "x"}
+    assert list(series.times) == [1, 2, 3]
+    assert str(list(series.values)) == "[2.0, nan, inf]"
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "words"),
+    [
+        (ok(VECTOR, warnings=["store x is away"]), PartialData, "store x is away"),
+        (ok(VECTOR, isPartial=True), PartialData, "isPartial"),
+        (Answer(b"<html>Log in</html>"), PrometheusUnavailable, "does not answer as Prometheus does"),
+        (Answer(b"<html>Bad gateway</html>", 500), PrometheusUnavailable, "status 500"),
+        (Answer(b'{"status":"success","data":{"resu'), PrometheusUnavailable, "path prefix"),
+        (Answer(b""), PrometheusUnavailable, "does not answer"),
+        (Answer([1]), PrometheusUnavailable, "does not answer"),
+        (Answer({"status": "success"}), PrometheusUnavailable, "without a result"),
+        (
+            ok({"resultType": "vector", "result": [{"metric": {}, "value": []}]}),
+            PrometheusUnavailable,
+            "answer",
+        ),
+        (
+            ok({"resultType": "vector", "result": [{"metric": {}, "value": [1, "x"]}]}),
+            PrometheusUnavailable,
+            "answer",
+        ),
+        (ok({"resultType": "vector", "result": [{}]}), PrometheusUnavailable, "not series"),
+        (ok({"resultType": "vector", "result": "abc"}), PrometheusUnavailable, "not series"),
+        (Answer({"status": "error", "errorType": "bad_data", "error": "parse"}, 400), QueryRefused, "parse"),
+        (
+            Answer({"status": "error", "errorType": "bad_data", "error": "exceeded maximum resolution"}, 400),
+            TooManySamples,
+            "shorter range",
+        ),
+        (
+            Answer({"status": "error", "errorType": "execution", "error": "too many samples"}, 422),
+            TooManySamples,
+            "query.max-samples",
+        ),
+        (
+            Answer({"status": "error", "errorType": "internal", "error": "oops"}, 500),
+            PrometheusUnavailable,
+            "oops",
+        ),
+        (Answer(b"denied", 401), PrometheusUnavailable, "Check the token"),
+        (Answer(b"", 302, {"Location": "https://login.example"}), PrometheusUnavailable, "login.example"),
+    ],
+)
+def test_bad_answers_say_what_to_check(answer: Answer, error: type[Exception], words: str) -> None:
+    """Each becomes one of our errors, with the address in it."""
+    with server(answer) as (url, requests), Prometheus(PrometheusSettings(url)) as source:
+        with pytest.raises(error, match=words) as raised:
+            source.query("x", 1)
+        assert type(raised.value) is error
+    assert url.removesuffix("/prefix") in str(raised.value)
+    assert len(requests) == 1
+
+
+def test_a_query_that_ran_out_of_time_is_too_much() -> None:
+    """Prometheus says 503 then; what it says after the retries counts."""
+    timed_out = Answer({"status": "error", "errorType": "timeout", "error": "query timed out"}, 503)
+    with (
+        server(timed_out) as (url, requests),
+        Prometheus(PrometheusSettings(url)) as source,
+        pytest.raises(TooManySamples, match="timed out"),
+    ):
+        source.query("x", 1)
+    assert len(requests) == 3
+
+
+def test_a_passing_trouble_is_retried() -> None:
+    """One 502 from a proxy is nobody's business."""
+    with (
+        server(Answer(b"", 502), ok(VECTOR)) as (url, requests),
+        Prometheus(PrometheusSettings(url)) as source,
+    ):
+        assert len(source.query("x", 1).series) == 1
+    assert len(requests) == 2
+
+
+def test_a_silent_server_is_not_waited_for() -> None:
+    """Not answering within the time-out is too much asked, and is not asked again by itself."""
+    end = threading.Event()
+    settings = {"timeout": 0.2}
+    with (
+        server(Answer(b"", until=end)) as (url, requests),
+        Prometheus(PrometheusSettings(url, **settings)) as source,
+    ):
+        with pytest.raises(TooManySamples, match="did not answer"):
+            source.query("x", 1)
+        end.set()
+    assert len(requests) == 1
+
+
+def test_the_budget_ends() -> None:
+    """When the time for all is used up nothing more is asked, until the next begin."""
+    with (
+        server(ok(VECTOR)) as (url, requests),
+        Prometheus(PrometheusSettings(url, budget=0.0)) as source,
+        pytest.raises(PrometheusUnavailable, match="used up its 0 s"),
+    ):
+        source.query("x", 1)
+    assert requests == []
+
+
+def test_nobody_there_is_said_shortly() -> None:
+    """Without the libraries' inner words."""
+    with server(ok(VECTOR)) as (url, _):
+        pass
+    with Prometheus(PrometheusSettings(url)) as source, pytest.raises(PrometheusUnavailable) as raised:
+        source.query("x", 1)
+    assert "refused" in str(raised.value)
+    assert "object at 0x" not in str(raised.value)
+    assert "HTTPConnectionPool" not in str(raised.value)
+
+
+def test_a_token_is_read_each_time(tmp_path: Path) -> None:
+    """Projected tokens rotate; headers such as the tenant's go along."""
+    token = tmp_path / "token"
+    token.write_text("one\n")
+    settings: Callable[[str], PrometheusSettings] = lambda url: PrometheusSettings(  # noqa: E731
+        url, bearer_token_file=token, headers={"X-Scope-OrgID": "tenant"}
+    )
+    with server(ok(VECTOR)) as (url, requests), Prometheus(settings(url)) as source:
+        source.query("x", 1)
+        token.write_text("two\n")
+        source.query("x", 1)
+        token.unlink()
+        with pytest.raises(PrometheusUnavailable, match="Check the mounted Secret"):
+            source.query("x", 1)
+    assert [request.headers["Authorization"] for request in requests] == ["Bearer one", "Bearer two"]
+    assert requests[0].headers["X-Scope-OrgID"] == "tenant"
+
+
+def test_basic_auth(tmp_path: Path) -> None:
+    """The password comes from a file."""
+    password = tmp_path / "password"
+    password.write_text("secret")
+    with (
+        server(ok(VECTOR)) as (url, requests),
+        Prometheus(PrometheusSettings(url, username="me", password_file=password)) as source,
+    ):
+        source.query("x", 1)
+    assert requests[0].headers["Authorization"] == "Basic bWU6c2VjcmV0"
+
+
+def test_the_clock_is_prometheuss() -> None:
+    """`time()` comes back as a scalar."""
+    five = ok({"resultType": "scalar", "result": [5, "5.25"]})
+    with server(five) as (url, _), Prometheus(PrometheusSettings(url)) as source:
+        assert source.time() == 5.25
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"url": "prometheus:9090"},
+        {"url": "ftp://host"},
+        {"url": "http://me:secret@host"},
+        {"url": "http://host", "username": "me", "bearer_token_file": Path("token")},
+        {"url": "http://host", "client_key": Path("key")},
+    ],
+)
+def test_settings_that_cannot_work_are_refused(bad: dict[str, object]) -> None:
+    """Before anything is asked, and without telling the password."""
+    with pytest.raises(Stalled) as raised:
+        PrometheusSettings(**bad)  # type: ignore[arg-type]
+    assert "secret" not in str(raised.value)

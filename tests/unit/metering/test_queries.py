@@ -1,0 +1,55 @@
+"""What goes into the text of queries."""
+
+import pytest
+
+from aibudget.errors import Stalled
+from aibudget.metering.meter import MeterSettings
+from aibudget.metering.promql import Matcher, matchers, one_of
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("", ()),
+        ('cluster="a"', (Matcher("cluster", "=", "a"),)),
+        (' cluster = "a" , env=~"p|q",', (Matcher("cluster", "=", "a"), Matcher("env", "=~", "p|q"))),
+        (r'a="say \"hi\" \\ \n"', (Matcher("a", "=", 'say "hi" \\ \n'),)),
+    ],
+)
+def test_matchers_are_read_as_prometheus_does(text: str, found: tuple[Matcher, ...]) -> None:
+    """And written back the same."""
+    assert matchers(text) == found
+    assert matchers(",".join(map(str, found))) == found
+
+
+@pytest.mark.parametrize(
+    "text", ["cluster", "cluster=a", 'a="b" c="d"', '="x"', 'a="b"}', '1a="b"', 'a=="b"']
+)
+def test_anything_else_is_refused(text: str) -> None:
+    """Nothing but matchers gets into a selector."""
+    with pytest.raises(Stalled, match="no label matchers"):
+        matchers(text)
+
+
+def test_values_cannot_leave_their_quotes() -> None:
+    """A value with quotes and braces stays a value."""
+    assert str(Matcher("a", "=", 'x"} or {b="')) == r'a="x\"} or {b=\""'
+    assert str(one_of("replicaset", ["b.c", "a"])) == r'replicaset=~"a|b\\.c"'
+
+
+def test_every_selector_carries_the_cluster() -> None:
+    """No part of any query looks at another cluster."""
+    queries = MeterSettings(cluster=matchers('cluster="c"')).queries
+    for promql in (
+        queries.survey(900),
+        queries.coverage(31500),
+        queries.held(31500),
+        queries.phaseless(31500),
+        queries.node_labels(["label_a"], 31500, 30, 0),
+        queries.pod_owners(900),
+        queries.owners({"Job": ["j"], "ReplicaSet": ["r"]}, 900),
+        queries.utilisation(60000),
+        queries.scrapes_of(Matcher("node", "=", "n"), 1200),
+    ):
+        assert promql.count("{") == promql.count('cluster="c"')
+        assert promql.count("{") == promql.count("job=")

@@ -1,0 +1,97 @@
+"""The operator's metrics: what the last snapshot says, and nothing of what is gone."""
+
+from collections.abc import Callable
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from aibudget.budgeting.evaluation import Evaluation
+from aibudget.reporting.exporter import BudgetView, Counters, CycleView, Exporter, Snapshot
+from aibudget.reporting.facts import Facts
+from aibudget.reporting.status import render
+
+EvaluationMaker = Callable[..., Evaluation]
+FactsMaker = Callable[..., Facts]
+
+
+def samples(exporter: Exporter) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    """Everything of ours that a scrape would see."""
+    families = text_string_to_metric_families(exporter.render().decode())
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in families
+        for sample in family.samples
+        if sample.name.startswith("aibudget_")
+    }
+
+
+def view(evaluation: Evaluation, facts: FactsMaker) -> BudgetView:
+    """As a cycle would give it."""
+    return BudgetView(evaluation.budget, render(facts(evaluation)).conditions, evaluation)
+
+
+def test_a_budget_shows_limit_spend_ratio_and_conditions(
+    evaluation: EvaluationMaker, facts: FactsMaker
+) -> None:
+    """With its currency as a label."""
+    exporter = Exporter()
+    exporter.show(Snapshot(leader=True, budgets=(view(evaluation("85", warn="Crossed"), facts),)))
+    found = samples(exporter)
+    budget = {("kind", "AIBudget"), ("namespace", "team"), ("name", "b")}
+    money = frozenset({*budget, ("currency", "USD")})
+    assert found["aibudget_limit", money] == 100
+    assert found["aibudget_spend", money] == 85
+    assert found["aibudget_used_ratio", money] == 0.85
+    assert found["aibudget_threshold_crossed", frozenset({*budget, ("threshold", "warn")})] == 1
+    assert found["aibudget_threshold_crossed", frozenset({*budget, ("threshold", "full")})] == 0
+    ready = frozenset({*budget, ("condition", "Ready"), ("status", "true")})
+    assert found["aibudget_status_condition", ready] == 1
+
+
+def test_unknown_spend_has_no_series(evaluation: EvaluationMaker, facts: FactsMaker) -> None:
+    """Rather than a zero that an alert would believe."""
+    exporter = Exporter()
+    exporter.show(Snapshot(leader=True, budgets=(view(evaluation("0", as_of=None), facts),)))
+    names = {name for name, _ in samples(exporter)}
+    assert "aibudget_limit" in names
+    assert "aibudget_spend" not in names
+
+
+def test_a_budget_that_is_gone_leaves_no_series(evaluation: EvaluationMaker, facts: FactsMaker) -> None:
+    """Nor does its last value stay for ever."""
+    exporter = Exporter()
+    exporter.show(Snapshot(leader=True, budgets=(view(evaluation(), facts),)))
+    exporter.show(Snapshot(leader=True))
+    assert "aibudget_limit" not in {name for name, _ in samples(exporter)}
+
+
+def test_a_standby_says_only_that_it_does_not_lead(evaluation: EvaluationMaker, facts: FactsMaker) -> None:
+    """Two answers about one budget would be one too many."""
+    exporter = Exporter()
+    exporter.show(Snapshot(leader=False, budgets=(view(evaluation(), facts),)))
+    assert samples(exporter) == {("aibudget_leader", frozenset()): 0.0}
+
+
+def test_the_cycle_is_shown(evaluation: EvaluationMaker) -> None:
+    """When it ended, how long each phase took, how old the data is, and what failed."""
+    exporter = Exporter()
+    cycle = CycleView(
+        finished=1e9,
+        seconds=2.5,
+        phases={"measure": 2.0},
+        data_age=35,
+        coverage={"gpu": 0.97},
+        unpriced={"gpu": 0.5},
+    )
+    counters = Counters(cycles=3, queries=24, query_errors={"PrometheusUnavailable": 2})
+    exporter.show(Snapshot(leader=True, holds={"active": 2}, cycle=cycle, counters=counters))
+    found = samples(exporter)
+    assert found["aibudget_last_cycle_timestamp_seconds", frozenset()] == 1e9
+    assert found["aibudget_cycle_duration_seconds", frozenset()] == 2.5
+    assert found["aibudget_cycle_phase_seconds", frozenset({("phase", "measure")})] == 2.0
+    assert found["aibudget_data_age_seconds", frozenset()] == 35
+    assert found["aibudget_coverage_ratio", frozenset({("meter", "gpu")})] == 0.97
+    assert found["aibudget_unpriced_usage", frozenset({("meter", "gpu")})] == 0.5
+    assert found["aibudget_holds", frozenset({("state", "active")})] == 2
+    assert found["aibudget_prometheus_queries_total", frozenset()] == 24
+    reason = frozenset({("reason", "PrometheusUnavailable")})
+    assert found["aibudget_prometheus_query_errors_total", reason] == 2
