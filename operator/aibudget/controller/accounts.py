@@ -9,20 +9,19 @@ one chunk. It must not know budgets, the cluster or asyncio.
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
-from itertools import pairwise
-from typing import Final, Protocol
+from dataclasses import replace
+from typing import Final
 
 from aibudget.budgeting.gate import WINDOW_SECONDS
 from aibudget.budgeting.share import Recent
+from aibudget.controller.head import Backfill, Head, Labels, Source, runs
 from aibudget.ledger.posting import MeterState, Posting
-from aibudget.ledger.spend import Statement, joined, provisional
+from aibudget.ledger.spend import Statement, joined
 from aibudget.ledger.store import Ledger
 from aibudget.metering.catalogue import METERS
 from aibudget.metering.slots import SLOT_SECONDS, Interval, slot_of
-from aibudget.metering.usage import Coverage, Reading
+from aibudget.metering.usage import Coverage
 from aibudget.pricing.book import PriceBook
-from aibudget.pricing.charge import Charge
 
 CHUNK_SECONDS: Final = 24 * 3600
 """How much of the past is read and posted at once, at most."""
@@ -34,45 +33,10 @@ ASK_AGAIN_SECONDS: Final = 24 * 3600
 LEAST_RECENT_SECONDS: Final = 60
 """How much of a slot must be covered for it to say what is spent per hour."""
 
-Labels = Mapping[str, Mapping[str, str]]
+_NEVER_ASKED: Final = Coverage(-1, SLOT_SECONDS)
+"""Of a slot that is in no posting yet: even a gap is news of it."""
 
 log = logging.getLogger(__name__)
-
-
-class Source(Protocol):
-    """One meter, as the accounts need it. Raises `Transient` and `Stalled`."""
-
-    def time(self) -> int:
-        """Prometheus's own clock, Unix seconds."""
-
-    def lag(self) -> int:
-        """How many seconds samples may take to be complete."""
-
-    def read(self, interval: Interval) -> Reading:
-        """Everything used in the interval."""
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """What is read and not posted yet: from `start` (Unix seconds) up to `as_of`."""
-
-    start: int
-    as_of: int | None
-    charges: tuple[Charge, ...]
-    coverage: Mapping[int, Coverage]
-    labels: Labels
-
-
-@dataclass(frozen=True, slots=True)
-class Backfill:
-    """How far the past is read: from `begins` on, where `wanted` is needed."""
-
-    begins: int
-    wanted: int
-
-    @property
-    def done(self) -> bool:
-        return self.begins <= self.wanted
 
 
 class Accounts:
@@ -145,8 +109,13 @@ class Accounts:
             reading = self._source.read(chunk)
             head = Head(chunk.start, reading.head, book.charges(reading.usages), reading.coverage, labels)
             known = self._ledger.coverage(self.meter, chunk)
-            better = [slot for slot in chunk.slots() if _covered(head, slot) > _seconds(known.get(slot))]
-            self._post(self._ledger.state(self.meter), head, better, chunk.end)
+            better = [
+                slot
+                for slot in chunk.slots()
+                if head.covered(slot) > known.get(slot, _NEVER_ASKED).covered_seconds
+            ]
+            if better:
+                self._post(self._ledger.state(self.meter), head, better, chunk.end)
             if self._monotonic() >= deadline:
                 return
 
@@ -191,10 +160,7 @@ class Accounts:
         assert head is not None, "only a head that was read is stated"
         key = (start, min(end, max(head.coverage, default=start) + SLOT_SECONDS))
         if key not in self._stated:
-            charges = (charge for charge in head.charges if charge.usage.slot < end)
-            coverage = {slot: covered for slot, covered in head.coverage.items() if slot < end}
-            as_of = None if head.as_of is None else min(head.as_of, end)
-            self._stated[key] = provisional(charges, coverage, head.labels, start, as_of)
+            self._stated[key] = head.statement(start, end)
         return self._stated[key]
 
     def newest(self, now: int) -> Recent:
@@ -207,9 +173,7 @@ class Accounts:
             return Recent((), 0)
         for slot in sorted(head.coverage, reverse=True):
             if (seconds := head.coverage[slot].covered_seconds) >= LEAST_RECENT_SECONDS:
-                charges = [charge for charge in head.charges if charge.usage.slot == slot]
-                newest = provisional(charges, head.coverage, head.labels, slot, head.as_of)
-                return Recent(newest.lines, seconds)
+                return Recent(head.statement(slot, slot + SLOT_SECONDS).lines, seconds)
         return Recent((), 0)
 
     def unpriced(self) -> Mapping[str, float]:
@@ -242,25 +206,3 @@ class Accounts:
                 namespace_labels=head.labels,
             )
         )
-
-
-def _covered(head: Head, slot: int) -> int:
-    covered = head.coverage.get(slot)
-    return 0 if covered is None else covered.covered_seconds
-
-
-def _seconds(known: Coverage | None) -> int:
-    """Less than nothing where a slot was never asked for: then even a gap is news."""
-    return -1 if known is None else known.covered_seconds
-
-
-def runs(slots: Iterable[int], most: int) -> Iterable[Interval]:
-    """Neighbouring slots as intervals of at most so many seconds, oldest first."""
-    ordered = sorted(slots)
-    if not ordered:
-        return
-    start = ordered[0]
-    for slot, following in pairwise([*ordered, ordered[-1] + 2 * SLOT_SECONDS]):
-        if following != slot + SLOT_SECONDS or following - start >= most:
-            yield Interval(start, slot + SLOT_SECONDS)
-            start = following

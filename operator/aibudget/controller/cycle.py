@@ -20,8 +20,9 @@ from aibudget.api.budget import AIBudget, ClusterAIBudget
 from aibudget.api.pricelist import AIPriceList, PriceListStatus
 from aibudget.budgeting.period import preceding, steady
 from aibudget.budgeting.verdict import Moment
-from aibudget.controller.accounts import Accounts, Labels
+from aibudget.controller.accounts import Accounts
 from aibudget.controller.cache import Cache, World
+from aibudget.controller.head import Labels
 from aibudget.controller.judge import SETTLING_SECONDS, Judge, Judged
 from aibudget.controller.measuring import Measured, Measuring, progress
 from aibudget.controller.reporter import Report, Reporter

@@ -13,7 +13,7 @@ LEAST_LAG_SECONDS: Final = 60
 
 
 class GpuSource:
-    """An `accounts.Source`. For one thread. What the readings were like is kept for whoever reports on it."""
+    """A `head.Source`. For one thread. What the readings were like is kept for whoever reports on it."""
 
     def __init__(self, prometheus: Prometheus, meter: MeterSettings, ledger: Ledger) -> None:
         self._prometheus = prometheus

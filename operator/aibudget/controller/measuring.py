@@ -13,7 +13,8 @@ from typing import Final
 from aibudget.api.conditions import Reason
 from aibudget.budgeting.gate import LEAST_PERCENT, Gate, gate
 from aibudget.budgeting.share import Recent
-from aibudget.controller.accounts import Accounts, Backfill, Head, Labels
+from aibudget.controller.accounts import Accounts
+from aibudget.controller.head import Backfill, Head, Labels
 from aibudget.errors import AIBudgetError, Conflict, Stalled
 from aibudget.metering.slots import iso
 from aibudget.metering.usage import Coverage

@@ -179,7 +179,7 @@ class _Part:
         sure = known(self.grid, seen, unread | phaseless)
         devices = self._devices(held)
         pods = {key.pod for key in held}
-        book = learn(self.source, self.queries, self.grid.interval, pods, owners)
+        book = learn(self.source, self.queries, wide.interval, pods, owners)
         cells = integrate(held, sure, self._nodes(), devices)
         blind = self.settings.utilisation and not devices
         doubts = Doubts(dropped, len(unread), len(phaseless), _strangers(pods, book), blind)

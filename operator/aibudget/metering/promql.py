@@ -22,7 +22,7 @@ POD = "namespace, exported_namespace, pod, exported_pod, uid"
 NODE = "node, exported_node"
 DEVICE = "UUID, GPU_I_ID"
 
-# How often the survey counts series, in seconds.
+# How often the survey counts series, in seconds; a shorter look back could fall between two counts.
 SIZING = 900
 # Names that go into one regex.
 MOST_NAMES = 1000
@@ -81,6 +81,7 @@ class Queries:
         """`family` newest: the node seen last in the seconds before, valued with the time of its last
         scrape; pods and accelerators: the most series at once.
         """
+        seconds = max(seconds, SIZING)
         info = self._state("kube_node_info")
         pods = self._state("kube_pod_status_phase", Matcher("phase", "=", "Running"))
         return _families(

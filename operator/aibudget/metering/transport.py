@@ -103,7 +103,7 @@ class Session(requests.Session):
             )
             with response:
                 body = self._body(response, time.monotonic() + patience)
-        except requests.exceptions.ReadTimeout as slow:
+        except (requests.exceptions.ReadTimeout, ReadTimeoutError) as slow:
             raise _too_slow(shown, patience) from slow
         except (requests.RequestException, HTTPError, OSError, ssl.SSLError) as error:
             raise PrometheusUnavailable(_unreachable(shown, error)) from error

@@ -153,6 +153,17 @@ def test_a_standby_waits_healthy_and_takes_over_at_once(installed: ControlPlane,
     assert second.process.wait(timeout=10) == 0
 
 
+def test_a_leader_that_lost_the_lease_ends_with_1(installed: ControlPlane, start: Start) -> None:
+    """To be started again as a standby; until then it writes nothing more."""
+    replica = start()
+    replica.await_leading()
+    stolen = {"spec": {"holderIdentity": "thief", "leaseDurationSeconds": 1}}
+    installed.client.patch(LEASE, stolen)
+    assert replica.process.wait(timeout=30) == 1
+    assert "thief leads now" in replica.log.read_text()
+    assert holder(installed) == "thief"
+
+
 def test_killed_it_is_followed_and_nothing_is_told_twice(installed: ControlPlane, start: Start) -> None:
     """Another process goes on from what is stored."""
     first = start()

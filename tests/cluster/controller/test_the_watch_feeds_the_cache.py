@@ -27,8 +27,8 @@ def crds(api_server: ControlPlane) -> None:
         api_server.client.apply(path.read_text())
     for crd in api_server.client.items("/apis/apiextensions.k8s.io/v1/customresourcedefinitions"):
         plural, group = crd["spec"]["names"]["plural"], crd["spec"]["group"]
-        path = f"/apis/{group}/v1alpha1/{plural}"
-        wait_until(partial(api_server.client.exists, path), 30, f"{plural} to be served")
+        served = f"/apis/{group}/v1alpha1/{plural}"
+        wait_until(partial(api_server.client.exists, served), 30, f"{plural} to be served")
 
 
 def budget(name: str, amount: int = 100) -> dict[str, Any]:

@@ -72,28 +72,32 @@ def pod(
     name: str,
     start: int,
     life: tuple[int | None, int],
+    *,
     uid: str = "",
     owner: Owner | None = None,
-    **more: float,
+    gpus: float = 1.0,
+    on: str = "gpu-1",
+    utilisation: float = 90.0,
+    removed: int | None = None,
 ) -> PodHistory:
-    """One GPU from `life[0]` to `life[1]`; None is never bound. `removed` lets the object linger."""
+    """GPUs held from `life[0]` to `life[1]`; None is never bound. `removed` lets the object linger."""
     bound, ended = life
     thing = Pod(
         namespace,
         name,
         uid or f"{namespace}-{name}-{start}",
-        (Container("main", {"cpu": 1.0, GPU: more.get("gpus", 1.0)}),),
+        (Container("main", {"cpu": 1.0, GPU: gpus}),),
         start + (bound or 0) - 60,
-        more.get("on", 1) and f"gpu-{int(more.get('on', 1))}",
+        on,
         owners=(owner,) if owner else (),
-        utilisation=more.get("utilisation", 90.0),
+        utilisation=utilisation,
     )
     return PodHistory(
         thing,
         None if bound is None else start + bound,
         None if bound is None else start + bound + 120,
         start + ended,
-        start + more.get("removed", ended),
+        start + (ended if removed is None else removed),
         devices=(0,),
     )
 
@@ -105,15 +109,19 @@ def scrape(
     return ScrapeHistory(start + begin, start + end, 30.0, offset, target={**ksm_target(0), **target})
 
 
-def whole(start: int, namespace: str = "team", name: str = "always", **more: float) -> PodHistory:
-    return pod(namespace, name, start, (-AROUND, HOURS + AROUND), **more)
+def whole(start: int, namespace: str = "team", on: str = "gpu-1", utilisation: float = 90.0) -> PodHistory:
+    """A pod that is there all the time."""
+    life = (-AROUND, HOURS + AROUND)
+    return pod(namespace, "always", start, life, on=on, utilisation=utilisation)
 
 
 def simple(start: int, *pods: PodHistory, scrapes: Iterable[ScrapeHistory] = ()) -> list[Past]:
+    """One node, and one kube-state-metrics that is always there."""
     return [Past(History(pods, [Present(node())]), tuple(scrapes) or (scrape(start),))]
 
 
 def flipped(start: int) -> list[Past]:
+    """A node that becomes spot after an hour."""
     spot = replace(node(), labels={**LABELS, "karpenter.sh/capacity-type": "spot"})
     present = [Present(node(), end=start + 3600), Present(spot, start=start + 3600)]
     return [Past(History([whole(start)], present), (scrape(start),))]
@@ -125,7 +133,7 @@ def shards(start: int) -> list[Past]:
     return [
         Past(History([whole(start, "one")], [Present(node("gpu-1"))]), (scrape(start),)),
         Past(
-            History([whole(start, "two", on=2)], [Present(node("gpu-2"))]),
+            History([whole(start, "two", on="gpu-2")], [Present(node("gpu-2"))]),
             (
                 scrape(start, end=1800, instance=second),
                 scrape(start, begin=2400, instance="10.0.0.98:8080"),
@@ -135,6 +143,7 @@ def shards(start: int) -> list[Past]:
 
 
 def owned(start: int) -> list[Past]:
+    """A pod of a Deployment and one of a CronJob."""
     deployed = pod("team", "web-1-a", start, (600, 1200), owner=Owner("ReplicaSet", "web-1"))
     nightly = pod("team", "night-1-b", start, (600, 900), owner=Owner("Job", "night-1"))
     things = [
@@ -222,7 +231,7 @@ CASES = (
             s,
             pod("team", "p", s, (600, 1200)),
             pod("team", "q", s, (3600, 5400), gpus=3.0),
-            scrapes=(scrape(s), scrape(s, offset=22, **ksm_target(1))),
+            scrapes=(scrape(s), replace(scrape(s, offset=22), target=ksm_target(1))),
         ),
         {("team", DEMAND): 600 + 3 * 1800},
     ),

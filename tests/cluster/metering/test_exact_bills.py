@@ -80,6 +80,17 @@ def test_device_time_is_observed(pasts: PrometheusServer) -> None:
         assert (usage.busy, usage.observed) == seen
 
 
+@pytest.mark.parametrize("seconds", [30, 90, 300, 870])
+def test_a_slot_that_has_just_begun_is_read(seconds: int, pasts: PrometheusServer) -> None:
+    """The operator asks for the part of a slot that has passed, however short it is."""
+    begins = BEGINS["owners"] + 900
+    with Prometheus(PrometheusSettings(pasts.url)) as source:
+        reading = read_gpu(source, Interval(begins, begins + seconds), MeterSettings())
+    assert reading.head == begins + seconds
+    by_kind = {usage.workload.kind: usage.quantity for usage in reading.usages}
+    assert by_kind == {"Deployment": min(seconds, 300) * 1000}
+
+
 def test_queries_do_not_grow(pasts: PrometheusServer) -> None:
     """One part of a range is at most nine queries; it is the same with a part a slot."""
     begins = BEGINS["owners"]

@@ -13,7 +13,14 @@ import pytest
 from aibudget.api.budget import Threshold
 from aibudget.api.budgetstatus import BudgetStatus, PastPeriod
 from aibudget.api.conditions import Reason
-from aibudget.budgeting.evaluation import BudgetKey, Evaluation, Spend, ThresholdState, WorkloadSpend
+from aibudget.budgeting.evaluation import (
+    BudgetKey,
+    Evaluation,
+    Spend,
+    ThresholdStanding,
+    ThresholdState,
+    WorkloadSpend,
+)
 from aibudget.budgeting.period import Period
 from aibudget.controller.cache import Seen, read
 from aibudget.controller.reporter import Report, Reporter
@@ -45,16 +52,17 @@ def crds(api_server: ControlPlane) -> None:
 
 def evaluation(uid: str, name: str) -> Evaluation:
     """A budget about which there is something to say in every field."""
+    standings: tuple[tuple[int, ThresholdStanding, int | None], ...] = (
+        (80, "Waiting", NOW),
+        (90, "Active", NOW),
+        (100, "Crossed", NOW),
+        (200, "Below", None),
+    )
     thresholds = tuple(
         ThresholdState(
             Threshold(name=standing.lower(), percent=percent, actions=("Notify",)), standing, crossed
         )
-        for percent, standing, crossed in (
-            (80, "Waiting", NOW),
-            (90, "Active", NOW),
-            (100, "Crossed", NOW),
-            (200, "Below", None),
-        )
+        for percent, standing, crossed in standings
     )
     return Evaluation(
         budget=BudgetKey("AIBudget", "default", name, uid),

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from aibudget.budgeting import verdict
 from aibudget.controller import judge
 from aibudget.controller.accounts import Accounts
 from aibudget.controller.cache import WATCHED, Cache, read
@@ -261,7 +262,7 @@ def test_a_new_process_goes_on_from_the_status_alone(world: World) -> None:
 
 def test_one_poisonous_budget_never_stops_the_others(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Invalid, in another currency, or the victim of a bug of ours: each is stalled on its own."""
-    real = judge.evaluate
+    real = verdict.evaluate
 
     def failing(budget: Any, *rest: Any) -> Any:
         if budget.name == "bug":

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from aibudget.controller.accounts import Accounts, runs
+from aibudget.controller.accounts import Accounts
+from aibudget.controller.head import runs
 from aibudget.errors import Conflict
 from aibudget.ledger.store import Ledger
 from aibudget.metering.slots import SLOT_SECONDS, Interval, slot_of

@@ -191,10 +191,9 @@ def test_a_passing_trouble_is_retried() -> None:
 def test_a_silent_server_is_not_waited_for() -> None:
     """Not answering within the time-out is too much asked, and is not asked again by itself."""
     end = threading.Event()
-    settings = {"timeout": 0.2}
     with (
         server(Answer(b"", until=end)) as (url, requests),
-        Prometheus(PrometheusSettings(url, **settings)) as source,
+        Prometheus(PrometheusSettings(url, timeout=0.2)) as source,
     ):
         with pytest.raises(TooManySamples, match="did not answer"):
             source.query("x", 1)

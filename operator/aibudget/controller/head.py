@@ -1,0 +1,74 @@
+"""What is read of a meter before it is posted: the port it is read through, and the values it comes as."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Protocol
+
+from aibudget.ledger.spend import Statement, provisional
+from aibudget.metering.slots import SLOT_SECONDS, Interval
+from aibudget.metering.usage import Coverage, Reading
+from aibudget.pricing.charge import Charge
+
+Labels = Mapping[str, Mapping[str, str]]
+"""The labels of each namespace."""
+
+
+class Source(Protocol):
+    """One meter, as the accounts need it. Raises `Transient` and `Stalled`."""
+
+    def time(self) -> int:
+        """Prometheus's own clock, Unix seconds."""
+
+    def lag(self) -> int:
+        """How many seconds samples may take to be complete."""
+
+    def read(self, interval: Interval) -> Reading:
+        """Everything used in the interval."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What is read and not posted yet: from `start` (Unix seconds) up to `as_of`."""
+
+    start: int
+    as_of: int | None
+    charges: tuple[Charge, ...]
+    coverage: Mapping[int, Coverage]
+    labels: Labels
+
+    def covered(self, slot: int) -> int:
+        """Seconds of the slot that are known."""
+        found = self.coverage.get(slot)
+        return 0 if found is None else found.covered_seconds
+
+    def statement(self, start: int, end: int) -> Statement:
+        """What is known of the slots of [start, end)."""
+        charges = (charge for charge in self.charges if charge.usage.slot < end)
+        coverage = {slot: covered for slot, covered in self.coverage.items() if slot < end}
+        as_of = None if self.as_of is None else min(self.as_of, end)
+        return provisional(charges, coverage, self.labels, start, as_of)
+
+
+@dataclass(frozen=True, slots=True)
+class Backfill:
+    """How far the past is read: from `begins` on, where `wanted` is needed."""
+
+    begins: int
+    wanted: int
+
+    @property
+    def done(self) -> bool:
+        return self.begins <= self.wanted
+
+
+def runs(slots: Iterable[int], most: int) -> Iterable[Interval]:
+    """Neighbouring slots as intervals of at most so many seconds, oldest first."""
+    ordered = sorted(slots)
+    if not ordered:
+        return
+    start = ordered[0]
+    for slot, following in pairwise([*ordered, ordered[-1] + 2 * SLOT_SECONDS]):
+        if following != slot + SLOT_SECONDS or following - start >= most:
+            yield Interval(start, slot + SLOT_SECONDS)
+            start = following
