@@ -11,6 +11,7 @@ COPY requirements/develop.lock requirements/
 RUN pip install --no-cache-dir --require-hashes -r requirements/develop.lock
 COPY LICENSE README.md pyproject.toml ./
 COPY operator operator
+COPY charts charts
 RUN hatchling build --target wheel --directory /dist
 
 FROM base AS environment

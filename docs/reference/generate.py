@@ -152,7 +152,7 @@ def price_list() -> Iterator[str]:
 def _sources(dimension: str) -> str:
     labels = {**SOURCES, "capacityType": (*CAPACITY, *GKE_SPOT, AKS_PRIORITY)}.get(dimension)
     if labels is None:
-        return "the extended resource that is requested, as kube-state-metrics spells it: `nvidia_com_gpu`"
+        return "the extended resource that the pod requests, as Kubernetes spells it: `nvidia.com/gpu`"
     return "the first of these labels of the node: " + ", ".join(f"`{label}`" for label in labels)
 
 

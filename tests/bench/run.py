@@ -21,7 +21,6 @@ from typing import Any
 import requests
 
 from aibudget.sandbox.controlplane import ControlPlane
-from aibudget.sandbox.exporter import DCGM_JOB, KSM_JOB
 from aibudget.sandbox.history import History, PodHistory, Present, ScrapeHistory, dcgm_scrapes, write_history
 from aibudget.sandbox.home import Sandbox
 from aibudget.sandbox.nodes import P5, node
@@ -82,9 +81,10 @@ def _watched(operator: Operator, prometheus: PrometheusServer) -> dict[str, Any]
         text = operator.metrics()
         cycles.append(
             {
-                "wallSeconds": metric(text, "aibudget_last_cycle_duration_seconds"),
+                "wallSeconds": metric(text, "aibudget_cycle_duration_seconds"),
                 "prometheusSeconds": _prometheus_seconds(prometheus) - before[1],
                 "queries": metric(text, "aibudget_prometheus_queries_total") - queries,
+                "phases": _phases(text),
             }
         )
         say(str(cycles[-1]))
@@ -217,7 +217,14 @@ def peak_rss_mib(operator: Operator) -> float:
 
 def _evaluated(operator: Operator) -> bool:
     text = operator.metrics()
-    return metric(text, "aibudget_spend") > 0 and metric(text, "aibudget_backfill_seconds_left") == 0
+    pattern = r'^aibudget_status_condition{[^}]*condition="Reconciling"[^}]*status="true"[^}]*} 1'
+    reconciling = re.findall(pattern, text, re.MULTILINE)
+    return metric(text, "aibudget_spend") > 0 and not reconciling
+
+
+def _phases(text: str) -> dict[str, float]:
+    found = re.findall(r'^aibudget_cycle_phase_seconds{phase="(\w+)"} (\S+)', text, re.MULTILINE)
+    return {name: round(float(seconds), 3) for name, seconds in found}
 
 
 def _prometheus_seconds(prometheus: PrometheusServer) -> float:

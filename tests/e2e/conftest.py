@@ -1,13 +1,22 @@
 """The whole product as its users have it: chart installed, operator a process with the chart's rights."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from itertools import count
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from aibudget.sandbox.home import Sandbox
+from aibudget.sandbox.operator import Operator
+from e2e.team import Team
 
 SCRAPE_SECONDS = 2.0
 INTERVAL_SECONDS = 3
+
+MakeTeam = Callable[..., Team]
+Instead = Callable[..., AbstractContextManager[Operator]]
 
 
 @pytest.fixture(scope="session")
@@ -16,3 +25,49 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     directory = tmp_path_factory.mktemp("sandbox")
     with Sandbox(directory, scrape_interval=SCRAPE_SECONDS, interval=INTERVAL_SECONDS) as running:
         yield running
+
+
+@pytest.fixture
+def team(sandbox: Sandbox) -> Iterator[MakeTeam]:
+    """`team(name, …)` makes a `Team`, gone with the test."""
+    with ExitStack() as made:
+
+        def make(name: str, **how: Any) -> Team:
+            one = Team(sandbox.control_plane.client, name, **how)
+            made.callback(one.close)
+            return one
+
+        yield make
+
+
+@pytest.fixture(scope="session")
+def instead(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Instead:
+    """`with instead(environment, api_url)`: another operator, prompter than the shared one, on its ledger."""
+    numbers = count(1)
+
+    @contextmanager
+    def run(environment: Mapping[str, str] | None = None, api_url: str | None = None) -> Iterator[Operator]:
+        sandbox.operator.stop()
+        operator = Operator(
+            sandbox.control_plane,
+            tmp_path_factory.mktemp("operator"),
+            identity=f"instead-{next(numbers)}",
+            environment=prompt(sandbox.operator.directory) | dict(environment or {}),
+            api_url=api_url,
+        )
+        try:
+            with operator:
+                yield operator
+        finally:
+            sandbox.operator.start()
+
+    return run
+
+
+def prompt(ledger: Path) -> dict[str, str]:
+    """An operator that runs each second and is followed after three, with the ledger in this directory."""
+    return {
+        "AIBUDGET_LEDGER_URL": f"sqlite:///{ledger / 'ledger.db'}",
+        "AIBUDGET_INTERVAL_SECONDS": "1",
+        "AIBUDGET_LEASE_SECONDS": "3",
+    }

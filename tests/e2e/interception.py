@@ -2,10 +2,12 @@
 
 The operator is pointed at it by its kubeconfig. Reads and watches stream through; before and after each
 write that the test wants to see, its `hook` runs, and may kill the operator: the request is then never
-forwarded (`before`) or has already happened although nobody will learn of it (`after`).
+forwarded (`before`) or has already happened although nobody will learn of it (`after`). Or it answers with a
+`Refusal` of its own in the API server's place.
 """
 
 import asyncio
+import json
 import ssl
 import threading
 from collections.abc import Callable
@@ -28,9 +30,35 @@ class Write:
     path: str
     body: bytes
 
+    @property
+    def step(self) -> str:
+        """What tells two writes of a protocol apart: method, kind, and which paths are written."""
+        kind = "hold" if "/holds" in self.path else "deployment"
+        subresource = "/status" if self.path.endswith("/status") else ""
+        body = json.loads(self.body) if self.body else {}
+        operations = (
+            [f"{one['op']} {one['path']}" for one in body] if isinstance(body, list) else sorted(body)
+        )
+        return f"{self.method} {kind}{subresource} {operations}"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An error as the API server would answer it; `retry_after` in seconds."""
+
+    code: int
+    reason: str
+    retry_after: int | None = None
+
+    def response(self) -> web.Response:
+        status = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": self.code}
+        said = {"reason": self.reason, "message": f"refused by the test: {self.reason}"}
+        headers = {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
+        return web.json_response(status | said, status=self.code, headers=headers)
+
 
 Phase = Literal["before", "after"]
-Hook = Callable[[Write, Phase], bool]  # False: drop the request or its answer
+Hook = Callable[[Write, Phase], bool | Refusal]  # False: drop the request or its answer
 
 
 class Interception:
@@ -84,7 +112,10 @@ class Interception:
         write = None
         if request.method in WRITES and self._wanted(request.method, request.path):
             write = Write(request.method, request.path, body)
-        if write and not self._hook(write, "before"):
+        verdict = self._hook(write, "before") if write else True
+        if isinstance(verdict, Refusal):
+            return verdict.response()
+        if not verdict:
             return web.Response(status=503)
         headers = {k: v for k, v in request.headers.items() if k.lower() not in HOP_BY_HOP}
         async with self._session.request(

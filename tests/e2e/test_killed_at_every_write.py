@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from e2e.interception import Interception, Phase, Write
 
 from aibudget.sandbox.home import Sandbox
 from aibudget.sandbox.operator import Operator
 from aibudget.sandbox.process import wait_until
+from e2e.interception import Interception, Phase, Write
 
 pytestmark = pytest.mark.e2e
 
@@ -123,10 +123,8 @@ def test_every_crash_leaves_the_workload_held_or_free(sandbox: Sandbox, tmp_path
     assert killer.broken == []
     assert violation(free, []) is None
     assert "aibudget.io/hold" not in free["metadata"].get("labels", {})
-    before = {step for step, phase in killer.kills if phase == "before"}
-    after = {step for step, phase in killer.kills if phase == "after"}
-    assert before == after
-    assert len(before) >= 6, f"too few writes were seen to mean anything: {sorted(before)}"
+    survived = {step for step, phase in killer.kills if phase == "after"}
+    assert len(survived) >= 6, f"too few writes were seen to mean anything: {sorted(survived)}"
 
 
 def survive(killer: Killer, done: Callable[[], bool], what: str) -> None:

@@ -59,7 +59,8 @@ def test_crossing_stops_what_is_not_protected(story: Story) -> None:
     budget = story.budget("team-vision", "training")
     assert conditions(budget)["WithinBudget"]["status"] == "False"
     assert conditions(budget)["Ready"]["status"] == "True", "an overspend is no failure of the budget"
-    assert {one["state"] for one in budget["status"]["thresholds"]} == {"Active"}
+    states = {one["name"]: one["state"] for one in budget["status"]["thresholds"]}
+    assert states == {"warn": "Waiting", "over": "Active"}, "the cut itself crossed warn; usage crossed over"
 
 
 def test_transitions_are_told_once(story: Story, sandbox: Sandbox) -> None:

@@ -27,6 +27,16 @@ Name = Annotated[str, Field(min_length=1, max_length=63, pattern=NAME_PATTERN)]
 Text = Annotated[str, Field(min_length=1, max_length=253)]
 """A bounded string that must match something outside, letter by letter."""
 
+ExtendedResource = Annotated[
+    str,
+    Field(
+        min_length=3,
+        max_length=317,
+        pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$",
+    ),
+]
+"""A resource with its domain, as in a pod's requests: nvidia.com/gpu, and never nvidia_com_gpu."""
+
 Currency = Annotated[str, Field(min_length=3, max_length=3, pattern=r"^[A-Z]{3}$")]
 
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 import yaml
 
 from aibudget.api.kinds import parse
+from aibudget.api.model import Resource
 from aibudget.api.model import path as field_path
 from aibudget.api.names import API_VERSION, GROUP
 from aibudget.errors import InvalidManifest
@@ -45,9 +46,13 @@ class Problem:
 
 @dataclass(slots=True)
 class Report:
-    """What one file holds: its faults, how many objects of our group it has, how many of others."""
+    """What one file holds: its faults, how many objects of our group it has, how many of others.
+
+    `valid` are those of ours in which `parse` found no fault.
+    """
 
     problems: list[Problem] = field(default_factory=list)
+    valid: list[Resource] = field(default_factory=list)
     checked: int = 0
     foreign: int = 0
 
@@ -116,7 +121,7 @@ class _Check:
             (f"metadata.{key}", "unknown field; check its spelling, or remove it") for key in _strays(obj)
         ]
         try:
-            parse(obj)
+            self._report.valid.append(parse(obj))
         except InvalidManifest as error:
             faults += [(problem.path, problem.reason) for problem in error.problems]
         for path, reason in faults:

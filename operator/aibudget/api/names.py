@@ -22,6 +22,8 @@ BUDGET_ANNOTATION: Final = "aibudget.io/budget"
 """On a workload over a threshold with ``Annotate``: the binding budget."""
 STATE_ANNOTATION: Final = "aibudget.io/state"
 """On a workload over a threshold with ``Annotate``: the state of that budget."""
+REVERTS_ANNOTATION: Final = "aibudget.io/reverts"
+"""On a Hold: how often another manager put the field back."""
 VETO_ANNOTATION: Final = "aibudget.io/vetoed"
 """On a workload whose Hold was deleted by a person: the period in which it is left alone."""
 

@@ -9,7 +9,16 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from aibudget.api.conditions import Conditions
-from aibudget.api.fields import Currency, Generation, Integer, Name, Price, SlotInstant, Text
+from aibudget.api.fields import (
+    Currency,
+    ExtendedResource,
+    Generation,
+    Integer,
+    Name,
+    Price,
+    SlotInstant,
+    Text,
+)
 from aibudget.api.model import (
     LIST_BY_NAME,
     LIST_SET,
@@ -38,8 +47,8 @@ class Match(Value):
     """How the node is bought, such as on-demand, spot or reserved."""
     region: Text | None = None
     """The node's topology.kubernetes.io/region."""
-    resource: Text | None = None
-    """The extended resource, such as nvidia.com/gpu."""
+    resource: ExtendedResource | None = None
+    """The extended resource as pods request it, such as nvidia.com/gpu."""
 
 
 class ListedRate(Value):

@@ -21,6 +21,7 @@ WIDE = (*COLUMNS, "periods", "per hour")
 WAY_BACK = """
 A workload comes back by itself when its budget's limit is raised or the period ends.
 To give one back now:                        kubectl delete hold -n NAMESPACE HOLD
+                                             (a ClusterAIBudget holds it again after its grace period)
 To give back everything and stop all acts:   {program} release --all"""
 
 
@@ -31,8 +32,7 @@ To give back everything and stop all acts:   {program} release --all"""
 @click.pass_context
 def holds(ctx: click.Context, connection: Connection, output: str) -> None:
     """Show which workloads are held, by which budget, and how to get them back."""
-    namespace = connection.scope()
-    found = connection.run(lambda cluster: _holds(cluster, namespace))
+    found = connection.run(lambda cluster: _holds(cluster, connection.scope()))
     if output in ("json", "yaml"):
         click.echo(objects(found, output))
     elif found:
@@ -40,6 +40,7 @@ def holds(ctx: click.Context, connection: Connection, output: str) -> None:
         click.echo(table(WIDE if output == "wide" else COLUMNS, rows))
         click.echo(WAY_BACK.format(program=ctx.find_root().info_name), err=True)
     else:
+        namespace = connection.scope()
         where = f"in namespace {namespace}" if namespace else "in any namespace"
         click.echo(f"No workload is held {where}.", err=True)
 
@@ -67,6 +68,6 @@ def row(hold: Hold, *, wide: bool) -> tuple[str, ...]:
 
 
 async def _holds(cluster: "Cluster", namespace: str | None) -> list[JsonObject]:
-    from aibudget.inventory.kubernetes import HOLDS
+    from aibudget.inventory.resource import HOLDS
 
     return await cluster.list(HOLDS, namespace)

@@ -70,7 +70,7 @@ async def _release(cluster: "Cluster", given: str | None) -> "tuple[str, list[Ac
 
 async def _operator_namespace(cluster: "Cluster") -> str:
     """Where the one operator of the cluster lives: a kill switch anywhere else would stop nothing."""
-    from aibudget.inventory.kubernetes import DEPLOYMENTS
+    from aibudget.inventory.resource import DEPLOYMENTS
 
     found = {one["metadata"]["namespace"] for one in await cluster.list(DEPLOYMENTS, labels=OPERATOR)}
     if len(found) == 1:

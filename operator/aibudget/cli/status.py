@@ -100,7 +100,8 @@ class Standing:
 
 
 async def _budgets(cluster: "Cluster", namespace: str | None, name: str | None) -> list[JsonObject]:
-    from aibudget.inventory.kubernetes import AIBUDGETS, CLUSTER_AIBUDGETS, Forbidden
+    from aibudget.inventory.kubernetes import Forbidden
+    from aibudget.inventory.resource import AIBUDGETS, CLUSTER_AIBUDGETS
 
     found = await cluster.list(AIBUDGETS, namespace)
     try:

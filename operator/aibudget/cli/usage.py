@@ -208,17 +208,13 @@ def _book(files: tuple[Path, ...]) -> Any:
 
 def _pricelists(file: Path) -> Iterator[Any]:
     """Every AIPriceList of a YAML file. Raises Stalled where there is none, or one that is not valid."""
-    import yaml
-
     from aibudget.api.manifests import validate
     from aibudget.api.pricelist import AIPriceList
 
-    content = file.read_bytes()
-    if problems := validate(str(file), content).problems:
-        raise Stalled("InvalidSpec", "\n".join(map(str, problems)))
-    documents = [one for one in yaml.safe_load_all(content) if isinstance(one, dict)]
-    found = [one for one in documents if one.get("kind") == "AIPriceList"]
+    report = validate(str(file), file.read_bytes())
+    if report.problems:
+        raise Stalled("InvalidSpec", "\n".join(map(str, report.problems)))
+    found = [one for one in report.valid if isinstance(one, AIPriceList)]
     if not found:
-        raise Stalled("NoPrices", f"{file} holds no AIPriceList.")
-    for document in found:
-        yield AIPriceList.read(document)
+        raise Stalled("NoPrices", f"{file} holds no AIPriceList; name a file that does.")
+    yield from found

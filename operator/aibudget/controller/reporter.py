@@ -19,9 +19,12 @@ from aibudget.controller.cache import Seen
 from aibudget.errors import AIBudgetError
 from aibudget.inventory.kubernetes import NotFound, Resource
 from aibudget.reporting.events import Event, EventSink, tell
-from aibudget.reporting.status import patch
+from aibudget.reporting.status import is_quiet, patch, written
 
 AT_ONCE: Final = 20
+QUIET_AT_MOST: Final = 200
+"""How many statuses are written in one cycle for no more than moved figures: thousands would keep the API
+server busy and the next cycle waiting. The oldest come first."""
 
 log = logging.getLogger(__name__)
 
@@ -86,8 +89,27 @@ class Reporter:
     async def report(self, reports: Sequence[Report], now: int) -> None:
         """Say everything; what fails is logged, counted and said again at the next cycle."""
         gate = asyncio.Semaphore(AT_ONCE)
-        await asyncio.gather(*(self._one(report, now, gate) for report in reports))
+        writes = self._writes(reports, now)
+        await asyncio.gather(
+            *(self._one(report, writes.get(report.seen.uid), now, gate) for report in reports)
+        )
         self._forget({report.seen.uid for report in reports})
+
+    def _writes(self, reports: Sequence[Report], now: int) -> dict[str, Mapping[str, Any]]:
+        """The patches of this cycle by uid: all that matter, and as many quiet ones as have their turn."""
+        loud: dict[str, Mapping[str, Any]] = {}
+        quiet: list[tuple[int, str, Mapping[str, Any]]] = []
+        for report in reports:
+            stored, uid = self.stored(report.seen), report.seen.uid
+            difference = patch(stored, report.status, now)
+            if difference is None:
+                continue
+            if is_quiet(stored, difference):
+                quiet.append((written(stored), uid, difference))
+            else:
+                loud[uid] = difference
+        quiet.sort(key=lambda one: one[:2])
+        return loud | {uid: difference for _, uid, difference in quiet[:QUIET_AT_MOST]}
 
     async def tell(self, events: Iterable[Event], now: int) -> None:
         """Events alone, each of them whatever becomes of the others."""
@@ -97,12 +119,13 @@ class Reporter:
             except AIBudgetError as error:
                 self._failed(f"Event {event.reason} of {event.regarding.name}", error)
 
-    async def _one(self, report: Report, now: int, gate: asyncio.Semaphore) -> None:
+    async def _one(
+        self, report: Report, difference: Mapping[str, Any] | None, now: int, gate: asyncio.Semaphore
+    ) -> None:
         seen, metadata = report.seen, report.seen.metadata
         async with gate:
             try:
                 await tell(self._sink, report.events, now, self._instance)
-                difference = patch(self.stored(seen), report.status, now)
                 if difference is None:
                     return
                 stored = await self._sink.patch(

@@ -21,17 +21,19 @@ from aibudget.api.conditions import (
     find_condition,
     set_condition,
 )
+from aibudget.api.fields import format_instant
 from aibudget.api.hold import Claim, Hold, HoldStatus
-from aibudget.api.names import HOLD_LABEL, ORIGINAL_ANNOTATION, REASON_ANNOTATION
+from aibudget.api.names import HOLD_LABEL, ORIGINAL_ANNOTATION, REASON_ANNOTATION, REVERTS_ANNOTATION
 from aibudget.enforcement import hold as holds
 from aibudget.enforcement.edits import edit, edit_map, put, put_back
-from aibudget.enforcement.hold import REVERTS_ANNOTATION, Step
+from aibudget.enforcement.hold import Step
 from aibudget.enforcement.kinds import Stop
 from aibudget.enforcement.live import Live, vetoed, vetoes_of
 from aibudget.enforcement.plan import Wish, unfit
 from aibudget.enforcement.port import Port, Site, accelerator_pods, disown, look, write
 from aibudget.errors import Conflict, Stalled
-from aibudget.inventory.kubernetes import HOLDS, Json
+from aibudget.inventory.kubernetes import Json
+from aibudget.inventory.resource import HOLDS
 from aibudget.inventory.workload import Workload
 
 _ALLOWANCE: Final = timedelta(seconds=60)
@@ -178,7 +180,10 @@ class _Progress:
             await self._write(edit(live, labels, annotations))
         status = self._with(ConditionType.APPLIED, "True", Reason.HELD, "The workload is held.")
         if not holds.is_true(self.hold, ConditionType.APPLIED):
-            self._tell(EventReason.WORKLOAD_SCALED_DOWN, f"Scaled down: {self._budgets()}.")
+            self._tell(
+                EventReason.WORKLOAD_SCALED_DOWN,
+                f"Scaled down for {self._budgets()}. {' '.join(holds.way_back(self.hold))}",
+            )
             status = status.model_copy(update={"enforced_time": self.site.now})
         if not holds.is_true(self.hold, ConditionType.EFFECTIVE):
             status = await self._effect(status)
@@ -311,7 +316,7 @@ class _Progress:
         return self.live
 
     def _budgets(self) -> str:
-        return ", ".join(f"{c.kind} {c.name} is over {c.threshold}" for c in self.hold.spec.claims)
+        return budgets_of(self.hold.spec.claims)
 
     def _tell(self, reason: EventReason, message: str) -> None:
         claims = self.hold.spec.claims
@@ -324,8 +329,10 @@ async def _create(site: Site, wish: Wish, told: list[Act]) -> Hold:
     await site.check_may_act()
     created = await site.cluster.create(HOLDS, holds.body(wish.live, wish.claims), wish.workload.namespace)
     hold = Hold.read(created)
-    budgets = ", ".join(f"{claim.kind} {claim.name}" for claim in wish.claims)
-    message = f"Over the threshold of {budgets}: it is scaled down when the notice ends."
+    when = "when the grace period ends" if wish.due_at is None else f"at {format_instant(wish.due_at)}"
+    message = (
+        f"Over {budgets_of(wish.claims)}: it is scaled down {when}. {' '.join(holds.way_back(hold)[1:])}"
+    )
     told.append(Act(wish.workload, EventReason.SCALE_DOWN_NOTICE, message, wish.claims, wish.live.uid))
     return hold
 
@@ -364,6 +371,11 @@ async def _record(cluster: Port, hold: Hold, live: Live) -> Hold:
 async def _annotate(cluster: Port, hold: Hold, annotations: dict[str, str]) -> Hold:
     patch = [_test(hold), *edit_map("/metadata/annotations", hold.metadata.annotations, annotations)]
     return Hold.read(await cluster.patch(HOLDS, hold.name, patch, hold.namespace))
+
+
+def budgets_of(claims: Sequence[Claim]) -> str:
+    """The budgets and their thresholds, in words."""
+    return ", ".join(f"{claim.kind} {claim.name} (threshold {claim.threshold})" for claim in claims)
 
 
 def stop_of(live: Live) -> Stop:

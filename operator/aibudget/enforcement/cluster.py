@@ -35,14 +35,8 @@ from aibudget.enforcement.plan import (
 )
 from aibudget.enforcement.port import Port, Site, disown, is_paused, look
 from aibudget.errors import AIBudgetError, InvalidManifest
-from aibudget.inventory.kubernetes import (
-    AIBUDGETS,
-    CLUSTER_AIBUDGETS,
-    HOLDS,
-    NAMESPACES,
-    Json,
-    NotFound,
-)
+from aibudget.inventory.kubernetes import Json, NotFound
+from aibudget.inventory.resource import AIBUDGETS, CLUSTER_AIBUDGETS, HOLDS, NAMESPACES
 from aibudget.inventory.workload import Workload
 
 _LOG = logging.getLogger(__name__)
@@ -90,6 +84,7 @@ class _Cycle:
             return await work
         except AIBudgetError as error:
             paused = error.reason == EventReason.ENFORCEMENT_PAUSED
+            _LOG.warning("%s", error.message, extra={"reason": error.reason, "workload": str(workload)})
             self.fail(workload, error.message, claims, paused=paused)
         except Exception as error:  # noqa: BLE001 - one poisonous object must not end the cycle for all
             _LOG.exception("enforcement failed", extra={"workload": str(workload)})

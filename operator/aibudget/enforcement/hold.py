@@ -11,13 +11,17 @@ from typing import Any, Final
 
 from aibudget.api.conditions import ConditionType, find_condition
 from aibudget.api.hold import Claim, Hold
-from aibudget.api.names import API_VERSION, HOLD_LABEL, ORIGINAL_ANNOTATION, REASON_ANNOTATION
+from aibudget.api.names import (
+    API_VERSION,
+    HOLD_LABEL,
+    ORIGINAL_ANNOTATION,
+    REASON_ANNOTATION,
+    REVERTS_ANNOTATION,
+)
 from aibudget.enforcement.kinds import KINDS, Kind
 from aibudget.enforcement.live import Budgeted, Live, Mark, mark_of, mark_text
 from aibudget.inventory.workload import Workload
 
-REVERTS_ANNOTATION: Final = "aibudget.io/reverts"
-"""On a Hold: how often another manager put the field back."""
 MOST_REVERTS: Final = 3
 """So often the act is written again; at the next revert acting stops."""
 MOST_CLAIMS: Final = 32
@@ -119,13 +123,36 @@ def marks(hold: Hold) -> tuple[dict[str, str], dict[str, str]]:
     original = original_of(hold)
     claims = tuple(Budgeted(c.kind, c.uid, c.period_id) for c in hold.spec.claims)
     mark = Mark(hold.uid, original[0] if original else None, claims)
-    budgets = ", ".join(f"{c.kind} {c.name} (threshold {c.threshold})" for c in hold.spec.claims)
-    reason = (
-        f"Scaled down by AIBudget for {budgets}. It comes back when the limit is raised or the period ends. "
-        f"To have it back now: kubectl -n {hold.namespace} delete holds.aibudget.io {hold.name}"
-    )
-    annotations = {ORIGINAL_ANNOTATION: mark_text(mark), REASON_ANNOTATION: reason}
+    annotations = {ORIGINAL_ANNOTATION: mark_text(mark), REASON_ANNOTATION: why(hold)}
     return {HOLD_LABEL: hold.name}, annotations
+
+
+def why(hold: Hold) -> str:
+    """For whoever finds the workload: who stopped it, until when, how to get it back.
+
+    A line for each, since `kubectl describe` cuts each line of an annotation after 138 characters. Without
+    amounts: they change with each cycle, and stand in the budget.
+    """
+    lines = ["Scaled down by AIBudget for"]
+    for claim in hold.spec.claims:
+        where = f" -n {hold.namespace}" if claim.kind == "AIBudget" else ""
+        lines.append(f"{claim.kind} {claim.name} (threshold {claim.threshold}, period {claim.period_id}).")
+        lines.append(f"Where it stands: kubectl describe {claim.kind.lower()} {claim.name}{where}")
+    lines[:2] = [" ".join(lines[:2])]
+    return "\n".join([*lines, *way_back(hold)])
+
+
+def way_back(hold: Hold) -> tuple[str, ...]:
+    """What to do to have the workload back, or not to have it stopped: one sentence a line."""
+    lines = (
+        "It comes back by itself when the limit is raised or the period ends.",
+        f"To have it left alone now: kubectl delete hold -n {hold.namespace} {hold.name}",
+    )
+    # What a tenant must not lift is a ClusterAIBudget.
+    cluster = [claim.name for claim in hold.spec.claims if claim.kind == "ClusterAIBudget"]
+    if not cluster:
+        return lines
+    return (*lines, f"ClusterAIBudget {cluster[0]} would then hold it again after its grace period.")
 
 
 def is_marked(live: Live, hold: Hold) -> bool:

@@ -10,17 +10,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from aibudget.inventory.kubernetes import (
-    CRON_JOBS,
-    DAEMON_SETS,
-    DEPLOYMENTS,
-    JOBS,
-    STATEFUL_SETS,
-    Resource,
-)
-
-ACCELERATORS: Final = ("nvidia.com/gpu", "nvidia.com/mig-", "amd.com/gpu")
-"""How the names of metered extended resources begin."""
+from aibudget.inventory.resource import CRON_JOBS, DAEMON_SETS, DEPLOYMENTS, JOBS, STATEFUL_SETS, Resource
 
 
 @dataclass(frozen=True, slots=True)

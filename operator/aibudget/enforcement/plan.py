@@ -119,7 +119,8 @@ class Spared:
 class Wish:
     """The claims that one workload's Hold should have; `hold` is None where it is to be created first.
 
-    `due_for`: the uids of the budgets whose notice is over, by fresh data; acting needs one. `vetoes` are
+    `due_for`: the uids of the budgets whose notice is over, by fresh data; acting needs one. `due_at` is when
+    the first notice ends, None where it is not known. `vetoes` are
     those that a person wrote into claims; the workload remembers them. `rate_per_hour` is what holding it
     avoids, None where it is unknown.
     """
@@ -129,6 +130,7 @@ class Wish:
     live: Live | None
     claims: tuple[Claim, ...]
     due_for: frozenset[str] = frozenset()
+    due_at: datetime | None = None
     rate_per_hour: Decimal | None = None
     vetoes: tuple[Claim, ...] = ()
 
@@ -347,4 +349,9 @@ def _with_due(wish: Wish, by_uid: Mapping[str, Claimant], facts: Facts, now: dat
         return claim.notice_time is not None and now >= claim.notice_time + claimant.grace
 
     due_for = frozenset(claim.uid for claim in wish.claims if not facts.paused and is_due(claim))
-    return replace(wish, due_for=due_for)
+    ends = [
+        claim.notice_time + by_uid[claim.uid].grace
+        for claim in wish.claims
+        if claim.uid in by_uid and claim.notice_time is not None
+    ]
+    return replace(wish, due_for=due_for, due_at=min(ends, default=None))

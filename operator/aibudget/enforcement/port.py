@@ -11,10 +11,12 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from aibudget.api.names import FIELD_MANAGER, KILL_SWITCH
-from aibudget.enforcement.kinds import ACCELERATORS, KINDS
+from aibudget.enforcement.kinds import KINDS
 from aibudget.enforcement.live import Live, read
 from aibudget.errors import Stalled, Transient
-from aibudget.inventory.kubernetes import CONFIG_MAPS, PODS, REPLICA_SETS, Json, Objects, Patch, Resource
+from aibudget.inventory.accelerators import is_accelerator
+from aibudget.inventory.kubernetes import Json, Objects, Patch
+from aibudget.inventory.resource import CONFIG_MAPS, PODS, REPLICA_SETS, Resource
 from aibudget.inventory.workload import Workload
 
 
@@ -131,4 +133,4 @@ def _holds_accelerator(pod: Json) -> bool:
     containers = [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]
     resources = [container.get("resources") or {} for container in containers]
     names = {name for r in resources for part in ("requests", "limits") for name in (r.get(part) or {})}
-    return any(name.startswith(ACCELERATORS) for name in names)
+    return any(map(is_accelerator, names))

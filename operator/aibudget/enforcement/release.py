@@ -19,7 +19,8 @@ from aibudget.enforcement.orphan import let_go
 from aibudget.enforcement.plan import Wish
 from aibudget.enforcement.port import Port, Site, look
 from aibudget.errors import AIBudgetError, Conflict
-from aibudget.inventory.kubernetes import CONFIG_MAPS, HOLDS, AlreadyExists, Json, NotServed
+from aibudget.inventory.kubernetes import AlreadyExists, Json, NotServed
+from aibudget.inventory.resource import CONFIG_MAPS, HOLDS
 from aibudget.inventory.workload import Workload
 
 _ATTEMPTS: Final = 4

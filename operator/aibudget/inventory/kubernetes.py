@@ -16,14 +16,41 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, Final, Self
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 import aiohttp
 from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
 
-from aibudget.api.names import API_VERSION, FIELD_MANAGER
+from aibudget.api.names import FIELD_MANAGER
 from aibudget.errors import AIBudgetError, Conflict, Stalled, Transient
+from aibudget.inventory.resource import (
+    AIBUDGETS as AIBUDGETS,  # these are for the controller and reporting, until they import them from there
+)
+from aibudget.inventory.resource import (
+    CLUSTER_AIBUDGETS as CLUSTER_AIBUDGETS,
+)
+from aibudget.inventory.resource import (
+    EVENTS as EVENTS,
+)
+from aibudget.inventory.resource import (
+    HOLDS as HOLDS,
+)
+from aibudget.inventory.resource import (
+    LEASES as LEASES,
+)
+from aibudget.inventory.resource import (
+    NAMESPACES as NAMESPACES,
+)
+from aibudget.inventory.resource import (
+    PRICE_LISTS as PRICE_LISTS,
+)
+from aibudget.inventory.resource import (
+    Refused as Refused,
+)
+from aibudget.inventory.resource import (
+    Resource as Resource,
+)
 
 Json = dict[str, Any]
 Objects = list[Json]
@@ -55,58 +82,8 @@ class Forbidden(Stalled):
     """The API server knows us and does not let us; granting the permission mends it."""
 
 
-class Refused(Stalled):
-    """The API server, or an admission policy of the cluster, does not take this request as it is."""
-
-
 class Unavailable(Transient):
     """The API server is away, busy, or answers what no API server would."""
-
-
-@dataclass(frozen=True, slots=True)
-class Resource:
-    """A kind as its URL needs it."""
-
-    api_version: str
-    plural: str
-    kind: str
-    namespaced: bool = True
-
-    @property
-    def group(self) -> str:
-        """ "" for the core group."""
-        return self.api_version.rpartition("/")[0]
-
-    def path(self, namespace: str | None = None, name: str | None = None) -> str:
-        """The URL path of one object, or of a collection without `name`; raises `Refused` on a bad name."""
-        root = "apis" if self.group else "api"
-        parts = [root, *self.api_version.split("/")]
-        if self.namespaced and namespace is not None:
-            parts += ["namespaces", _segment(namespace)]
-        elif self.namespaced and name is not None:
-            raise Refused("InvalidName", f"{self.kind} {name!r} needs a namespace; name one.")
-        parts.append(self.plural)
-        if name is not None:
-            parts.append(_segment(name))
-        return "/" + "/".join(parts)
-
-
-NAMESPACES: Final = Resource("v1", "namespaces", "Namespace", namespaced=False)
-NODES: Final = Resource("v1", "nodes", "Node", namespaced=False)
-PODS: Final = Resource("v1", "pods", "Pod")
-CONFIG_MAPS: Final = Resource("v1", "configmaps", "ConfigMap")
-EVENTS: Final = Resource("v1", "events", "Event")
-DEPLOYMENTS: Final = Resource("apps/v1", "deployments", "Deployment")
-REPLICA_SETS: Final = Resource("apps/v1", "replicasets", "ReplicaSet")
-STATEFUL_SETS: Final = Resource("apps/v1", "statefulsets", "StatefulSet")
-DAEMON_SETS: Final = Resource("apps/v1", "daemonsets", "DaemonSet")
-JOBS: Final = Resource("batch/v1", "jobs", "Job")
-CRON_JOBS: Final = Resource("batch/v1", "cronjobs", "CronJob")
-LEASES: Final = Resource("coordination.k8s.io/v1", "leases", "Lease")
-AIBUDGETS: Final = Resource(API_VERSION, "aibudgets", "AIBudget")
-CLUSTER_AIBUDGETS: Final = Resource(API_VERSION, "clusteraibudgets", "ClusterAIBudget", namespaced=False)
-PRICE_LISTS: Final = Resource(API_VERSION, "aipricelists", "AIPriceList", namespaced=False)
-HOLDS: Final = Resource(API_VERSION, "holds", "Hold")
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,10 +137,13 @@ class Cluster:
                 load_incluster_config(configuration)
             else:
                 path = None if kubeconfig is None else str(kubeconfig)
+                _check_there(path or os.environ.get("KUBECONFIG") or "~/.kube/config")
                 await load_kube_config(path, context, configuration, persist_config=False)
         except (ConfigException, OSError) as error:
             raise Stalled(
-                "NoCluster", f"No cluster to talk to: {error}. Give --kubeconfig, or set KUBECONFIG."
+                "NoCluster",
+                f"No cluster to talk to: {str(error).rstrip('.')}. Correct --context, or the file that "
+                "--kubeconfig or KUBECONFIG names.",
             ) from error
         return cls(ApiClient(configuration), timeout_seconds=timeout_seconds)
 
@@ -311,7 +291,8 @@ class Cluster:
             said = str(error) or type(error).__name__
             raise Unavailable(
                 "APIServerUnreachable",
-                f"{call.method} {call.path}: the API server did not answer ({said}); it is tried again.",
+                f"{call.method} {call.path}: the API server did not answer ({said}). "
+                "See whether it is up and can be reached.",
             ) from error
         self._note_date(response.headers.get("Date"))
         return _Answer(
@@ -331,15 +312,17 @@ class _Expired(Transient):
     """The continue token of a list is too old."""
 
 
+def _check_there(paths: str) -> None:
+    # The library prints that by itself, and then complains of an empty file.
+    if not any(Path(path).expanduser().is_file() for path in paths.split(os.pathsep)):
+        raise Stalled(
+            "NoCluster",
+            f"No cluster to talk to: there is no kubeconfig {paths}. Give --kubeconfig, or set KUBECONFIG.",
+        )
+
+
 def _in_pod() -> bool:
     return bool(os.environ.get("KUBERNETES_SERVICE_HOST"))
-
-
-def _segment(name: str) -> str:
-    # An empty name would address the collection, and dots would climb: both could delete far too much.
-    if not name or name in {".", ".."} or "/" in name:
-        raise Refused("InvalidName", f"{name!r} cannot be the name of an object; correct the reference.")
-    return quote(name, safe="")
 
 
 def _seconds(retry_after: str | None) -> float | None:
@@ -382,8 +365,8 @@ def _error(call: _Call, code: int, status: Json) -> AIBudgetError:
         case 410:
             return _Expired("Expired", f"{said}. The list is read again.")
         case 401:
-            return Unavailable("Unauthorized", f"{said}. The token is read again; check the credentials.")
+            return Unavailable("Unauthorized", f"{said}. Check the credentials.")
         case _ if 400 <= code < 500 and code not in (408, 429):
             return Refused("Refused", f"{said}. Change the object or the policy that refuses it.")
         case _:
-            return Unavailable("APIServerUnavailable", f"{said}. It is tried again.")
+            return Unavailable("APIServerUnavailable", f"{said}. See whether it is up; later it may answer.")

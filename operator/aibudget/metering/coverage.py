@@ -42,6 +42,12 @@ class Known:
     covered: frozenset[int]
     bridges: tuple[tuple[int, int], ...]
 
+    @property
+    def is_closed(self) -> bool:
+        """Both ends of the grid are covered: no bridge leads out of it."""
+        instants = self.grid.instants
+        return bool(instants) and {instants[0], instants[-1]} <= self.covered
+
     def head(self) -> int | None:
         """The newest covered instant of the grid."""
         return max((t for t in self.grid.instants if t in self.covered), default=None)

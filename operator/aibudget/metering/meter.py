@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from aibudget.errors import Stalled
+from aibudget.inventory.accelerators import METRICS_PATTERN
 from aibudget.inventory.owners import OwnerBook
 from aibudget.inventory.workload import PodKey, Workload
 from aibudget.metering.asking import over_range, over_window
@@ -22,7 +23,7 @@ from aibudget.metering.doubts import Doubts
 from aibudget.metering.integration import Amount, Cell, Holding, Samples, holdings, instants, integrate
 from aibudget.metering.nodes import NODE_LABELS, Nodes
 from aibudget.metering.ownership import learn
-from aibudget.metering.promql import ACCELERATORS, Matcher, Matchers, Queries
+from aibudget.metering.promql import Matcher, Matchers, Queries
 from aibudget.metering.slots import SLOT_SECONDS, STEPS, Interval, iso, slot_of
 from aibudget.metering.source import PromSource
 from aibudget.metering.usage import Coverage, Reading, Sku, Usage
@@ -40,7 +41,7 @@ MOST_STEPS = 10_000
 # Half of Prometheus's default query.max-samples, at four samples a pod and step.
 MOST_SAMPLES = 25_000_000 // 4
 # What one answer may hold, so that memory stays flat over a month: about 50 MB while it is parsed.
-MOST_POINTS = 1_000_000
+MOST_POINTS = 300_000
 # Utilisation is averaged over at least this, in milliseconds: its exporter has an interval of its own.
 BUSY_WINDOW = 60_000
 
@@ -56,7 +57,7 @@ class MeterSettings:
     cluster: Matchers = ()
     kube_state_metrics: Matchers = (Matcher("job", "=", "kube-state-metrics"),)
     dcgm: Matchers = (Matcher("job", "=~", ".*dcgm-exporter.*"),)
-    accelerators: str = ACCELERATORS
+    accelerators: str = METRICS_PATTERN
     utilisation: bool = True
 
     def __post_init__(self) -> None:
@@ -173,10 +174,14 @@ class _Part:
         coverage = over_range(self.source, self.queries.coverage(window), wide)
         seen = sightings(coverage.series)
         _one_cluster(seen)
-        answer = over_range(self.source, self.queries.held(window), wide)
+        # What lies around the grid matters only to gaps at its edges, and is half of a short reading.
+        reach = self.grid if known(self.grid, seen, coverage.unread).is_closed else wide
+        answer = over_range(self.source, self.queries.held(window), reach)
         held, dropped = holdings(answer.series)
-        unread, phaseless = coverage.unread | answer.unread, self._phaseless(seen, held)
-        sure = known(self.grid, seen, unread | phaseless)
+        unread = coverage.unread | answer.unread
+        phaseless = self._phaseless({t: seen[t] for t in seen if t in reach.instants}, held)
+        beyond = {t for t in seen if t not in reach.instants}
+        sure = known(self.grid, seen, unread | phaseless | beyond)
         devices = self._devices(held)
         pods = {key.pod for key in held}
         book = learn(self.source, self.queries, wide.interval, pods, owners)

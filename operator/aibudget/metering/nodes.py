@@ -9,6 +9,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from aibudget.inventory.accelerators import from_metrics
 from aibudget.metering.source import Series
 from aibudget.metering.usage import Sku, sku
 
@@ -107,14 +108,15 @@ class Nodes:
         return node in self._pasts and len(self._pasts[node].since) > 1
 
     def sku(self, node: str, resource: str, instant: float) -> Sku:
-        """What a unit of the resource on the node is, at that instant."""
+        """What a unit of the resource (as metrics spell it) on the node is, at that instant."""
         past = self._pasts.get(node)
         place = past.place(instant) if past else 0
         found = self._skus.get((node, resource, place))
         if found is None:
             known = past.known[place] if past else {}
             share = {"share": "unknown"} if resource.endswith("_shared") or "_mig_" in resource else {}
-            found = self._skus[node, resource, place] = sku("gpu", {**known, "resource": resource, **share})
+            whose = {"resource": from_metrics(resource), **share}
+            found = self._skus[node, resource, place] = sku("gpu", {**known, **whose})
         return found
 
 

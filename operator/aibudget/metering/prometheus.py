@@ -55,9 +55,12 @@ class Prometheus:
         """Prometheus's own clock, Unix seconds."""
         answer = self._client.custom_query("time()", params=self._params())
         try:
-            return float(answer[1])
+            now = float(answer[1])
         except (IndexError, KeyError, TypeError, ValueError) as odd:
             raise garbage(self.url, "no time came back for time()") from odd
+        if not math.isfinite(now):
+            raise garbage(self.url, f"time() is {now}")
+        return now
 
     def query(self, promql: str, at: float) -> Result:
         """The expression at one instant; see `PromSource`."""

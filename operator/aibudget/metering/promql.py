@@ -12,12 +12,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from aibudget.errors import Stalled
+from aibudget.inventory.accelerators import METRICS_PATTERN
 
-# nvidia.com/gpu and its like as kube-state-metrics spells resources.
-ACCELERATORS = (
-    "nvidia_com_(gpu|gpu_shared|mig_.+)|amd_com_gpu|google_com_tpu|habana_ai_gaudi"
-    "|aws_amazon_com_neuron(core|device)?|gpu_intel_com_(i915|xe)"
-)
 POD = "namespace, exported_namespace, pod, exported_pod, uid"
 NODE = "node, exported_node"
 DEVICE = "UUID, GPU_I_ID"
@@ -75,7 +71,7 @@ class Queries:
 
     kube_state_metrics: Matchers
     dcgm: Matchers
-    accelerators: str = ACCELERATORS
+    accelerators: str = METRICS_PATTERN
 
     def survey(self, seconds: int) -> str:
         """`family` newest: the node seen last in the seconds before, valued with the time of its last

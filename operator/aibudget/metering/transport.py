@@ -198,7 +198,9 @@ def _too_slow(url: str, seconds: float) -> TooManySamples:
 
 def _unreachable(url: str, error: Exception) -> str:
     if isinstance(error, requests.exceptions.SSLError | ssl.SSLError):
-        return f"TLS with {url} failed: {error}. Check the CA file and the client certificate."
+        reason = getattr(error.args[0], "reason", error) if error.args else error
+        said = str(reason.args[-1] if isinstance(reason, Exception) and reason.args else reason)
+        return f"TLS with {url} failed: {said}. Check the CA file and the client certificate."
     if isinstance(error, FileNotFoundError | OSError) and not isinstance(error, requests.RequestException):
         return f"Prometheus at {url} cannot be asked: {error}. Check the CA, certificate and key files."
     cause = getattr(error.args[0], "reason", error) if error.args else error

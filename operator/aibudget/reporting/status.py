@@ -33,6 +33,8 @@ HEARTBEAT_SECONDS: Final = 300
 
 JsonObject = dict[str, Any]
 
+_FIGURES: Final = {"spend", "rate", "topWorkloads", "lastEvaluationTime"}
+
 
 def render(facts: Facts) -> BudgetStatus:
     """The whole status at `facts.now`."""
@@ -68,9 +70,28 @@ def patch(before: Mapping[str, Any], after: BudgetStatus | PriceListStatus, now:
     difference = merge_patch(before, wanted)
     if not difference:
         return None
-    if _only_times(difference) and now - _written(before) < HEARTBEAT_SECONDS:
+    if _only_times(difference) and now - written(before) < HEARTBEAT_SECONDS:
         return None
     return difference
+
+
+def is_quiet(before: Mapping[str, Any], difference: Mapping[str, Any]) -> bool:
+    """Whether a patch only moves figures, so that it can wait for its turn where there are many budgets."""
+    if difference.keys() - _FIGURES - {"conditions"} or "spend" not in before:
+        return False
+    known = _standings(before.get("conditions"))
+    return "conditions" not in difference or _standings(difference["conditions"]) == known
+
+
+def written(stored: Mapping[str, Any]) -> int:
+    """When a budget's status was written last, Unix seconds; 0 where it does not say."""
+    text = stored.get("lastEvaluationTime")
+    if not isinstance(text, str):
+        return 0
+    try:
+        return int(datetime.fromisoformat(text).timestamp())
+    except ValueError:
+        return 0
 
 
 def merge_patch(before: Mapping[str, Any], after: Mapping[str, Any]) -> JsonObject:
@@ -149,11 +170,6 @@ def _only_times(difference: Mapping[str, Any]) -> bool:
     return not rest or (rest.keys() == {"spend"} and set(rest["spend"] or ()) == {"asOfTime"})
 
 
-def _written(before: Mapping[str, Any]) -> int:
-    text = before.get("lastEvaluationTime")
-    if not isinstance(text, str):
-        return 0
-    try:
-        return int(datetime.fromisoformat(text).timestamp())
-    except ValueError:
-        return 0
+def _standings(conditions: Sequence[Mapping[str, Any]] | None) -> list[tuple[Any, ...]]:
+    """What conditions say without their words, in which figures stand."""
+    return [(one.get("type"), one.get("status"), one.get("reason")) for one in conditions or ()]

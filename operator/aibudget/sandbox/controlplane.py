@@ -149,7 +149,13 @@ class ControlPlane:
         program, kubeconfig = self._programs[component], f"--kubeconfig={self.kubeconfig}"
         if component == "kwok":
             stages = [f"--config={stage}" for stage in sorted(stages_directory().glob("*.yaml"))]
-            return [program, kubeconfig, "--manage-all-nodes=true", "--node-lease-duration-seconds=40", *stages]
+            return [
+                program,
+                kubeconfig,
+                "--manage-all-nodes=true",
+                "--node-lease-duration-seconds=40",
+                *stages,
+            ]
         command: list[str | Path] = [program, kubeconfig, "--leader-elect=false", "--secure-port=0"]
         if component == "kube-controller-manager":
             key = self.directory / "pki" / "service-accounts.key"

@@ -1,5 +1,6 @@
 """A real API server takes what the chart renders, and grants people what its roles say."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -8,13 +9,15 @@ from aibudget.sandbox.client import object_path
 from aibudget.sandbox.controlplane import ControlPlane
 from aibudget.sandbox.process import wait_until
 
+Render = Callable[..., list[dict[str, Any]]]
+
 pytestmark = pytest.mark.cluster
 
 SYSTEM = "aibudget-system"
 
 
 @pytest.fixture(scope="module")
-def installed(control_plane: ControlPlane, render) -> list[dict[str, Any]]:
+def installed(control_plane: ControlPlane, render: Render) -> list[dict[str, Any]]:
     """The release, applied for real: its CRDs first, into a namespace that admits only restricted pods."""
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SYSTEM, "labels": labels}}

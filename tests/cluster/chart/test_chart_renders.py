@@ -1,10 +1,15 @@
 """Helm takes the chart, says what is missing, and gives the objects that the values ask for."""
 
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+
+Helm = Callable[..., subprocess.CompletedProcess[str]]
+Render = Callable[..., list[dict[str, Any]]]
 
 pytestmark = pytest.mark.cluster
 
@@ -24,7 +29,7 @@ def environment(objects: list[dict[str, Any]]) -> dict[str, str | None]:
     return {variable["name"]: variable.get("value") for variable in container["env"]}
 
 
-def test_lint_finds_nothing(helm) -> None:
+def test_lint_finds_nothing(helm: Helm) -> None:
     """`helm lint --strict` is clean."""
     linted = helm("lint", "--strict", CHART, "--set", "prometheus.url=http://prometheus:9090")
 
@@ -51,7 +56,7 @@ def test_lint_finds_nothing(helm) -> None:
         ),
     ],
 )
-def test_bad_values_are_refused_by_name(helm, values: list[str], said: str) -> None:
+def test_bad_values_are_refused_by_name(helm: Helm, values: list[str], said: str) -> None:
     """The message names the value, and says what to write where that is not plain."""
     refused = helm("template", CHART, *[part for value in values for part in ("--set", value)])
 
@@ -59,7 +64,7 @@ def test_bad_values_are_refused_by_name(helm, values: list[str], said: str) -> N
     assert said in refused.stderr
 
 
-def test_crds_are_the_repository_s_and_survive_an_uninstall(render) -> None:
+def test_crds_are_the_repository_s_and_survive_an_uninstall(render: Render) -> None:
     """Nothing but the annotation that keeps them differs from `crds/`."""
     rendered = {
         item["metadata"]["name"]: item for item in render() if item["kind"].startswith("CustomResource")
@@ -74,14 +79,14 @@ def test_crds_are_the_repository_s_and_survive_an_uninstall(render) -> None:
 @pytest.mark.parametrize(
     ("value", "annotations"), [("crds.keep=false", [None] * 4), ("crds.enabled=false", [])]
 )
-def test_crds_can_be_left_out_or_let_go(render, value: str, annotations: list[None]) -> None:
+def test_crds_can_be_left_out_or_let_go(render: Render, value: str, annotations: list[None]) -> None:
     """`crds.keep` and `crds.enabled` do what they say."""
     crds = [item for item in render(value) if item["kind"] == "CustomResourceDefinition"]
 
     assert annotations == [crd["metadata"].get("annotations") for crd in crds]
 
 
-def test_credentials_reach_the_operator_as_files(render) -> None:
+def test_credentials_reach_the_operator_as_files(render: Render) -> None:
     """No secret stands in a variable or an argument; they rotate under a running pod."""
     objects = render(
         "prometheus.tokenSecretRef.name=prometheus-token",
@@ -108,7 +113,7 @@ def test_credentials_reach_the_operator_as_files(render) -> None:
         assert secrets[mounts[str(Path(file).parent)]] == secret
 
 
-def test_without_persistence_there_is_no_claim(render) -> None:
+def test_without_persistence_there_is_no_claim(render: Render) -> None:
     """A cluster without storage can still try it."""
     objects = render("persistence.enabled=false")
     volumes = only(objects, "Deployment")["spec"]["template"]["spec"]["volumes"]
@@ -117,7 +122,7 @@ def test_without_persistence_there_is_no_claim(render) -> None:
     assert {"name": "ledger", "emptyDir": {}} in volumes
 
 
-def test_an_existing_claim_is_used_as_it_is(render) -> None:
+def test_an_existing_claim_is_used_as_it_is(render: Render) -> None:
     """A restored ledger is mounted, and no second claim is made."""
     objects = render("persistence.existingClaim=restored")
     volumes = only(objects, "Deployment")["spec"]["template"]["spec"]["volumes"]
@@ -126,7 +131,7 @@ def test_an_existing_claim_is_used_as_it_is(render) -> None:
     assert {"name": "ledger", "persistentVolumeClaim": {"claimName": "restored"}} in volumes
 
 
-def test_a_service_monitor_needs_its_kind(render) -> None:
+def test_a_service_monitor_needs_its_kind(render: Render) -> None:
     """Without the Prometheus Operator an enabled monitor is left out instead of failing the release."""
     served = ("monitoring.coreos.com/v1/ServiceMonitor",)
     without = render("serviceMonitor.enabled=true")
@@ -139,7 +144,7 @@ def test_a_service_monitor_needs_its_kind(render) -> None:
     assert monitor["spec"]["endpoints"][0]["port"] == service["spec"]["ports"][0]["name"]
 
 
-def test_no_right_is_a_wildcard_and_writes_are_few(render) -> None:
+def test_no_right_is_a_wildcard_and_writes_are_few(render: Render) -> None:
     """The exact list of what the operator may change; a longer one needs a reason in this test."""
     rules = only(render(), "ClusterRole")["rules"] + only(render(), "Role")["rules"]
     writes = {
@@ -168,7 +173,7 @@ def test_no_right_is_a_wildcard_and_writes_are_few(render) -> None:
     }
 
 
-def test_without_enforcement_no_workload_can_be_changed(render) -> None:
+def test_without_enforcement_no_workload_can_be_changed(render: Render) -> None:
     """The switch takes the right away and does not only ask the operator to behave."""
     objects = render("enforcement.enabled=false")
     rules = only(objects, "ClusterRole")["rules"]

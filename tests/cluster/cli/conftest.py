@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -53,9 +54,7 @@ def served(api_server: ControlPlane) -> ControlPlane:
     for text in crd_documents().values():
         api_server.client.apply(text)
     for plural in ("aibudgets", "clusteraibudgets", "holds"):
-        wait_until(
-            lambda plural=plural: api_server.client.exists(f"/apis/{API_VERSION}/{plural}"), 30, plural
-        )
+        wait_until(partial(api_server.client.exists, f"/apis/{API_VERSION}/{plural}"), 30, plural)
     return api_server
 
 

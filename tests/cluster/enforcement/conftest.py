@@ -17,15 +17,8 @@ from aibudget.budgeting.evaluation import BudgetKey, Evaluation, Spend, Threshol
 from aibudget.budgeting.period import Period
 from aibudget.enforcement.cluster import Enforcer, Limits, Report
 from aibudget.enforcement.plan import Claimant
-from aibudget.inventory.kubernetes import (
-    AIBUDGETS,
-    CLUSTER_AIBUDGETS,
-    DEPLOYMENTS,
-    HOLDS,
-    PODS,
-    Cluster,
-    Json,
-)
+from aibudget.inventory.kubernetes import Cluster, Json
+from aibudget.inventory.resource import AIBUDGETS, CLUSTER_AIBUDGETS, DEPLOYMENTS, HOLDS, PODS
 from aibudget.inventory.workload import Workload
 from aibudget.metering.slots import Interval
 from aibudget.sandbox.binaries import locate

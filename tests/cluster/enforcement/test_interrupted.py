@@ -9,7 +9,8 @@ from aibudget.api.names import HOLD_LABEL, KILL_SWITCH, PROTECTED
 from aibudget.enforcement.cluster import Enforcer, Limits
 from aibudget.enforcement.release import release_all
 from aibudget.errors import AIBudgetError, Conflict
-from aibudget.inventory.kubernetes import HOLDS, Cluster, Forbidden, Resource, Unavailable
+from aibudget.inventory.kubernetes import Cluster, Forbidden, Unavailable
+from aibudget.inventory.resource import HOLDS, Resource
 from cluster.enforcement.conftest import NOW, OPERATOR, REPLICAS, Story
 
 pytestmark = pytest.mark.cluster

@@ -25,7 +25,8 @@ from aibudget.budgeting.period import Period
 from aibudget.controller.cache import Seen, read
 from aibudget.controller.reporter import Report, Reporter
 from aibudget.errors import Stalled
-from aibudget.inventory.kubernetes import AIBUDGETS, EVENTS, Cluster
+from aibudget.inventory.kubernetes import Cluster
+from aibudget.inventory.resource import AIBUDGETS, EVENTS
 from aibudget.inventory.workload import Workload
 from aibudget.metering.slots import Interval
 from aibudget.reporting.events import transitions

@@ -18,15 +18,14 @@ from aibudget.controller.cycle import Cycle, Parts
 from aibudget.controller.reporter import Reporter
 from aibudget.enforcement.cluster import Enforcer, Limits
 from aibudget.errors import Conflict
-from aibudget.inventory.kubernetes import (
+from aibudget.inventory.kubernetes import Json, Patch
+from aibudget.inventory.resource import (
     AIBUDGETS,
     DEPLOYMENTS,
     EVENTS,
     HOLDS,
     NAMESPACES,
     PRICE_LISTS,
-    Json,
-    Patch,
     Resource,
 )
 from aibudget.ledger.store import Ledger

@@ -8,7 +8,8 @@ import pytest
 
 from aibudget.controller.lease import Lease, LeaseLost, Timing
 from aibudget.errors import Conflict, Transient
-from aibudget.inventory.kubernetes import AlreadyExists, Resource
+from aibudget.inventory.kubernetes import AlreadyExists
+from aibudget.inventory.resource import Resource
 
 
 class Clock:

@@ -4,7 +4,7 @@ from typing import Any
 
 from aibudget.controller.cache import Cache, NamespaceSeen, Seen, read
 from aibudget.errors import InvalidManifest
-from aibudget.inventory.kubernetes import AIBUDGETS, HOLDS, NAMESPACES
+from aibudget.inventory.resource import AIBUDGETS, HOLDS, NAMESPACES
 
 
 def budget(name: str, version: int, *, generation: int = 1, amount: object = 100) -> Seen:

@@ -10,20 +10,8 @@ from typing import Any
 
 from aibudget.api.names import FIELD_MANAGER, KILL_SWITCH
 from aibudget.errors import Conflict
-from aibudget.inventory.kubernetes import (
-    DEPLOYMENTS,
-    HOLDS,
-    NAMESPACES,
-    PODS,
-    REPLICA_SETS,
-    AlreadyExists,
-    Json,
-    NotFound,
-    NotServed,
-    Objects,
-    Patch,
-    Resource,
-)
+from aibudget.inventory.kubernetes import AlreadyExists, Json, NotFound, NotServed, Objects, Patch
+from aibudget.inventory.resource import DEPLOYMENTS, HOLDS, NAMESPACES, PODS, REPLICA_SETS, Resource
 
 Key = tuple[str, str, str]
 

@@ -12,7 +12,8 @@ from aibudget.enforcement.cluster import Enforcer, Limits, Report
 from aibudget.enforcement.hold import hold_name
 from aibudget.enforcement.kinds import KINDS
 from aibudget.errors import Conflict
-from aibudget.inventory.kubernetes import DEPLOYMENTS, HOLDS, NotServed, Unavailable
+from aibudget.inventory.kubernetes import NotServed, Unavailable
+from aibudget.inventory.resource import DEPLOYMENTS, HOLDS
 from unit.enforcement.conftest import NOW, make_claimant
 from unit.enforcement.fake_api import FakeAPI, with_namespace
 

@@ -12,7 +12,7 @@ from aibudget.api.names import FIELD_MANAGER, HOLD_LABEL
 from aibudget.enforcement.cluster import Enforcer, Limits, Report
 from aibudget.enforcement.plan import Claimant
 from aibudget.enforcement.release import release_all
-from aibudget.inventory.kubernetes import AIBUDGETS, DEPLOYMENTS, HOLDS
+from aibudget.inventory.resource import AIBUDGETS, DEPLOYMENTS, HOLDS
 from unit.enforcement.conftest import NOW, make_claimant
 from unit.enforcement.fake_api import FakeAPI, with_namespace
 

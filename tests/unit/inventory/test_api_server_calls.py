@@ -12,9 +12,6 @@ from kubernetes.aio.client import ApiClient, Configuration
 
 from aibudget.errors import Conflict, Stalled, Transient
 from aibudget.inventory.kubernetes import (
-    DEPLOYMENTS,
-    NODES,
-    PODS,
     AlreadyExists,
     Cluster,
     Forbidden,
@@ -23,6 +20,7 @@ from aibudget.inventory.kubernetes import (
     Refused,
     Unavailable,
 )
+from aibudget.inventory.resource import DEPLOYMENTS, NODES, PODS
 
 Answer = tuple[int, Any, dict[str, str]]
 TEST = [{"op": "test", "path": "/metadata/resourceVersion", "value": "1"}]

@@ -50,12 +50,13 @@ def test_a_shared_device_is_not_a_whole_one(labels: dict[str, str], product: str
 def test_resources_of_parts_are_parts() -> None:
     """The resource tells it too, where labels do not."""
     nodes = Nodes([series({"node": "n", PRODUCT: "NVIDIA-L4"}, [0], [1])])
-    for resource, share in (
-        ("nvidia_com_gpu", None),
-        ("nvidia_com_gpu_shared", "unknown"),
-        ("nvidia_com_mig_1g_5gb", "unknown"),
+    for label, resource, share in (
+        ("nvidia_com_gpu", "nvidia.com/gpu", None),
+        ("nvidia_com_gpu_shared", "nvidia.com/gpu.shared", "unknown"),
+        ("nvidia_com_mig_1g_5gb", "nvidia.com/mig-1g.5gb", "unknown"),
     ):
-        assert nodes.sku("n", resource, 0).dimension("share") == share
+        sku = nodes.sku("n", label, 0)
+        assert (sku.dimension("resource"), sku.dimension("share")) == (resource, share)
 
 
 def test_looking_up_is_total() -> None:

@@ -3,11 +3,12 @@
 import json
 from collections.abc import Sequence
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from aibudget.cli.usage import usage
+from aibudget.cli.usage import _book, usage
 from aibudget.errors import Stalled
 from aibudget.inventory.workload import Workload
 from aibudget.metering.slots import Interval
@@ -127,3 +128,23 @@ def test_bad_flags_say_what_to_write(flags: list[str], words: str) -> None:
     ran = CliRunner().invoke(usage, ["--prometheus", "http://127.0.0.1:1", *flags])
     assert ran.exit_code == 2
     assert words in ran.output
+
+
+def test_prices_are_read_as_kubectl_reads_them(tmp_path: Path) -> None:
+    """What `validate` and the API server take is taken here: a whole number as 4.0, and a list of objects."""
+    file = tmp_path / "prices.yaml"
+    file.write_text(
+        """
+apiVersion: v1
+kind: List
+items:
+- apiVersion: aibudget.io/v1alpha1
+  kind: AIPriceList
+  metadata: {name: company}
+  spec:
+    currency: USD
+    rates:
+    - {name: h100, meter: gpu, unit: GPU-Hours, price: 4.0, from: "2026-07-01T00:00:00Z"}
+"""
+    )
+    assert [rate.price for rate in _book((file,)).rates if rate.source == "company"] == [4]

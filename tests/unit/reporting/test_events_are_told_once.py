@@ -9,7 +9,8 @@ import pytest
 
 from aibudget.api.budgetstatus import BudgetStatus
 from aibudget.budgeting.evaluation import Evaluation
-from aibudget.inventory.kubernetes import AlreadyExists, Resource
+from aibudget.inventory.kubernetes import AlreadyExists
+from aibudget.inventory.resource import Resource
 from aibudget.reporting.events import Event, budget, invalid, manifest, tell, transitions
 from aibudget.reporting.facts import DataState, Facts
 from aibudget.reporting.status import render

@@ -1,0 +1,48 @@
+"""Which extended resources are accelerators, by the names Kubernetes gives them: one list for every room.
+
+What is metered is what may be stopped, so metering and enforcement ask here. kube-state-metrics spells
+`nvidia.com/gpu` as `nvidia_com_gpu`, which loses what stood there; only for names that are known can it be
+undone. Past this module there is one spelling, that of manifests. Pure.
+"""
+
+import re
+from typing import Final
+
+NAMES: Final = (
+    "nvidia.com/gpu",
+    "nvidia.com/gpu.shared",
+    "amd.com/gpu",
+    "google.com/tpu",
+    "habana.ai/gaudi",
+    "aws.amazon.com/neuron",
+    "aws.amazon.com/neuroncore",
+    "aws.amazon.com/neurondevice",
+    "gpu.intel.com/i915",
+    "gpu.intel.com/xe",
+)
+MIG: Final = "nvidia.com/mig-"
+"""How the names of parts of a device begin, such as nvidia.com/mig-1g.5gb."""
+
+
+def is_accelerator(resource: str) -> bool:
+    """Whether a pod that requests this resource holds an accelerator or a part of one."""
+    return resource in NAMES or resource.startswith(MIG)
+
+
+def in_metrics(resource: str) -> str:
+    """As kube-state-metrics spells it: `nvidia_com_gpu`."""
+    return re.sub(r"[^a-zA-Z0-9_]", "_", resource)
+
+
+def from_metrics(label: str) -> str:
+    """As Kubernetes spells it: `nvidia.com/gpu`, `nvidia.com/mig-1g.5gb`; a name not known stays as it is."""
+    mig = in_metrics(MIG)
+    if label.startswith(mig):
+        return MIG + label.removeprefix(mig).replace("_", ".")
+    return _NAMES.get(label, label)
+
+
+_NAMES: Final = {in_metrics(name): name for name in NAMES}
+
+METRICS_PATTERN: Final = "|".join((*_NAMES, f"{in_metrics(MIG)}.+"))
+"""A regular expression for the `resource` label of all of them."""

@@ -1,0 +1,65 @@
+"""`Resource`: a kind as its URL needs it, and the table of all kinds that AIBudget reads or writes. Pure."""
+
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import quote
+
+from aibudget.api.names import API_VERSION
+from aibudget.errors import Stalled
+
+
+class Refused(Stalled):
+    """The API server, or an admission policy of the cluster, does not take this request as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """A kind as its URL needs it."""
+
+    api_version: str
+    plural: str
+    kind: str
+    namespaced: bool = True
+
+    @property
+    def group(self) -> str:
+        """ "" for the core group."""
+        return self.api_version.rpartition("/")[0]
+
+    def path(self, namespace: str | None = None, name: str | None = None) -> str:
+        """The URL path of one object, or of a collection without `name`; raises `Refused` on a bad name."""
+        root = "apis" if self.group else "api"
+        parts = [root, *self.api_version.split("/")]
+        if self.namespaced and namespace is not None:
+            parts += ["namespaces", _segment(namespace)]
+        elif self.namespaced and name is not None:
+            raise Refused("InvalidName", f"{self.kind} {name!r} needs a namespace; name one.")
+        parts.append(self.plural)
+        if name is not None:
+            parts.append(_segment(name))
+        return "/" + "/".join(parts)
+
+
+NAMESPACES: Final = Resource("v1", "namespaces", "Namespace", namespaced=False)
+NODES: Final = Resource("v1", "nodes", "Node", namespaced=False)
+PODS: Final = Resource("v1", "pods", "Pod")
+CONFIG_MAPS: Final = Resource("v1", "configmaps", "ConfigMap")
+EVENTS: Final = Resource("v1", "events", "Event")
+DEPLOYMENTS: Final = Resource("apps/v1", "deployments", "Deployment")
+REPLICA_SETS: Final = Resource("apps/v1", "replicasets", "ReplicaSet")
+STATEFUL_SETS: Final = Resource("apps/v1", "statefulsets", "StatefulSet")
+DAEMON_SETS: Final = Resource("apps/v1", "daemonsets", "DaemonSet")
+JOBS: Final = Resource("batch/v1", "jobs", "Job")
+CRON_JOBS: Final = Resource("batch/v1", "cronjobs", "CronJob")
+LEASES: Final = Resource("coordination.k8s.io/v1", "leases", "Lease")
+AIBUDGETS: Final = Resource(API_VERSION, "aibudgets", "AIBudget")
+CLUSTER_AIBUDGETS: Final = Resource(API_VERSION, "clusteraibudgets", "ClusterAIBudget", namespaced=False)
+PRICE_LISTS: Final = Resource(API_VERSION, "aipricelists", "AIPriceList", namespaced=False)
+HOLDS: Final = Resource(API_VERSION, "holds", "Hold")
+
+
+def _segment(name: str) -> str:
+    # An empty name would address the collection, and dots would climb: both could delete far too much.
+    if not name or name in {".", ".."} or "/" in name:
+        raise Refused("InvalidName", f"{name!r} cannot be the name of an object; correct the reference.")
+    return quote(name, safe="")
