@@ -41,7 +41,7 @@ def sandbox() -> None:
     """
 
 
-@sandbox.command()
+@sandbox.command(short_help="Start a sandbox and leave it running.")
 @home_option
 def up(home: Path) -> None:
     """Start a sandbox and leave it running; prints the shell lines to use it with.
@@ -64,7 +64,7 @@ def down(home: Path) -> None:
         click.echo("The sandbox is gone." if end(home) else "No sandbox was running.", err=True)
 
 
-@sandbox.command()
+@sandbox.command(short_help="Tell the whole story in a sandbox of its own.")
 def demo() -> None:
     """Tell AIBudget's whole story in a sandbox of its own: budgets, a crossing, a hold and its release."""
     from aibudget.sandbox.demo import demo as play

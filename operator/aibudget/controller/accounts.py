@@ -25,6 +25,10 @@ from aibudget.pricing.book import PriceBook
 
 CHUNK_SECONDS: Final = 24 * 3600
 """How much of the past is read and posted at once, at most."""
+FIRST_CHUNK_SECONDS: Final = 3600
+"""With how much of the past reading begins; each chunk is larger or smaller by how long the last one took."""
+BRISK_SECONDS, SLOW_SECONDS = 2.0, 8.0
+"""A chunk that took less may be followed by a larger one, one that took longer keeps a cycle waiting."""
 CHUNK_USAGES: Final = 100_000
 """How many usages may be held at once while the past is read: some 60 MB."""
 ASK_AGAIN_SECONDS: Final = 24 * 3600
@@ -63,6 +67,7 @@ class Accounts:
         self._stated: dict[tuple[int, int], Statement] = {}
         self._settled = 0
         self._gaps: list[Interval] = []
+        self._stride = FIRST_CHUNK_SECONDS
         self._priced: frozenset[str] | None = None
         self.problems: tuple[str, ...] = ()
 
@@ -106,18 +111,30 @@ class Accounts:
         today: those of the past are not known. A slot of which less is known now than before stays as it is.
         """
         while (chunk := self._missing(slot_of(wanted))) is not None:
-            reading = self._source.read(chunk)
-            head = Head(chunk.start, reading.head, book.charges(reading.usages), reading.coverage, labels)
-            known = self._ledger.coverage(self.meter, chunk)
-            better = [
-                slot
-                for slot in chunk.slots()
-                if head.covered(slot) > known.get(slot, _NEVER_ASKED).covered_seconds
-            ]
-            if better:
-                self._post(self._ledger.state(self.meter), head, better, chunk.end)
-            if self._monotonic() >= deadline:
+            began = self._monotonic()
+            self._read_past(chunk, book, labels)
+            ended = self._monotonic()
+            self._pace(ended - began)
+            if ended >= deadline:
                 return
+
+    def _read_past(self, chunk: Interval, book: PriceBook, labels: Labels) -> None:
+        reading = self._source.read(chunk)
+        head = Head(chunk.start, reading.head, book.charges(reading.usages), reading.coverage, labels)
+        known = self._ledger.coverage(self.meter, chunk)
+        better = [
+            slot
+            for slot in chunk.slots()
+            if head.covered(slot) > known.get(slot, _NEVER_ASKED).covered_seconds
+        ]
+        if better:
+            self._post(self._ledger.state(self.meter), head, better, chunk.end)
+
+    def _pace(self, took: float) -> None:
+        if took < BRISK_SECONDS:
+            self._stride = min(2 * self._stride, CHUNK_SECONDS)
+        elif took > SLOW_SECONDS:
+            self._stride = max(slot_of(self._stride // 2), SLOT_SECONDS)
 
     def _missing(self, wanted: int) -> Interval | None:
         state, chunk = self._ledger.state(self.meter), self._chunk()
@@ -134,7 +151,7 @@ class Accounts:
         slots = 1 if self._head is None else max(1, len(self._head.coverage))
         usages = 0 if self._head is None else len(self._head.charges) // slots
         most = CHUNK_USAGES // max(1, usages) * SLOT_SECONDS
-        return max(SLOT_SECONDS, min(most, CHUNK_SECONDS))
+        return max(SLOT_SECONDS, min(most, self._stride))
 
     def past(self, wanted: int) -> Backfill | None:
         """How far the past is read that is needed from `wanted` on; None before the first reading."""

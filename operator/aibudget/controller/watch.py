@@ -18,7 +18,7 @@ import kopf
 from aibudget.api.names import GROUP
 from aibudget.controller.cache import WATCHED, Cache, NamespaceSeen, Seen, read, read_all
 from aibudget.errors import Stalled, Transient
-from aibudget.inventory.kubernetes import Cluster, NotFound, Resource
+from aibudget.inventory.kubernetes import Cluster, NotServed, Resource
 
 RELIST_SECONDS: Final = 300.0
 RETRY_SECONDS: Final = 5.0
@@ -70,7 +70,7 @@ class Watch:
                 listed = await self._cluster.list(resource)
                 if self._cache.replace(resource, read_all(resource, listed), known):
                     self._wake()
-        except NotFound as missing:
+        except NotServed as missing:
             raise Stalled(
                 "CRDsMissing",
                 f"{missing.message} Install the CRDs: aibudget crds | kubectl apply --server-side -f -",

@@ -227,7 +227,11 @@ def _keeps(claim: Claim, hold: Hold, claimant: Claimant | None, facts: Facts, no
         return False
     if claimant is None:
         return True
-    if claimant.evaluation.period.id != claim.period_id or claimant.budget.spec.enforcement.mode != "Enforce":
+    period = claimant.evaluation.period
+    # A Fixed period keeps its id when it is over.
+    if period.id != claim.period_id or period.standing == "Over":
+        return False
+    if claimant.budget.spec.enforcement.mode != "Enforce":
         return False
     live = facts.lives.get(workload_of(hold))
     if live is not None and exempt(claimant, live, facts, now) is not None:

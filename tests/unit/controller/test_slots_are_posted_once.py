@@ -1,5 +1,6 @@
 """Two heads: what is settled is posted once, the newest is replaced; history is read backwards, resumably."""
 
+import itertools
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -153,14 +154,30 @@ def test_a_period_that_has_just_ended_gets_nothing_of_the_next(ledger: Ledger) -
 
 
 def test_the_more_there_is_the_less_is_read_at_once(ledger: Ledger) -> None:
-    """Memory does not grow with the cluster."""
+    """Memory does not grow with the cluster, however fast it is read."""
     meter = Meter(MIDNIGHT + 30 * DAY)
     meter.workloads = 5000
-    books = accounts(meter, ledger)
+    books = Accounts("gpu", meter, ledger, ledger.take_over(), monotonic=lambda: 0.0)
+    books.advance(book(), LABELS)
+    meter.asked.clear()
+    for _ in range(4):
+        books.fill(MIDNIGHT, book(), LABELS, deadline=0.0)
+    assert [interval.seconds // SLOT_SECONDS for interval in meter.asked] == [4, 8, 16, 20]
+
+
+@pytest.mark.parametrize(("took", "next_chunk"), [(1.0, 2 * 3600), (5.0, 3600), (9.0, 1800)])
+def test_a_chunk_that_takes_long_is_followed_by_a_smaller_one(
+    ledger: Ledger, took: float, next_chunk: int
+) -> None:
+    """The cycles go on between two chunks, so none may take long, whatever Prometheus has to bear."""
+    meter = Meter(MIDNIGHT + 30 * DAY)
+    ticks = itertools.count(step=took)
+    books = Accounts("gpu", meter, ledger, ledger.take_over(), monotonic=lambda: next(ticks))
     books.advance(book(), LABELS)
     meter.asked.clear()
     books.fill(MIDNIGHT, book(), LABELS, deadline=0.0)
-    assert [interval.seconds for interval in meter.asked] == [20 * SLOT_SECONDS]
+    books.fill(MIDNIGHT, book(), LABELS, deadline=0.0)
+    assert [interval.seconds for interval in meter.asked] == [3600, next_chunk]
 
 
 def test_a_gap_that_is_filled_late_is_read_again(ledger: Ledger) -> None:
