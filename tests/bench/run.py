@@ -1,8 +1,8 @@
-"""`make bench`: the operator under load, as JSON on stdout. Ratios are within one run; progress goes to stderr.
+"""`make bench`: the operator under load, as JSON on stdout; ratios are within one run, progress on stderr.
 
 `cycle`: 10,000 GPU pods in a real Prometheus and 1,000 budgets at a real API server. The operator runs as it
-does in a cluster; its own metrics say how long a cycle took and how many queries it made, and Prometheus's own
-metrics how long it took to answer them.
+does in a cluster; its own metrics say how long a cycle took and how many queries it made, and Prometheus's
+own metrics how long it took to answer them.
 `reaction`: from the moment the crossing sample can be queried to the Deployment scaled down, grace 0.
 """
 
@@ -150,7 +150,7 @@ def measure_reaction(directory: Path, rounds: int) -> dict[str, Any]:
                 lambda at=path: client.get(at)["status"].get("spend") is not None, 60, "the first evaluation"
             )
             client.apply(_burst(name))
-            held = f'kube_pod_container_resource_requests{{namespace="{name}",resource="nvidia_com_gpu",node!=""}}'
+            held = f'kube_pod_container_resource_requests{{namespace="{name}",node!=""}}'
             wait_until(lambda query=held: bool(sandbox.prometheus.query(query)), 60, "the crossing sample")
             queryable = time.monotonic()
             at = f"/apis/apps/v1/namespaces/{name}/deployments/burst"
@@ -250,7 +250,7 @@ def main() -> None:
             result["cycle"] = measure_cycle(Path(directory) / "cycle", arguments.pods, arguments.budgets)
         if arguments.only != "cycle":
             result["reaction"] = measure_reaction(Path(directory) / "reaction", arguments.rounds)
-    print(json.dumps(result, indent=2))
+    sys.stdout.write(json.dumps(result, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ BUDGET = {
 
 
 class Killer:
-    """Kills the operator once before and once after each kind of write, and looks at the workload each time."""
+    """Kills the operator once before and once after each kind of write, and looks at the workload then."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._client = sandbox.control_plane.connect()

@@ -126,12 +126,12 @@ class Replica:
             self._wake.clear()
             if not lease.held():
                 raise LeaseLost("LeaseLost", "the Lease ran out; this process ends and stands by again.")
-            snapshot = await cycle.run_once(time.time())
+            snapshot = await cycle.run_once(self._now())
             self.exporter.show(replace(snapshot, leader=True))
             self._pulse = Pulse(leading=True, started=True, progressed=time.monotonic())
             # The past is read while there is nothing else to do; each chunk of it is a step on its own.
             left = interval - time.time() % interval
-            if await cycle.fill(time.time(), left / 2):
+            if await cycle.fill(self._now(), left / 2):
                 left = min(left / 2, SETTLE_SECONDS)
             # On the wall clock's grid: replicas and restarts do not move the moments of evaluation.
             await self._nap(left)
@@ -162,7 +162,11 @@ class Replica:
             kube_state_metrics=settings.kube_state_metrics_matchers,
             dcgm=settings.dcgm_matchers,
         )
-        return Accounts(GPU.name, GpuSource(prometheus, meter, ledger), ledger, ledger.take_over())
+        return Accounts(GPU.name, GpuSource(prometheus, meter, ledger, self._now), ledger, ledger.take_over())
+
+    def _now(self) -> float:
+        """The API server's time: a node whose clock is wrong must not begin a period, and release by it."""
+        return time.time() + (self._cluster.skew_seconds or 0.0)
 
     async def _nap(self, seconds: float) -> None:
         try:

@@ -1,21 +1,28 @@
 """The `gpu` meter as the accounts read it: Prometheus asked, owner links kept for good in the ledger."""
 
+from collections.abc import Callable
 from typing import Final
 
+from aibudget.errors import Transient
 from aibudget.inventory.owners import OwnerBook
 from aibudget.ledger.store import Ledger
 from aibudget.metering.meter import MeterSettings, read_gpu
 from aibudget.metering.prometheus import Prometheus
-from aibudget.metering.slots import Interval
+from aibudget.metering.slots import Interval, iso
 from aibudget.metering.usage import Reading
 
 LEAST_LAG_SECONDS: Final = 60
+CLOCKS_APART_SECONDS: Final = 120
+"""How far Prometheus's clock may be from the cluster's."""
 
 
 class GpuSource:
-    """A `head.Source`. For one thread. What the readings were like is kept for whoever reports on it."""
+    """An `accounts.Source`, for one thread; `clock` is the cluster's time in Unix seconds."""
 
-    def __init__(self, prometheus: Prometheus, meter: MeterSettings, ledger: Ledger) -> None:
+    def __init__(
+        self, prometheus: Prometheus, meter: MeterSettings, ledger: Ledger, clock: Callable[[], float]
+    ) -> None:
+        self._clock = clock
         self._prometheus = prometheus
         self._meter = meter
         self._ledger = ledger
@@ -23,9 +30,19 @@ class GpuSource:
         self._scrape_interval = 30.0
 
     def time(self) -> int:
-        """Prometheus's own clock; also begins a new budget of time for what is asked next."""
+        """Prometheus's own clock; also begins a new budget of time for what is asked next.
+
+        Raises `Transient` where it is far from the cluster's: slots would be posted before they happen.
+        """
         self._prometheus.begin()
-        return int(self._prometheus.time())
+        now = int(self._prometheus.time())
+        if abs(now - self._clock()) > CLOCKS_APART_SECONDS:
+            raise Transient(
+                "ClockSkew",
+                f"Prometheus's clock says {iso(now)}, the API server's {iso(int(self._clock()))}. Nothing is "
+                "metered or acted upon until they agree; set the wrong one right.",
+            )
+        return now
 
     def lag(self) -> int:
         """Two scrapes, and never less than a minute: until then samples may still come."""

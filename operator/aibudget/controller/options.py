@@ -211,6 +211,12 @@ OPTIONS: Final = (
         "How long a leader that fell silent keeps the others out.",
         default="15",
     ),
-    Option("enforcement", _switch, "on or off", "Off: no new act; releases still happen.", default="on"),
+    Option(
+        "enforcement",
+        _switch,
+        "on or off",
+        "Off: nothing new is held; what is held is given back as far as the operator's rights allow.",
+        default="on",
+    ),
     Option("log_level", _level, "DEBUG, INFO, WARNING or ERROR", "How much is logged.", default="INFO"),
 )

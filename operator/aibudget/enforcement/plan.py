@@ -60,6 +60,14 @@ class Claimant:
         return self.evaluation.active(_ACTION) if enforced else None
 
     @property
+    def undecided(self) -> bool:
+        """Whether the data cannot tell yet if such a threshold is crossed: nothing is released for that."""
+        return any(
+            state.standing == "Unknown" and _ACTION in state.threshold.actions
+            for state in self.evaluation.thresholds
+        )
+
+    @property
     def grace(self) -> timedelta:
         """The notice before an act."""
         return timedelta(seconds=self.budget.spec.enforcement.grace_period_seconds)
@@ -239,7 +247,7 @@ def _keeps(claim: Claim, hold: Hold, claimant: Claimant | None, facts: Facts, no
     if not claimant.evaluation.fresh:
         return True
     if claimant.active is None:
-        return False
+        return claimant.undecided
     return hold.spec.original is not None or _is_still_a_victim(claimant, workload_of(hold), live)
 
 

@@ -131,6 +131,8 @@ def _within_budget(facts: Facts) -> Fact:
     stands = next((c for c in facts.before.conditions if c.type == ConditionType.WITHIN_BUDGET), None)
     if stands is not None:
         return stands.status, _REASONS.get(stands.reason, Reason.NO_DATA), stands.message
+    if facts.problem is not None:
+        return "Unknown", reason_of(facts.problem), facts.problem.message
     return "Unknown", Reason.NO_DATA, "No usage is known yet; spend is unknown, not zero."
 
 
@@ -160,8 +162,8 @@ def state_of(evaluation: Evaluation) -> Fact:
     known = Money(spend.amount, currency)
     limit = Money(evaluation.limit, currency)
     said = f"{known} of {limit} is spent ({spend.used_percent} %) in {evaluation.period.id}"
-    if not spend.complete:
-        said += "; a lower bound, part of the period is not known"
+    if not spend.complete or spend.coverage_percent < 100:
+        said += "; a lower bound, for part of the period is not known"
     if spend.amount >= evaluation.limit:
         return "False", Reason.LIMIT_EXCEEDED, f"{said}."
     reached = _highest_crossed(evaluation.thresholds)
