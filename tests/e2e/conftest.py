@@ -10,7 +10,8 @@ import pytest
 
 from aibudget.sandbox.home import Sandbox
 from aibudget.sandbox.operator import Operator
-from e2e.team import Team
+from aibudget.sandbox.process import wait_until
+from e2e.team import Team, metric
 
 SCRAPE_SECONDS = 2.0
 INTERVAL_SECONDS = 3
@@ -57,6 +58,7 @@ def instead(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Inste
         )
         try:
             with operator:
+                wait_until(lambda: metric(operator, "aibudget_leader") == 1, 60, "the operator to lead")
                 yield operator
         finally:
             sandbox.operator.start()

@@ -41,7 +41,7 @@ def test_an_outage_stops_nothing_and_releases_nothing(sandbox: Sandbox, held: Te
     near.await_spending()
     near.budget(near.spent() + 12 * CENT)
     wait_until(near.is_evaluated, 20, "the new limit to be looked at")
-    before = held.deployment()["metadata"]["generation"]
+    (before,) = held.holds()
 
     with outage(sandbox) as began:
         held.budget(PLENTY)
@@ -55,7 +55,7 @@ def test_an_outage_stops_nothing_and_releases_nothing(sandbox: Sandbox, held: Te
         assert "cannot be reached" in held.condition("DataFresh")["message"]
         assert held.condition("Ready")["status"] == "True"
         held.assert_held()
-        assert held.deployment()["metadata"]["generation"] == before
+        assert held.holds()[0]["metadata"]["uid"] == before["metadata"]["uid"]
         assert near.condition("Ready")["status"] == "True"
         assert near.threshold() == "Below"
         assert near.spent() == known

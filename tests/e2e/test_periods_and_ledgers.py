@@ -4,6 +4,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -40,6 +41,7 @@ JsonObject = dict[str, Any]
 LEASE = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/aibudget"
 SWITCH = f"/api/v1/namespaces/{NAMESPACE}/configmaps/aibudget-kill-switch"
 CHAT = "/apis/apps/v1/namespaces/team-nlp/deployments/chat"
+HOLDS = "/apis/aibudget.io/v1alpha1/namespaces/team-nlp/holds"
 LOST = "/apis/aibudget.io/v1alpha1/namespaces/team-nlp/aibudgets/lost-ledger"
 
 
@@ -55,9 +57,10 @@ def test_a_lost_ledger_releases_nothing(sandbox: Sandbox, instead: Instead, tmp_
         limit = {"spec": {"limit": {"amount": str(spent - 1)}}}
         client.patch(LOST, limit)
         wait_until(lambda: replicas(client) == 0, 60, "the chat to be held")
-        generation = client.get(CHAT)["metadata"]["generation"]
+        (held,) = client.items(HOLDS)
 
-        operator.stop()
+        # Its status may not have been written yet: then nothing but the Hold tells that it was crossed.
+        operator.kill()
         for part in tmp_path.glob("ledger.db*"):
             part.unlink()
         operator.start()
@@ -66,14 +69,14 @@ def test_a_lost_ledger_releases_nothing(sandbox: Sandbox, instead: Instead, tmp_
         def is_known_again() -> bool:
             nonlocal lowest
             lowest = min(lowest, amount(client))
-            return is_complete(client) and amount(client) >= spent
+            # It must have looked low in between for this to mean anything.
+            return lowest < spent - 1 and is_complete(client) and amount(client) >= spent
 
         wait_until(is_known_again, 120, "the month to be read again")
         await_cycles(operator)
-        chat = client.get(CHAT)
-        assert lowest < spent - 1, "the spend must have looked low for this to mean anything"
-        assert chat["spec"]["replicas"] == 0
-        assert chat["metadata"]["generation"] == generation, "nobody has touched it meanwhile"
+        assert replicas(client) == 0
+        (still,) = client.items(HOLDS)
+        assert still["metadata"]["uid"] == held["metadata"]["uid"], "it must not have been released meanwhile"
         client.patch(LOST, {"spec": {"limit": {"amount": PLENTY}}})
         wait_until(lambda: replicas(client) == 2, 60, "the chat to be given back")
 
@@ -89,7 +92,6 @@ def test_only_the_leader_acts_and_another_follows(
         first.budget(LITTLE)
         first.await_held()
         (hold,) = first.holds()
-        before = first.deployment()["metadata"]["generation"]
         assert metric(leader, "aibudget_leader") == 1
         assert metric(standby, "aibudget_leader") == 0
         assert metric(standby, "aibudget_cycles_total") == 0
@@ -102,7 +104,6 @@ def test_only_the_leader_acts_and_another_follows(
         second.await_held()
         first.assert_held()
         assert first.holds()[0]["metadata"]["uid"] == hold["metadata"]["uid"]
-        assert first.deployment()["metadata"]["generation"] == before
         first.budget(PLENTY)
         wait_until(lambda: first.is_evaluated(), 120, "the month to be read by the new leader")
         first.await_free()
@@ -178,10 +179,8 @@ def test_the_end_of_a_period_gives_back(sandbox: Sandbox, team: MakeTeam, tmp_pa
     sandbox.operator.stop()
     try:
         url = sandbox.prometheus.url if data == "fresh" else f"http://127.0.0.1:{free_port()}"
-        snapshot = asyncio.run(
-            one_cycle(sandbox, tmp_path, url, (tomorrow + timedelta(minutes=1)).timestamp())
-        )
-        assert snapshot.counters.query_errors == ({} if data == "fresh" else {"PrometheusUnavailable": 1})
+        snapshot = asyncio.run(cycles(sandbox, tmp_path, url, (tomorrow + timedelta(minutes=1)).timestamp()))
+        assert bool(snapshot.counters.query_errors) == (data == "stale")
         for one in (daily, fixed):
             assert one.replicas() == 1
             assert one.holds() == []
@@ -192,8 +191,8 @@ def test_the_end_of_a_period_gives_back(sandbox: Sandbox, team: MakeTeam, tmp_pa
         sandbox.operator.start()
 
 
-async def one_cycle(sandbox: Sandbox, directory: Path, prometheus_url: str, now: float) -> Snapshot:
-    """A cycle of the operator's own parts at another time, with the operator's rights and an empty ledger."""
+async def cycles(sandbox: Sandbox, directory: Path, prometheus_url: str, now: float) -> Snapshot:
+    """Two cycles of the operator's own parts at another time, with its rights and an empty ledger."""
     with (
         ThreadPoolExecutor(max_workers=1) as worker,
         Prometheus(PrometheusSettings(prometheus_url, timeout=5)) as prometheus,
@@ -210,12 +209,16 @@ async def one_cycle(sandbox: Sandbox, directory: Path, prometheus_url: str, now:
                 reporter=Reporter(cluster, "the-day-after"),
                 worker=worker,
             )
-            return await Cycle(parts).run_once(now)
+            cycle = Cycle(parts)
+            # Whoever writes in between, as controllers do, is followed in the next one.
+            await cycle.run_once(now)
+            return await cycle.run_once(now)
 
 
 def accounts(prometheus: Prometheus, url: str) -> Accounts:
     ledger = Ledger.open(url, "default")
-    return Accounts(GPU.name, GpuSource(prometheus, MeterSettings(), ledger), ledger, ledger.take_over())
+    source = GpuSource(prometheus, MeterSettings(), ledger, time.time)
+    return Accounts(GPU.name, source, ledger, ledger.take_over())
 
 
 @contextmanager

@@ -5,6 +5,7 @@ is told that was not read back from the API server. The end-to-end test walks th
 """
 
 import json
+import shlex
 import subprocess
 import tempfile
 import time
@@ -154,7 +155,7 @@ class Story:
 
     def _kubectl(self, *arguments: str, text: str | None = None) -> None:
         state = self._sandbox.state()
-        shown = " ".join(arguments)
+        shown = shlex.join(arguments)
         ran = subprocess.run(
             [state.kubectl, "--kubeconfig", state.kubeconfig, *arguments],
             input=text,

@@ -11,7 +11,7 @@ from aibudget.api.names import PROTECTED, PROTECTED_UNTIL, VETO_ANNOTATION
 from aibudget.enforcement import hold as holds
 from aibudget.enforcement.kinds import KINDS
 from aibudget.enforcement.live import Live, read
-from aibudget.enforcement.plan import Facts, NamespaceFacts, Plan, Untouchable, plan
+from aibudget.enforcement.plan import Claimant, Facts, NamespaceFacts, Plan, Untouchable, plan
 from aibudget.inventory.workload import Workload
 from unit.enforcement.conftest import NOW, make_claimant
 
@@ -64,6 +64,12 @@ def claim(uid: str = "b-1", **changes: Any) -> Claim:
         "notice_time": NOW,
     }
     return Claim(**(values | changes))
+
+
+def over(claimant: Claimant) -> Claimant:
+    """The same budget after its Fixed period, which keeps its id."""
+    period = replace(claimant.evaluation.period, standing="Over")
+    return replace(claimant, evaluation=replace(claimant.evaluation, period=period))
 
 
 def spare_reasons(found: Plan) -> list[str]:
@@ -155,7 +161,9 @@ def test_grace_is_counted_from_the_notice() -> None:
         ([], {}, True),
         ([], {"gone": frozenset({"b-1"})}, False),
         ([make_claimant("llm", standing="Below")], {}, False),
+        ([make_claimant("llm", standing="Unknown")], {}, True),
         ([make_claimant("llm", standing="Below", fresh=False)], {}, True),
+        ([over(make_claimant("llm", fresh=False))], {}, False),
         ([make_claimant("llm", standing="Below", fresh=False, period="2026-12@UTC")], {}, False),
         ([make_claimant("llm", mode="Observe")], {}, False),
         ([make_claimant("llm", mode="Observe", fresh=False)], {}, False),
