@@ -15,11 +15,13 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import requests
 
+from aibudget.metering.slots import SLOT_SECONDS, iso, slot_of
 from aibudget.sandbox.controlplane import ControlPlane
 from aibudget.sandbox.history import History, PodHistory, Present, ScrapeHistory, dcgm_scrapes, write_history
 from aibudget.sandbox.home import Sandbox
@@ -27,7 +29,7 @@ from aibudget.sandbox.nodes import P5, node
 from aibudget.sandbox.operator import Operator, install
 from aibudget.sandbox.process import wait_until
 from aibudget.sandbox.prometheus import PrometheusServer
-from aibudget.sandbox.snapshot import GPU, Container, Namespace, Owned, Owner, Pod, node_from
+from aibudget.sandbox.snapshot import GPU, Container, Namespace, Node, Owned, Owner, Pod, node_from
 from aibudget.sandbox.tenants import FAMILIES
 
 HISTORY_SECONDS = 3_600
@@ -36,6 +38,16 @@ SCRAPE_SECONDS = 30.0
 INTERVAL_SECONDS = 15
 CYCLES = 5
 REACTION_INTERVAL_SECONDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One cycle: seconds by the wall, in Prometheus and by phase."""
+
+    wall: float
+    prometheus: float
+    queries: float
+    phases: dict[str, float]
 
 
 def say(line: str) -> None:
@@ -71,33 +83,33 @@ def measure_cycle(directory: Path, pods: int, budgets: int) -> dict[str, Any]:
 def _watched(operator: Operator, prometheus: PrometheusServer) -> dict[str, Any]:
     say("waiting for the past to be counted …")
     wait_until(lambda: _evaluated(operator), 600, "every budget to be evaluated")
-    cycles = []
-    for _ in range(CYCLES):
-        before = metric(operator.metrics(), "aibudget_cycles_total"), _prometheus_seconds(prometheus)
-        queries = metric(operator.metrics(), "aibudget_prometheus_queries_total")
-        wait_until(
-            lambda at=before[0]: metric(operator.metrics(), "aibudget_cycles_total") > at, 120, "a cycle"
-        )
-        text = operator.metrics()
-        cycles.append(
-            {
-                "wallSeconds": metric(text, "aibudget_cycle_duration_seconds"),
-                "prometheusSeconds": _prometheus_seconds(prometheus) - before[1],
-                "queries": metric(text, "aibudget_prometheus_queries_total") - queries,
-                "phases": _phases(text),
-            }
-        )
-        say(str(cycles[-1]))
-    wall = statistics.median(cycle["wallSeconds"] for cycle in cycles)
-    own = statistics.median(cycle["prometheusSeconds"] for cycle in cycles)
+    cycles = [_next_cycle(operator, prometheus) for _ in range(CYCLES)]
+    wall = statistics.median(cycle.wall for cycle in cycles)
+    own = statistics.median(cycle.prometheus for cycle in cycles)
     return {
         "cycleWallSeconds": round(wall, 3),
         "prometheusSeconds": round(own, 3),
         "allowedWallSeconds": round(2 * own + 2, 3),
-        "queriesPerCycle": max(cycle["queries"] for cycle in cycles),
+        "queriesPerCycle": max(cycle.queries for cycle in cycles),
         "peakRssMiB": peak_rss_mib(operator),
-        "cycles": cycles,
+        "cycles": [asdict(cycle) for cycle in cycles],
     }
+
+
+def _next_cycle(operator: Operator, prometheus: PrometheusServer) -> Measured:
+    before, own = operator.metrics(), _prometheus_seconds(prometheus)
+    done = metric(before, "aibudget_cycles_total")
+    wait_until(lambda: metric(operator.metrics(), "aibudget_cycles_total") > done, 120, "a cycle")
+    after = operator.metrics()
+    queries = "aibudget_prometheus_queries_total"
+    cycle = Measured(
+        wall=metric(after, "aibudget_cycle_duration_seconds"),
+        prometheus=_prometheus_seconds(prometheus) - own,
+        queries=metric(after, queries) - metric(before, queries),
+        phases=_phases(after),
+    )
+    say(str(cycle))
+    return cycle
 
 
 def many_pods(count: int, namespaces: int, start: float) -> History:
@@ -107,7 +119,8 @@ def many_pods(count: int, namespaces: int, start: float) -> History:
         Owned("ReplicaSet", _name(n), "llm-7d9f", (Owner("Deployment", "llm"),)) for n in range(namespaces)
     ]
     spaces = [Namespace(_name(number), {}) for number in range(namespaces)]
-    present = [Present(thing) for thing in [*nodes, *owned, *spaces]]
+    things: list[Node | Owned | Namespace] = [*nodes, *owned, *spaces]
+    present = [Present(thing) for thing in things]
     return History(pods=list(_lives(count, namespaces, start)), present=present)
 
 
@@ -126,37 +139,26 @@ def _lives(count: int, namespaces: int, start: float) -> Iterator[PodHistory]:
 
 
 def namespace_with_budget(number: int, start: float) -> Iterator[dict[str, Any]]:
+    """A budget whose period begins with the history: what is measured is the cycle, not the back-fill."""
     name = _name(number)
+    begins = slot_of(int(start)) + SLOT_SECONDS
+    period = {"type": "Fixed", "startTime": iso(begins), "endTime": iso(begins + 86_400)}
     yield {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
     yield {
         "apiVersion": "aibudget.io/v1alpha1",
         "kind": "AIBudget",
         "metadata": {"name": "team", "namespace": name},
-        "spec": {"limit": {"amount": 1_000_000, "currency": "USD"}, "period": {"type": "Daily"}},
+        "spec": {"limit": {"amount": 1_000_000, "currency": "USD"}, "period": period},
     }
 
 
 def measure_reaction(directory: Path, rounds: int) -> dict[str, Any]:
     """Seconds from the queryable crossing sample to the Deployment's replicas at 0."""
-    seconds = []
+    seconds: list[float] = []
     with Sandbox(directory, interval=REACTION_INTERVAL_SECONDS, scrape_interval=2.0, progress=say) as sandbox:
-        client = sandbox.control_plane.client
         for number in range(rounds):
-            name = f"burst-{number}"
-            client.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
-            client.apply(_tiny_budget(name))
-            path = f"/apis/aibudget.io/v1alpha1/namespaces/{name}/aibudgets/tiny"
-            wait_until(
-                lambda at=path: client.get(at)["status"].get("spend") is not None, 60, "the first evaluation"
-            )
-            client.apply(_burst(name))
-            held = f'kube_pod_container_resource_requests{{namespace="{name}",node!=""}}'
-            wait_until(lambda query=held: bool(sandbox.prometheus.query(query)), 60, "the crossing sample")
-            queryable = time.monotonic()
-            at = f"/apis/apps/v1/namespaces/{name}/deployments/burst"
-            wait_until(lambda path=at: client.get(path)["spec"]["replicas"] == 0, 120, "the scale-down")
-            seconds.append(round(time.monotonic() - queryable, 2))
-            say(f"{name}: {seconds[-1]} s")
+            seconds.append(_react(sandbox, f"burst-{number}"))
+            say(f"round {number}: {seconds[-1]} s")
     return {
         "rounds": rounds,
         "cycleSeconds": REACTION_INTERVAL_SECONDS,
@@ -164,6 +166,21 @@ def measure_reaction(directory: Path, rounds: int) -> dict[str, Any]:
         "allowedSeconds": REACTION_INTERVAL_SECONDS + 5,
         "seconds": seconds,
     }
+
+
+def _react(sandbox: Sandbox, name: str) -> float:
+    client = sandbox.control_plane.client
+    budget = f"/apis/aibudget.io/v1alpha1/namespaces/{name}/aibudgets/tiny"
+    deployment = f"/apis/apps/v1/namespaces/{name}/deployments/burst"
+    held = f'kube_pod_container_resource_requests{{namespace="{name}",node!=""}}'
+    client.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    client.apply(_tiny_budget(name))
+    wait_until(lambda: "spend" in client.get(budget)["status"], 60, "the first evaluation")
+    client.apply(_burst(name))
+    wait_until(lambda: bool(sandbox.prometheus.query(held)), 60, "the crossing sample")
+    queryable = time.monotonic()
+    wait_until(lambda: client.get(deployment)["spec"]["replicas"] == 0, 120, "the scale-down")
+    return round(time.monotonic() - queryable, 2)
 
 
 def _tiny_budget(namespace: str) -> dict[str, Any]:
