@@ -90,13 +90,13 @@ class Process:
         self.stop()
 
 
-def wait_until(condition: Callable[[], bool], timeout: float, what: str) -> None:
-    """Poll `condition` until it holds; TimeoutError names `what` was waited for."""
+def wait_until(condition: Callable[[], bool], timeout: float, what: str, every: float = POLL) -> None:
+    """Poll `condition` until it holds; TimeoutError names `what` was waited for. Times are in seconds."""
     deadline = time.monotonic() + timeout
     while not condition():
         if time.monotonic() > deadline:
             raise TimeoutError(f"waited {timeout:.0f} s in vain for {what}")
-        time.sleep(POLL)
+        time.sleep(every)
 
 
 def free_port() -> int:
