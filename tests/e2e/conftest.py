@@ -14,7 +14,7 @@ from aibudget.sandbox.process import wait_until
 from e2e.team import Team, metric
 
 SCRAPE_SECONDS = 2.0
-INTERVAL_SECONDS = 3
+INTERVAL_SECONDS = 1
 
 MakeTeam = Callable[..., Team]
 Instead = Callable[..., AbstractContextManager[Operator]]
@@ -43,7 +43,7 @@ def team(sandbox: Sandbox) -> Iterator[MakeTeam]:
 
 @pytest.fixture(scope="session")
 def instead(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Instead:
-    """`with instead(environment, api_url)`: another operator, prompter than the shared one, on its ledger."""
+    """`with instead(environment, api_url)`: an operator in the place of the shared one, on its ledger."""
     numbers = count(1)
 
     @contextmanager
@@ -53,7 +53,7 @@ def instead(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Inste
             sandbox.control_plane,
             tmp_path_factory.mktemp("operator"),
             identity=f"instead-{next(numbers)}",
-            environment=prompt(sandbox.operator.directory) | dict(environment or {}),
+            environment=followed(sandbox.operator.directory) | dict(environment or {}),
             api_url=api_url,
         )
         try:
@@ -66,10 +66,9 @@ def instead(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Inste
     return run
 
 
-def prompt(ledger: Path) -> dict[str, str]:
-    """An operator that runs each second and is followed after three, with the ledger in this directory."""
+def followed(ledger: Path) -> dict[str, str]:
+    """An operator that is followed after three seconds, with the ledger in this directory."""
     return {
         "AIBUDGET_LEDGER_URL": f"sqlite:///{ledger / 'ledger.db'}",
-        "AIBUDGET_INTERVAL_SECONDS": "1",
         "AIBUDGET_LEASE_SECONDS": "3",
     }

@@ -20,7 +20,8 @@ HOURLY: Final = {H100: Decimal("6.88"), L4: Decimal("0.8048")}
 LITTLE: Final = "0.001"
 PLENTY: Final = "1000000"
 """Limits, in USD."""
-PATIENCE: Final = 60.0
+PATIENCE: Final = 90.0
+"""Seconds. Whoever begins with a quarter of an hour is no victim before a minute of it is known."""
 
 
 class Team:

@@ -156,7 +156,6 @@ def test_nonsense_from_an_exporter_is_said(sandbox: Sandbox, held: Team, team: M
         # Owners that were seen once are remembered; only who comes now is a stranger.
         team("a-stranger" if fault == "no owners" else "another")
         wait_until(partial(says, held, words), 30, f"{fault} to be told")
-        await_cycles(sandbox.operator)
         held.assert_held()
         assert held.spent() >= spent
         assert held.condition("Ready")["status"] == "True"

@@ -24,7 +24,7 @@ def test_a_crash_of_the_api_server_in_the_grace_period(
     sandbox: Sandbox, team: MakeTeam, instead: Instead
 ) -> None:
     """The notice outlives the API server and the leader, who steps down meanwhile; then the act follows."""
-    one = team("crashed-upon")
+    client, one = sandbox.control_plane.client, team("crashed-upon")
     with instead() as operator:
         one.budget(LITTLE, grace=5)
         wait_until(lambda: bool(one.holds()), 60, "notice to be given")
@@ -37,6 +37,8 @@ def test_a_crash_of_the_api_server_in_the_grace_period(
             wait_until(lambda: not leader.alive, 30, "the leader to step down")
         finally:
             sandbox.control_plane.start_api_server()
+            # Custom resources come a moment after the rest.
+            wait_until(lambda: client.exists("/apis/aibudget.io/v1alpha1/holds"), 30, "Holds to be served")
         operator.start()
         one.await_held()
         one.assert_held()

@@ -31,7 +31,7 @@ from aibudget.sandbox.client import KubernetesClient
 from aibudget.sandbox.home import Sandbox
 from aibudget.sandbox.operator import NAMESPACE, Operator
 from aibudget.sandbox.process import free_port, wait_until
-from e2e.conftest import Instead, MakeTeam, prompt
+from e2e.conftest import Instead, MakeTeam, followed
 from e2e.team import LITTLE, PLENTY, await_cycles, metric
 
 pytestmark = pytest.mark.e2e
@@ -87,7 +87,7 @@ def test_only_the_leader_acts_and_another_follows(
     """A standby with a ledger of its own writes nothing; when the leader is killed it goes on."""
     client = sandbox.control_plane.client
     first, second = team("led-first"), team("led-second")
-    standby = Operator(sandbox.control_plane, tmp_path, identity="standby", environment=prompt(tmp_path))
+    standby = Operator(sandbox.control_plane, tmp_path, identity="standby", environment=followed(tmp_path))
     with instead() as leader, standby:
         first.budget(LITTLE)
         first.await_held()

@@ -40,7 +40,7 @@ class Saboteur:
 
 
 class InTurn:
-    """A rule: each step of the Hold protocol in a namespace is refused with one after the other, then let be."""
+    """A rule: each step of the Hold protocol in a namespace is refused in each way once, then let be."""
 
     def __init__(self, refusals: Sequence[Refusal], namespace: str) -> None:
         self.seen: Counter[str] = Counter()
@@ -79,7 +79,7 @@ REFUSALS = (
 
 
 def test_a_refused_write_is_made_again(saboteur: Saboteur, team: MakeTeam) -> None:
-    """Each write of a hold and of its release is refused in three ways; both come to their end all the same."""
+    """Each write of a hold and of its release is refused in three ways; both come to their end."""
     one = team("refused")
     rule = InTurn(REFUSALS, one.name)
     with saboteur.refusing(rule):
@@ -109,7 +109,7 @@ def test_what_is_forbidden_is_told_and_stops_no_other(saboteur: Saboteur, team: 
         assert closed.condition("Ready")["status"] == "True"
         assert closed.replicas() == 1
     closed.await_held()
-    assert closed.condition("Enforced").get("reason") != "EnforcementFailed"
+    wait_until(lambda: closed.condition("Enforced").get("reason") == "WorkloadsHeld", 30, "that to be told")
 
 
 def test_a_kind_that_is_forbidden_stops_no_other(
