@@ -78,8 +78,10 @@ def read(resource: Resource, obj: Mapping[str, Any]) -> Seen | NamespaceSeen:
     status = obj.get("status")
     model: Model | InvalidManifest
     try:
-        # Lists and watches of some servers leave out what each item is.
-        model = parse({**obj, "apiVersion": resource.api_version, "kind": resource.kind})
+        # Lists and watches of some servers leave out what each item is. The status is read when it is needed:
+        # as a model it would be half of what a thousand budgets take.
+        spoken = {key: value for key, value in obj.items() if key != "status"}
+        model = parse({**spoken, "apiVersion": resource.api_version, "kind": resource.kind})
     except InvalidManifest as invalid:
         model = invalid
     return Seen(resource, metadata, model, status if isinstance(status, Mapping) else {})

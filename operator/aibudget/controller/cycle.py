@@ -17,7 +17,6 @@ from datetime import UTC, datetime
 from typing import Final, TypeVar
 
 from aibudget.api.budget import AIBudget, ClusterAIBudget
-from aibudget.api.pricelist import AIPriceList, PriceListStatus
 from aibudget.budgeting.period import preceding, steady
 from aibudget.budgeting.verdict import Moment
 from aibudget.controller.accounts import Accounts
@@ -165,8 +164,10 @@ class Cycle:
 
     def _price_reports(self, now: int) -> Iterator[Report]:
         for listed in self._shelf.lists:
-            model, generation = listed.seen.model, listed.seen.metadata.generation
-            before = model.status if isinstance(model, AIPriceList) else PriceListStatus()
+            generation, before = (
+                listed.seen.metadata.generation,
+                self._parts.reporter.before_prices(listed.seen),
+            )
             after = status.price_list(before, generation, listed.problem, listed.remarks, now)
             yield Report(listed.seen, after)
 

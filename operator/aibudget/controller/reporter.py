@@ -9,7 +9,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 from pydantic import ValidationError
 
@@ -29,6 +29,7 @@ server busy and the next cycle waiting. The oldest come first."""
 log = logging.getLogger(__name__)
 
 Status = BudgetStatus | PriceListStatus
+S = TypeVar("S", BudgetStatus, PriceListStatus)
 
 
 class StatusSink(EventSink, Protocol):
@@ -74,17 +75,27 @@ class Reporter:
     def stored(self, seen: Seen) -> Mapping[str, Any]:
         """The status as it is stored, by the newer of the watch and our own last write."""
         ours = self._written.get(seen.uid)
-        if ours is None or ours.version <= version_of(seen.metadata.resource_version):
+        if ours is None:
+            return seen.status
+        if ours.version <= version_of(seen.metadata.resource_version):
+            del self._written[seen.uid]
             return seen.status
         return ours.status
 
     def before(self, seen: Seen) -> BudgetStatus:
         """A budget's stored status; an empty one where it cannot be read, as after a downgrade."""
+        return self._read(seen, BudgetStatus)
+
+    def before_prices(self, seen: Seen) -> PriceListStatus:
+        """A price list's stored status, likewise."""
+        return self._read(seen, PriceListStatus)
+
+    def _read(self, seen: Seen, kind: type[S]) -> S:
         try:
-            return BudgetStatus.model_validate(self.stored(seen), by_alias=True, by_name=False)
+            return kind.model_validate(self.stored(seen), by_alias=True, by_name=False)
         except ValidationError as error:
             log.warning("the status of %s is not one of ours and is made anew: %s", seen.metadata.name, error)
-            return BudgetStatus()
+            return kind()
 
     async def report(self, reports: Sequence[Report], now: int) -> None:
         """Say everything; what fails is logged, counted and said again at the next cycle."""
