@@ -17,14 +17,7 @@ from aibudget.api.kinds import parse
 from aibudget.api.model import Metadata
 from aibudget.api.pricelist import AIPriceList
 from aibudget.errors import InvalidManifest
-from aibudget.inventory.kubernetes import (
-    AIBUDGETS,
-    CLUSTER_AIBUDGETS,
-    HOLDS,
-    NAMESPACES,
-    PRICE_LISTS,
-    Resource,
-)
+from aibudget.inventory.resource import AIBUDGETS, CLUSTER_AIBUDGETS, HOLDS, NAMESPACES, PRICE_LISTS, Resource
 
 WATCHED: Final = (AIBUDGETS, CLUSTER_AIBUDGETS, PRICE_LISTS, HOLDS, NAMESPACES)
 

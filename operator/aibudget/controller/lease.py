@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
 from aibudget.errors import AIBudgetError, Conflict, Transient
-from aibudget.inventory.kubernetes import LEASES, Resource
+from aibudget.inventory.resource import LEASES, Resource
 
 LEASE_NAME: Final = "aibudget"
 RELEASE_SECONDS: Final = 3.0

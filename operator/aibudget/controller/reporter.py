@@ -17,7 +17,8 @@ from aibudget.api.budgetstatus import BudgetStatus
 from aibudget.api.pricelist import PriceListStatus
 from aibudget.controller.cache import Seen
 from aibudget.errors import AIBudgetError
-from aibudget.inventory.kubernetes import NotFound, Resource
+from aibudget.inventory.kubernetes import NotFound
+from aibudget.inventory.resource import Resource
 from aibudget.reporting.events import Event, EventSink, tell
 from aibudget.reporting.status import is_quiet, patch, written
 

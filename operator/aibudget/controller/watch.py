@@ -18,7 +18,8 @@ import kopf
 from aibudget.api.names import GROUP
 from aibudget.controller.cache import WATCHED, Cache, NamespaceSeen, Seen, read, read_all
 from aibudget.errors import Stalled, Transient
-from aibudget.inventory.kubernetes import Cluster, NotServed, Resource
+from aibudget.inventory.kubernetes import Cluster, NotServed
+from aibudget.inventory.resource import Resource
 
 RELIST_SECONDS: Final = 300.0
 RETRY_SECONDS: Final = 5.0

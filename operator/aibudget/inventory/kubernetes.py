@@ -24,33 +24,7 @@ from kubernetes.aio.config import ConfigException, load_incluster_config, load_k
 
 from aibudget.api.names import FIELD_MANAGER
 from aibudget.errors import AIBudgetError, Conflict, Stalled, Transient
-from aibudget.inventory.resource import (
-    AIBUDGETS as AIBUDGETS,  # these are for the controller and reporting, until they import them from there
-)
-from aibudget.inventory.resource import (
-    CLUSTER_AIBUDGETS as CLUSTER_AIBUDGETS,
-)
-from aibudget.inventory.resource import (
-    EVENTS as EVENTS,
-)
-from aibudget.inventory.resource import (
-    HOLDS as HOLDS,
-)
-from aibudget.inventory.resource import (
-    LEASES as LEASES,
-)
-from aibudget.inventory.resource import (
-    NAMESPACES as NAMESPACES,
-)
-from aibudget.inventory.resource import (
-    PRICE_LISTS as PRICE_LISTS,
-)
-from aibudget.inventory.resource import (
-    Refused as Refused,
-)
-from aibudget.inventory.resource import (
-    Resource as Resource,
-)
+from aibudget.inventory.resource import Refused, Resource
 
 Json = dict[str, Any]
 Objects = list[Json]

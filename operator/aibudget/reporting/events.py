@@ -16,7 +16,8 @@ from aibudget.api.conditions import ConditionType, EventReason, find_condition
 from aibudget.api.money import Money
 from aibudget.api.names import API_VERSION
 from aibudget.budgeting.evaluation import BudgetKey, Evaluation, ThresholdState
-from aibudget.inventory.kubernetes import EVENTS, AlreadyExists, Resource
+from aibudget.inventory.kubernetes import AlreadyExists
+from aibudget.inventory.resource import EVENTS, Resource
 from aibudget.metering.slots import iso
 from aibudget.reporting.conditions import shortened
 from aibudget.reporting.facts import DataState

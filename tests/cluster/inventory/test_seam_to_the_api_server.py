@@ -8,8 +8,8 @@ import pytest
 
 from aibudget.errors import Conflict
 from aibudget.inventory import kubernetes
-from aibudget.inventory.kubernetes import AlreadyExists, Cluster, Forbidden, NotFound, NotServed, Refused
-from aibudget.inventory.resource import CONFIG_MAPS, DEPLOYMENTS, Resource
+from aibudget.inventory.kubernetes import AlreadyExists, Cluster, Forbidden, NotFound, NotServed
+from aibudget.inventory.resource import CONFIG_MAPS, DEPLOYMENTS, Refused, Resource
 from aibudget.sandbox.controlplane import ControlPlane
 
 pytestmark = pytest.mark.cluster

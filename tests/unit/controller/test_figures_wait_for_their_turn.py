@@ -8,7 +8,7 @@ from typing import Any
 from aibudget.api.budgetstatus import BudgetStatus
 from aibudget.controller.cache import Seen, read
 from aibudget.controller.reporter import QUIET_AT_MOST, Report, Reporter
-from aibudget.inventory.kubernetes import AIBUDGETS, Resource
+from aibudget.inventory.resource import AIBUDGETS, Resource
 
 NOW = 1_795_000_000
 

@@ -11,16 +11,8 @@ from aiohttp import web
 from kubernetes.aio.client import ApiClient, Configuration
 
 from aibudget.errors import Conflict, Stalled, Transient
-from aibudget.inventory.kubernetes import (
-    AlreadyExists,
-    Cluster,
-    Forbidden,
-    NotFound,
-    NotServed,
-    Refused,
-    Unavailable,
-)
-from aibudget.inventory.resource import DEPLOYMENTS, NODES, PODS
+from aibudget.inventory.kubernetes import AlreadyExists, Cluster, Forbidden, NotFound, NotServed, Unavailable
+from aibudget.inventory.resource import DEPLOYMENTS, NODES, PODS, Refused
 
 Answer = tuple[int, Any, dict[str, str]]
 TEST = [{"op": "test", "path": "/metadata/resourceVersion", "value": "1"}]
