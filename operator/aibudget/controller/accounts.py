@@ -35,7 +35,7 @@ ASK_AGAIN_SECONDS: Final = 24 * 3600
 """For how long a gap may still be filled by samples that come late."""
 
 LEAST_RECENT_SECONDS: Final = 60
-"""How much of a slot must be covered for it to say what is spent per hour."""
+"""How much must be covered to say what is spent per hour, where there is that much."""
 
 _NEVER_ASKED: Final = Coverage(-1, SLOT_SECONDS)
 """Of a slot that is in no posting yet: even a gap is news of it."""
@@ -181,17 +181,20 @@ class Accounts:
         return self._stated[key]
 
     def newest(self, now: int) -> Recent:
-        """The lines of the newest slot of which enough is known to say what is spent per hour.
+        """The lines of the newest slots, as many as it takes to say what is spent per hour.
 
-        None if it is old.
+        None if they are old.
         """
         head = self._head
         if head is None or head.as_of is None or now - head.as_of > WINDOW_SECONDS:
             return Recent((), 0)
-        for slot in sorted(head.coverage, reverse=True):
-            if (seconds := head.coverage[slot].covered_seconds) >= LEAST_RECENT_SECONDS:
-                return Recent(head.statement(slot, slot + SLOT_SECONDS).lines, seconds)
-        return Recent((), 0)
+        seconds, start, end = 0, 0, max(head.coverage, default=0) + SLOT_SECONDS
+        # A slot that has just begun says little on its own, and the one before nothing of what is new.
+        for start in sorted(head.coverage, reverse=True):
+            seconds += head.coverage[start].covered_seconds
+            if seconds >= LEAST_RECENT_SECONDS:
+                break
+        return Recent(head.statement(start, end).lines if seconds else (), seconds)
 
     def unpriced(self) -> Mapping[str, float]:
         """What of the head has no price, in the meter's pricing unit."""

@@ -153,10 +153,11 @@ def test_a_period_that_has_just_ended_gets_nothing_of_the_next(ledger: Ledger) -
     assert hours(books, MIDNIGHT + DAY, MIDNIGHT + 2 * DAY) == Decimal(50) / 3600
 
 
-def test_the_more_there_is_the_less_is_read_at_once(ledger: Ledger) -> None:
+def test_the_more_there_is_the_less_is_read_at_once(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     """Memory does not grow with the cluster, however fast it is read."""
+    monkeypatch.setattr("aibudget.controller.accounts.CHUNK_USAGES", 1_000)
     meter = Meter(MIDNIGHT + 30 * DAY)
-    meter.workloads = 50_000
+    meter.workloads = 500
     books = accounts(meter, ledger)
     books.advance(book(), LABELS)
     meter.asked.clear()
@@ -245,3 +246,13 @@ def test_neighbouring_slots_are_asked_for_together() -> None:
     assert all(interval.seconds <= DAY for interval in found)
     assert sum(interval.seconds for interval in found) == 900 * len(slots)
     assert list(runs([], DAY)) == []
+
+
+def test_a_slot_that_has_just_begun_is_not_all_that_is_recent(ledger: Ledger) -> None:
+    """What began to spend with it is seen at once, not when a minute of it has passed."""
+    meter = Meter(MIDNIGHT + 4 * SLOT_SECONDS + 40)
+    books = accounts(meter, ledger)
+    books.advance(book(), LABELS)
+    recent = books.newest(meter.now)
+    assert recent.seconds == SLOT_SECONDS + 40
+    assert sum(line.quantity for line in recent.lines) == recent.seconds * 1000
