@@ -38,17 +38,17 @@ def binaries(progress: Progress) -> dict[str, Path]:
     return locate(progress=progress)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def control_plane(tmp_path_factory: pytest.TempPathFactory, progress: Progress) -> Iterator[ControlPlane]:
-    """API server, controllers, scheduler and kwok with the small GPU cluster's nodes."""
+    """API server, controllers, scheduler and kwok with the small GPU cluster's nodes; a module's own."""
     with ControlPlane(tmp_path_factory.mktemp("control-plane"), progress=progress) as plane:
         add_nodes(plane.client)
         yield plane
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def api_server(tmp_path_factory: pytest.TempPathFactory, progress: Progress) -> Iterator[ControlPlane]:
-    """etcd and the API server alone, for what needs no controllers: CRDs, validation, apply."""
+    """etcd and the API server alone, for what needs no controllers: CRDs, apply. A module's own."""
     with ControlPlane(tmp_path_factory.mktemp("api-server"), components=(), progress=progress) as plane:
         yield plane
 

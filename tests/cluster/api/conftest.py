@@ -11,7 +11,7 @@ from aibudget.sandbox.process import wait_until
 from cluster.api.server import Server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def server(api_server: ControlPlane) -> Iterator[Server]:
     """The API server, serving our kinds."""
     for text in crd_documents().values():

@@ -32,7 +32,7 @@ REPLICAS = 3
 T = TypeVar("T")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def installed(control_plane: ControlPlane) -> ControlPlane:
     """The control plane with our CRDs served and the operator's namespace."""
     for document in crd_documents().values():
