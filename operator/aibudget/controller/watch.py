@@ -18,7 +18,7 @@ import kopf
 from aibudget.api.names import GROUP
 from aibudget.controller.cache import WATCHED, Cache, NamespaceSeen, Seen, read, read_all
 from aibudget.errors import Stalled, Transient
-from aibudget.inventory.kubernetes import Cluster, NotServed
+from aibudget.inventory.kubernetes import Cluster, Forbidden, NotServed
 from aibudget.inventory.resource import Resource
 
 RELIST_SECONDS: Final = 300.0
@@ -76,7 +76,8 @@ class Watch:
                 "CRDsMissing",
                 f"{missing.message} Install the CRDs: aibudget crds | kubectl apply --server-side -f -",
             ) from missing
-        except Transient as error:
+        except (Transient, Forbidden) as error:
+            # An API server that has just started knows no roles yet, and forbids everything.
             log.warning("cannot list what is watched: %s", error.message)
             return RETRY_SECONDS
         self.synced.set()
