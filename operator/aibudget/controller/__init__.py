@@ -1,1 +1,1 @@
-"""One supervised cycle for all budgets; kopf watches, posts nothing and hosts the process."""
+"""One supervised cycle for all budgets; kopf watches beside it and writes nothing."""

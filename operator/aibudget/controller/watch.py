@@ -105,7 +105,7 @@ class Watch:
 
     async def _login(self, **_: Any) -> kopf.ConnectionInfo:
         """The credentials that `Cluster` uses; asked again whenever the API server refuses the last token."""
-        configuration = self._cluster._client.configuration  # noqa: SLF001 - it offers no other way yet
+        configuration = self._cluster.configuration
         header = await configuration.get_api_key_with_prefix("BearerToken")
         scheme, _space, token = (header or "").rpartition(" ")
         return kopf.ConnectionInfo(
@@ -176,9 +176,6 @@ def _tune(settings: kopf.OperatorSettings, **_: Any) -> None:
     settings.networking.request_timeout = 30.0
     settings.networking.connect_timeout = 5.0
     settings.watching.chunk_size = 500
-    # A worker for each object would be a task and a queue for each; without indices a bound is safe.
-    settings.queueing.worker_limit = 20
-    settings.queueing.idle_timeout = 1.0
     # Our CRDs are there before us, and a role for all CRDs is more than we need.
     settings.scanning.disabled = True
     settings.process.ultimate_exiting_timeout = None

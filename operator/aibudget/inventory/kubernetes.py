@@ -121,6 +121,11 @@ class Cluster:
             ) from error
         return cls(ApiClient(configuration), timeout_seconds=timeout_seconds)
 
+    @property
+    def configuration(self) -> Configuration:
+        """Where the server is and how we are known there, for whoever connects on their own."""
+        return self._client.configuration
+
     async def close(self) -> None:
         """Give the connections back."""
         await self._client.close()

@@ -29,8 +29,8 @@ MESSAGE_LENGTH: Final = 512
 Fact = tuple[Status, Reason, str]
 
 _REASONS: Final = {reason.value: reason for reason in Reason}
-_SYNONYMS: Final = {"CurrencyMismatch": "MixedCurrencies", "SeveralClusters": "AmbiguousCluster"}
-"""How the room that found a problem calls it."""
+_SYNONYMS: Final = {"CurrencyMismatch": "MixedCurrencies"}
+"""How `budgeting` calls a problem, and the API."""
 
 
 def conditions_of(facts: Facts) -> tuple[Condition, ...]:
