@@ -26,9 +26,9 @@ from aibudget.controller.judge import SETTLING_SECONDS, Judge, Judged
 from aibudget.controller.measuring import Measured, Measuring, progress
 from aibudget.controller.reporter import Report, Reporter
 from aibudget.controller.shelf import Shelf
+from aibudget.enforcement.claimant import Claimant
 from aibudget.enforcement.cluster import Enforcer
 from aibudget.enforcement.cluster import Report as Enforced
-from aibudget.enforcement.plan import Claimant
 from aibudget.errors import AIBudgetError
 from aibudget.reporting import enforcing, events, status
 from aibudget.reporting.exporter import BudgetView, Counters, CycleView, Snapshot

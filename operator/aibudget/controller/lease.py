@@ -139,15 +139,25 @@ class Lease:
 
     async def release(self) -> None:
         """Let the next one in at once. A failure is only logged: the Lease then ends by itself."""
-        if self._renewed is None or self._version is None:
-            return
         self._renewed = None
-        spec = {"holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": _micro_time()}
         try:
             async with asyncio.timeout(RELEASE_SECONDS):
-                await self._write(spec)
+                while not await self._given_back():
+                    pass
         except (AIBudgetError, TimeoutError) as error:
             log.warning("the Lease was not given back and ends in %.0f s: %s", self._timing.duration, error)
+
+    async def _given_back(self) -> bool:
+        """One attempt, on the Lease as it is: a cancelled renewal may have been written all the same."""
+        found = await self._store.get(LEASES, LEASE_NAME, self._namespace)
+        if found is None or (found.get("spec") or {}).get("holderIdentity") != self._identity:
+            return True
+        self._version = found["metadata"]["resourceVersion"]
+        try:
+            await self._write({"holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": _micro_time()})
+        except Conflict:
+            return False
+        return True
 
     async def _try(self) -> str:
         """One attempt to acquire or renew; the holder after it. Raises on an outage."""

@@ -140,6 +140,41 @@ def test_a_released_lease_is_taken_at_the_next_try() -> None:
     run(scenario())
 
 
+def test_a_lease_is_given_back_though_its_last_renewal_was_never_answered() -> None:
+    """A stop cancels a renewal that the API server may have stored, so that our version of it is old."""
+
+    async def scenario() -> None:
+        server, clock = LeaseServer(), Clock()
+        first = candidate(server, "a", clock)
+        await first.acquire()
+        renewals = 1
+
+        def renewed_unseen() -> None:
+            nonlocal renewals
+            if renewals and server.stored is not None:
+                renewals -= 1
+                server._store(server.stored["spec"])
+
+        server.after_get = renewed_unseen
+        await first.release()
+        assert server.holder == ""
+
+    run(scenario())
+
+
+def test_a_lease_of_somebody_else_is_not_given_back() -> None:
+    """Whoever stops as a standby leaves the leader's record alone."""
+
+    async def scenario() -> None:
+        server = LeaseServer()
+        await candidate(server, "a", Clock()).acquire()
+        before = server.stored
+        await candidate(server, "b", Clock()).release()
+        assert server.stored == before
+
+    run(scenario())
+
+
 def test_a_leader_that_cannot_renew_stops_before_anybody_may_take_over() -> None:
     """The deadline to renew is shorter than the duration after which others act."""
 
