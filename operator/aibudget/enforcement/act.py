@@ -25,12 +25,13 @@ from aibudget.api.fields import format_instant
 from aibudget.api.hold import Claim, Hold, HoldStatus
 from aibudget.api.names import HOLD_LABEL, ORIGINAL_ANNOTATION, REASON_ANNOTATION, REVERTS_ANNOTATION
 from aibudget.enforcement import hold as holds
-from aibudget.enforcement.edits import edit, edit_map, put, put_back
+from aibudget.enforcement import record
+from aibudget.enforcement.edits import edit, put, put_back
 from aibudget.enforcement.hold import Step
-from aibudget.enforcement.kinds import Stop
-from aibudget.enforcement.live import Live, vetoed, vetoes_of
-from aibudget.enforcement.plan import Wish, unfit
-from aibudget.enforcement.port import Port, Site, accelerator_pods, disown, look, write
+from aibudget.enforcement.live import Live, stop_of, vetoed, vetoes_of
+from aibudget.enforcement.plan import Wish
+from aibudget.enforcement.port import Site, accelerator_pods, disown, look, write
+from aibudget.enforcement.sparing import unfit
 from aibudget.errors import Conflict, Stalled
 from aibudget.inventory.kubernetes import Json
 from aibudget.inventory.resource import HOLDS
@@ -89,7 +90,7 @@ async def _bring_further(
     live = await look(site.cluster, wish.workload)
     if live is not None and live.uid == hold.spec.target_ref.uid:
         live = await remember_vetoes(site, live, wish.vetoes, told)
-    hold = await _claim(site, hold, wish.claims)
+    hold = await record.claim(site, hold, wish.claims)
     after = _Progress(site, wish, hold, live, told)
     if wish.wanted and find_condition(hold.status.conditions, ConditionType.APPLIED) is None:
         await after.pending("On notice: it is acted on when the grace period ends.")
@@ -152,7 +153,7 @@ class _Progress:
             await self.pending("the API server shows no running pod of it that holds an accelerator")
             return False
         await self.site.check_may_act()
-        self.hold = await _record(self.site.cluster, self.hold, live)
+        self.hold = await record.original(self.site.cluster, self.hold, live)
         await self.site.check_may_act()
         labels, annotations = holds.marks(self.hold)
         stop = stop_of(live)
@@ -164,7 +165,7 @@ class _Progress:
         message = f"{_managers(live)} set {stop_of(live).path} to {live.value} while it was held."
         self.site.check_lease()
         count = {REVERTS_ANNOTATION: str(holds.reverts_of(self.hold) + 1)}
-        self.hold = await _annotate(self.site.cluster, self.hold, count)
+        self.hold = await record.annotate(self.site.cluster, self.hold, count)
         status = self._with(ConditionType.APPLIED, "False", Reason.PENDING, message)
         calm = drop_condition(status.conditions, ConditionType.EFFECTIVE)
         await self._say(status.model_copy(update={"conditions": calm}))
@@ -267,7 +268,7 @@ class _Progress:
     async def _delete(self) -> None:
         self.site.check_lease()
         # Emptied first: a Hold that is found gone with claims was deleted by a person.
-        self.hold = await _claim(self.site, self.hold, ())
+        self.hold = await record.claim(self.site, self.hold, ())
         await self.site.cluster.delete(HOLDS, self.hold.name, self.hold.namespace, uid=self.hold.uid)
         self.deleted = True
 
@@ -337,17 +338,6 @@ async def _create(site: Site, wish: Wish, told: list[Act]) -> Hold:
     return hold
 
 
-async def _claim(site: Site, hold: Hold, claims: tuple[Claim, ...]) -> Hold:
-    if claims == hold.spec.claims:
-        return hold
-    if set(claims) <= set(hold.spec.claims):
-        site.check_lease()
-    else:
-        await site.check_may_act()
-    patch = [_test(hold), put("/spec/claims", holds.claims_json(claims))]
-    return Hold.read(await site.cluster.patch(HOLDS, hold.name, patch, hold.namespace))
-
-
 async def remember_vetoes(site: Site, live: Live, claims: Sequence[Claim], told: list[Act]) -> Live:
     """Write onto the workload that these claims are vetoed, unless it is there already."""
     pairs = {(claim.uid, claim.period_id) for claim in claims if claim.kind == "AIBudget"}
@@ -360,33 +350,10 @@ async def remember_vetoes(site: Site, live: Live, claims: Sequence[Claim], told:
     return after
 
 
-async def _record(cluster: Port, hold: Hold, live: Live) -> Hold:
-    """The original, once, before anything is done to the workload."""
-    if holds.original_of(hold) is not None:
-        return hold
-    original = put("/spec/original", holds.original_json(stop_of(live).path, live.value))
-    return Hold.read(await cluster.patch(HOLDS, hold.name, [_test(hold), original], hold.namespace))
-
-
-async def _annotate(cluster: Port, hold: Hold, annotations: dict[str, str]) -> Hold:
-    patch = [_test(hold), *edit_map("/metadata/annotations", hold.metadata.annotations, annotations)]
-    return Hold.read(await cluster.patch(HOLDS, hold.name, patch, hold.namespace))
-
-
 def budgets_of(claims: Sequence[Claim]) -> str:
     """The budgets and their thresholds, in words."""
     return ", ".join(f"{claim.kind} {claim.name} (threshold {claim.threshold})" for claim in claims)
 
 
-def stop_of(live: Live) -> Stop:
-    """The one field of its kind."""
-    assert live.kind.stop is not None, "what cannot be stopped has no Hold"
-    return live.kind.stop
-
-
 def _managers(live: Live) -> str:
     return " and ".join(live.others) or "somebody"
-
-
-def _test(hold: Hold) -> Json:
-    return {"op": "test", "path": "/metadata/resourceVersion", "value": hold.metadata.resource_version}

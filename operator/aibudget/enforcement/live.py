@@ -20,7 +20,7 @@ from aibudget.api.names import (
     PROTECTED_UNTIL,
     VETO_ANNOTATION,
 )
-from aibudget.enforcement.kinds import KINDS, Kind
+from aibudget.enforcement.kinds import KINDS, Kind, Stop
 from aibudget.inventory.workload import Workload
 
 _FOREIGN_ANNOTATIONS: Final = ("downscaler/original-replicas",)
@@ -126,6 +126,12 @@ def read(obj: Mapping[str, Any]) -> Live:
         managed_fields=fields,
         selector=_selector(obj),
     )
+
+
+def stop_of(live: Live) -> Stop:
+    """The one field of its kind."""
+    assert live.kind.stop is not None, "what cannot be stopped has no Hold"
+    return live.kind.stop
 
 
 def is_protected(labels: Mapping[str, str], annotations: Mapping[str, str], now: datetime) -> bool:

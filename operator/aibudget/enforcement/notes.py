@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from aibudget.api.conditions import Reason
 from aibudget.api.names import BUDGET_ANNOTATION, STATE_ANNOTATION
+from aibudget.enforcement.claimant import Claimant
+from aibudget.enforcement.facts import Untouchable
 from aibudget.enforcement.kinds import KINDS
-from aibudget.enforcement.plan import Claimant, Untouchable
 from aibudget.inventory.workload import Workload
 
 

@@ -8,119 +8,21 @@ a veto, mode Observe, another scope) is no data and always counts.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
-from enum import StrEnum
 from typing import Final
 
-from aibudget.api.budget import AIBudget, Budget, ClusterAIBudget
 from aibudget.api.hold import Claim, Hold
-from aibudget.budgeting.evaluation import BudgetKey, Evaluation, ThresholdState, WorkloadSpend
+from aibudget.budgeting.evaluation import WorkloadSpend
+from aibudget.enforcement.claimant import Claimant
+from aibudget.enforcement.facts import Facts
 from aibudget.enforcement.hold import MOST_CLAIMS, hold_name, workload_of
 from aibudget.enforcement.kinds import KINDS
-from aibudget.enforcement.live import Live, is_protected, vetoes_of
+from aibudget.enforcement.live import Live
+from aibudget.enforcement.sparing import VETOED, Spared, SpareReason, exempt, unfit
 from aibudget.inventory.workload import Workload
 
 _ACTION: Final = "ScaleDown"
-
-
-class SpareReason(StrEnum):
-    """Why a workload that spends in a budget over its threshold is not held."""
-
-    UNTOUCHABLE_NAMESPACE = "UntouchableNamespace"
-    KIND_NOT_STOPPED = "KindNotStopped"
-    OUTSIDE_SCOPE = "OutsideScope"
-    NOT_READABLE = "NotReadable"
-    GONE = "Gone"
-    CONTROLLED = "Controlled"
-    NAMESPACE_PROTECTED = "NamespaceProtected"
-    PROTECTED = "Protected"
-    PROTECTED_BY_BUDGET = "ProtectedByBudget"
-    VETOED = "Vetoed"
-    FOREIGN = "StoppedByAnotherTool"
-    ALREADY_STOPPED = "AlreadyStopped"
-    TOO_LARGE = "TooLarge"
-    TOO_MANY_CLAIMS = "TooManyClaims"
-
-
-_VETOED: Final = (SpareReason.VETOED, "somebody had it back in this period")
-
-
-@dataclass(frozen=True, slots=True)
-class Claimant:
-    """A budget and where it stands now."""
-
-    budget: Budget
-    evaluation: Evaluation
-
-    @property
-    def active(self) -> ThresholdState | None:
-        """The threshold for which it may hold workloads; None in mode Observe."""
-        enforced = self.budget.spec.enforcement.mode == "Enforce"
-        return self.evaluation.active(_ACTION) if enforced else None
-
-    @property
-    def undecided(self) -> bool:
-        """Whether the data cannot tell yet if such a threshold is crossed: nothing is released for that."""
-        return any(
-            state.standing == "Unknown" and _ACTION in state.threshold.actions
-            for state in self.evaluation.thresholds
-        )
-
-    @property
-    def grace(self) -> timedelta:
-        """The notice before an act."""
-        return timedelta(seconds=self.budget.spec.enforcement.grace_period_seconds)
-
-    def covers(self, namespace: str, labels: Mapping[str, str]) -> bool:
-        """Whether the namespace is in its scope now."""
-        if isinstance(self.budget, ClusterAIBudget):
-            return self.budget.spec.scope.covers(namespace, dict(labels))
-        return self.budget.namespace == namespace
-
-
-@dataclass(frozen=True, slots=True)
-class NamespaceFacts:
-    """What a namespace says of itself."""
-
-    labels: Mapping[str, str]
-    annotations: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Untouchable:
-    """Namespaces where nothing is ever written: the cluster's own, the operator's, and configured ones."""
-
-    namespaces: frozenset[str]
-
-    def __contains__(self, namespace: object) -> bool:
-        return isinstance(namespace, str) and (namespace.startswith("kube-") or namespace in self.namespaces)
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """The world as it was just read, never from a cache.
-
-    `lives`: None for a workload whose GET answered 404; a missing key for one that could not be read.
-    `namespaces`: likewise without those that could not be read. `gone`: uids of budgets that are no more.
-    """
-
-    holds: tuple[Hold, ...]
-    lives: Mapping[Workload, Live | None]
-    namespaces: Mapping[str, NamespaceFacts]
-    gone: frozenset[str]
-    paused: bool
-    untouchable: Untouchable
-
-
-@dataclass(frozen=True, slots=True)
-class Spared:
-    """One workload that a budget would have held."""
-
-    budget: BudgetKey
-    workload: Workload
-    reason: SpareReason
-    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,50 +86,10 @@ def plan(claimants: Sequence[Claimant], facts: Facts, now: datetime) -> Plan:
 
 def victims(claimant: Claimant) -> tuple[WorkloadSpend, ...]:
     """Everything that spends right now in a budget that may act: the dearest first, then by name."""
-    if not _may_claim(claimant):
+    if not claimant.may_claim(_ACTION):
         return ()
     spending = (spend for spend in claimant.evaluation.workloads if spend.rate_per_hour > 0)
     return tuple(sorted(spending, key=lambda spend: (-spend.rate_per_hour, spend.workload)))
-
-
-def exempt(claimant: Claimant, live: Live, facts: Facts, now: datetime) -> tuple[SpareReason, str] | None:
-    """What a person decided that keeps this budget's hands off this workload, now; None if nothing does.
-
-    A ClusterAIBudget does not hear what a tenant can write: only the namespace and its own selector count.
-    """
-    workload = live.workload
-    namespace = facts.namespaces.get(workload.namespace)
-    if workload.namespace in facts.untouchable:
-        return SpareReason.UNTOUCHABLE_NAMESPACE, f"namespace {workload.namespace} is never touched"
-    if namespace is not None:
-        if is_protected(namespace.labels, namespace.annotations, now):
-            return SpareReason.NAMESPACE_PROTECTED, f"namespace {workload.namespace} is protected"
-        if not claimant.covers(workload.namespace, namespace.labels):
-            return SpareReason.OUTSIDE_SCOPE, f"namespace {workload.namespace} is not in the budget's scope"
-    selector = claimant.budget.spec.enforcement.protect
-    if selector is not None and selector.matches(live.labels):
-        return SpareReason.PROTECTED_BY_BUDGET, "the budget's enforcement.protect selects it"
-    if isinstance(claimant.budget, AIBudget):
-        if is_protected(live.labels, live.annotations, now):
-            return SpareReason.PROTECTED, "it is protected"
-        if _identity_now(claimant) in vetoes_of(live):
-            return _VETOED
-    return None
-
-
-def unfit(live: Live) -> tuple[SpareReason, str] | None:
-    """Why this object, as it is now, cannot be stopped and given back; None if it can."""
-    if live.kind.stop is None:
-        return SpareReason.KIND_NOT_STOPPED, f"AIBudget does not stop a {live.kind.name}"
-    if live.controller is not None:
-        return SpareReason.CONTROLLED, f"{live.controller} controls it and would undo the stop"
-    if live.foreign is not None:
-        return SpareReason.FOREIGN, f"another tool has stopped it ({live.foreign})"
-    if live.stopped:
-        return SpareReason.ALREADY_STOPPED, "its owner has stopped it"
-    if not live.kind.stop.accepts(live.value):
-        return SpareReason.TOO_LARGE, f"{live.kind.stop.path} is {live.value}, which could not be put back"
-    return None
 
 
 def _keeps(claim: Claim, hold: Hold, claimant: Claimant | None, facts: Facts, now: datetime) -> bool:
@@ -246,8 +108,8 @@ def _keeps(claim: Claim, hold: Hold, claimant: Claimant | None, facts: Facts, no
         return False
     if not claimant.evaluation.fresh:
         return True
-    if claimant.active is None:
-        return claimant.undecided
+    if claimant.active(_ACTION) is None:
+        return claimant.undecided(_ACTION)
     return hold.spec.original is not None or _is_still_a_victim(claimant, workload_of(hold), live)
 
 
@@ -278,7 +140,7 @@ def _claim(
     stopped again.
     """
     spared: list[Spared] = []
-    if not _may_claim(claimant):
+    if not claimant.may_claim(_ACTION):
         return spared
     resting = (s for s in claimant.evaluation.workloads if s.workload in held and s.rate_per_hour == 0)
     for spend in (*victims(claimant), *resting):
@@ -286,10 +148,6 @@ def _claim(
         if why is not None:
             spared.append(Spared(claimant.evaluation.budget, spend.workload, *why))
     return spared
-
-
-def _may_claim(claimant: Claimant) -> bool:
-    return claimant.active is not None and claimant.evaluation.fresh
 
 
 def _claim_one(
@@ -303,7 +161,7 @@ def _claim_one(
     if any(claim.uid == claimant.budget.uid for claim in wish.claims):
         return None
     if any(_identity(veto) == _identity_now(claimant) for veto in wish.vetoes):
-        return _VETOED
+        return VETOED
     is_held = wish.hold is not None and wish.hold.spec.original is not None
     if not is_held and (unfitness := unfit(live)):
         return unfitness
@@ -336,7 +194,7 @@ def _candidate(
 
 
 def _new_claim(claimant: Claimant, now: datetime) -> Claim:
-    state = claimant.active
+    state = claimant.active(_ACTION)
     assert state is not None, "only a budget with an active threshold has victims"
     return Claim(
         kind=claimant.budget.kind,
@@ -354,7 +212,7 @@ def _with_due(wish: Wish, by_uid: Mapping[str, Claimant], facts: Facts, now: dat
 
     def is_due(claim: Claim) -> bool:
         claimant = by_uid.get(claim.uid)
-        if claimant is None or not claimant.evaluation.fresh or claimant.active is None:
+        if claimant is None or not claimant.evaluation.fresh or claimant.active(_ACTION) is None:
             return False
         if claim.decision == "Pending":
             return False

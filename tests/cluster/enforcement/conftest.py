@@ -15,8 +15,8 @@ from aibudget.api.kinds import parse
 from aibudget.api.names import API_VERSION, KILL_SWITCH
 from aibudget.budgeting.evaluation import BudgetKey, Evaluation, Spend, ThresholdState, WorkloadSpend
 from aibudget.budgeting.period import Period
+from aibudget.enforcement.claimant import Claimant
 from aibudget.enforcement.cluster import Enforcer, Limits, Report
-from aibudget.enforcement.plan import Claimant
 from aibudget.inventory.kubernetes import Cluster, Json
 from aibudget.inventory.resource import AIBUDGETS, CLUSTER_AIBUDGETS, DEPLOYMENTS, HOLDS, PODS
 from aibudget.inventory.workload import Workload

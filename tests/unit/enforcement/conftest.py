@@ -12,7 +12,7 @@ from aibudget.api.kinds import parse
 from aibudget.api.names import API_VERSION
 from aibudget.budgeting.evaluation import BudgetKey, Evaluation, Spend, ThresholdState, WorkloadSpend
 from aibudget.budgeting.period import Period
-from aibudget.enforcement.plan import Claimant
+from aibudget.enforcement.claimant import Claimant
 from aibudget.inventory.workload import Workload
 from aibudget.metering.slots import Interval
 

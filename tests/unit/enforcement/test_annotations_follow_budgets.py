@@ -4,8 +4,8 @@ import asyncio
 
 from aibudget.api.names import BUDGET_ANNOTATION, STATE_ANNOTATION
 from aibudget.enforcement.cluster import Enforcer, Limits
+from aibudget.enforcement.facts import Untouchable
 from aibudget.enforcement.notes import Note, changes
-from aibudget.enforcement.plan import Untouchable
 from aibudget.inventory.resource import JOBS
 from aibudget.inventory.workload import Workload
 from unit.enforcement.conftest import NOW, make_claimant

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aibudget.api.names import FIELD_MANAGER, HOLD_LABEL
+from aibudget.enforcement.claimant import Claimant
 from aibudget.enforcement.cluster import Enforcer, Limits, Report
-from aibudget.enforcement.plan import Claimant
 from aibudget.enforcement.release import release_all
 from aibudget.inventory.resource import AIBUDGETS, DEPLOYMENTS, HOLDS
 from unit.enforcement.conftest import NOW, make_claimant

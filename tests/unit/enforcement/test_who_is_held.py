@@ -9,9 +9,11 @@ import pytest
 from aibudget.api.hold import Claim, Hold
 from aibudget.api.names import PROTECTED, PROTECTED_UNTIL, VETO_ANNOTATION
 from aibudget.enforcement import hold as holds
+from aibudget.enforcement.claimant import Claimant
+from aibudget.enforcement.facts import Facts, NamespaceFacts, Untouchable
 from aibudget.enforcement.kinds import KINDS
 from aibudget.enforcement.live import Live, read
-from aibudget.enforcement.plan import Claimant, Facts, NamespaceFacts, Plan, Untouchable, plan
+from aibudget.enforcement.plan import Plan, plan
 from aibudget.inventory.workload import Workload
 from unit.enforcement.conftest import NOW, make_claimant
 

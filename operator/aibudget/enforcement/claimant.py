@@ -1,0 +1,43 @@
+"""`Claimant`: a budget as enforcement sees it: what it may do now, for whom, after which notice. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from aibudget.api.budget import Action, Budget, ClusterAIBudget
+from aibudget.budgeting.evaluation import Evaluation, ThresholdState
+
+
+@dataclass(frozen=True, slots=True)
+class Claimant:
+    """A budget and where it stands now."""
+
+    budget: Budget
+    evaluation: Evaluation
+
+    def active(self, action: Action) -> ThresholdState | None:
+        """The threshold for which it may take this action; None in mode Observe."""
+        enforced = self.budget.spec.enforcement.mode == "Enforce"
+        return self.evaluation.active(action) if enforced else None
+
+    def undecided(self, action: Action) -> bool:
+        """Whether the data cannot tell yet if such a threshold is crossed: nothing is released for that."""
+        return any(
+            state.standing == "Unknown" and action in state.threshold.actions
+            for state in self.evaluation.thresholds
+        )
+
+    def may_claim(self, action: Action) -> bool:
+        """Whether it may ask for something new: by fresh data alone."""
+        return self.active(action) is not None and self.evaluation.fresh
+
+    @property
+    def grace(self) -> timedelta:
+        """The notice before an act."""
+        return timedelta(seconds=self.budget.spec.enforcement.grace_period_seconds)
+
+    def covers(self, namespace: str, labels: Mapping[str, str]) -> bool:
+        """Whether the namespace is in its scope now."""
+        if isinstance(self.budget, ClusterAIBudget):
+            return self.budget.spec.scope.covers(namespace, dict(labels))
+        return self.budget.namespace == namespace

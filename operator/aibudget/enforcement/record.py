@@ -1,0 +1,42 @@
+"""What is written into a Hold's own object: claims, the original, a count. Each write is safe to repeat.
+
+Every one is a JSON patch with a `test` of the resourceVersion, so that a person's decision in between wins.
+"""
+
+from aibudget.api.hold import Claim, Hold
+from aibudget.enforcement import hold as holds
+from aibudget.enforcement.edits import edit_map, put
+from aibudget.enforcement.live import Live, stop_of
+from aibudget.enforcement.port import Port, Site
+from aibudget.inventory.kubernetes import Json
+from aibudget.inventory.resource import HOLDS
+
+
+async def claim(site: Site, hold: Hold, claims: tuple[Claim, ...]) -> Hold:
+    """The Hold with these claims; new ones need that acting is allowed."""
+    if claims == hold.spec.claims:
+        return hold
+    if set(claims) <= set(hold.spec.claims):
+        site.check_lease()
+    else:
+        await site.check_may_act()
+    patch = [_test(hold), put("/spec/claims", holds.claims_json(claims))]
+    return Hold.read(await site.cluster.patch(HOLDS, hold.name, patch, hold.namespace))
+
+
+async def original(cluster: Port, hold: Hold, live: Live) -> Hold:
+    """The original, once, before anything is done to the workload."""
+    if holds.original_of(hold) is not None:
+        return hold
+    value = put("/spec/original", holds.original_json(stop_of(live).path, live.value))
+    return Hold.read(await cluster.patch(HOLDS, hold.name, [_test(hold), value], hold.namespace))
+
+
+async def annotate(cluster: Port, hold: Hold, annotations: dict[str, str]) -> Hold:
+    """The Hold with these annotations, too."""
+    patch = [_test(hold), *edit_map("/metadata/annotations", hold.metadata.annotations, annotations)]
+    return Hold.read(await cluster.patch(HOLDS, hold.name, patch, hold.namespace))
+
+
+def _test(hold: Hold) -> Json:
+    return {"op": "test", "path": "/metadata/resourceVersion", "value": hold.metadata.resource_version}
