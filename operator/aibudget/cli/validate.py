@@ -29,9 +29,11 @@ def validate(files: tuple[str, ...], output: str) -> None:
     """Check manifests offline, by the rules that the API server applies.
 
     FILE is a file, a directory (searched for *.yaml and *.yml) or "-" for standard input. Objects of other
-    API groups are left alone. Exits with 1 when something is invalid.
+    API groups are left alone. Exits with 1 when something is invalid, with 2 when a FILE cannot be read: what
+    can be is checked and printed all the same.
     """
-    reports = [check(name, content) for name, content in _contents(files)]
+    unreadable: list[Stalled] = []
+    reports = [check(name, content) for name, content in _contents(files, unreadable)]
     problems = [problem for report in reports for problem in report.problems]
     if output == "json":
         found = [asdict(problem) for problem in problems]
@@ -42,6 +44,8 @@ def validate(files: tuple[str, ...], output: str) -> None:
         for problem in problems:
             click.echo(str(problem))
         click.echo(f"objects checked: {_checked(reports)}, problems: {len(problems)}", err=True)
+    if unreadable:
+        raise Stalled("Unreadable", " ".join(error.message for error in unreadable))
     if problems:
         sys.exit(1)
 
@@ -50,18 +54,24 @@ def _checked(reports: Iterable[Report]) -> int:
     return sum(report.checked for report in reports)
 
 
-def _contents(names: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+def _contents(names: Iterable[str], unreadable: list[Stalled]) -> Iterator[tuple[str, bytes]]:
     for name in names:
         if name == "-":
             yield "<stdin>", sys.stdin.buffer.read()
             continue
-        for path in _manifests(Path(name)):
+        try:
+            paths = _manifests(Path(name))
+        except Stalled as error:
+            unreadable.append(error)
+            continue
+        for path in paths:
             try:
-                yield str(path), path.read_bytes()
+                content = path.read_bytes()
             except OSError as error:
-                raise Stalled(
-                    "Unreadable", f"{path} cannot be read ({error.strerror}); correct the path."
-                ) from error
+                why = f"{path} cannot be read ({error.strerror}); correct the path."
+                unreadable.append(Stalled("Unreadable", why))
+            else:
+                yield str(path), content
 
 
 def _manifests(path: Path) -> list[Path]:

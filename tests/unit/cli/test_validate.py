@@ -74,3 +74,13 @@ def test_nothing_to_check_is_an_error_and_not_a_success(tmp_path: Path, name: st
     assert ran.exit_code == 2
     assert ran.stderr.startswith("error: ")
     assert name in ran.stderr
+
+
+def test_what_cannot_be_read_does_not_hide_the_faults_of_the_rest(folder: Path) -> None:
+    """Everything that is known is said, and the exit code still tells that something was not looked at."""
+    bad = folder / "teams" / "bad.yml"
+    ran = CliRunner().invoke(cli, ["validate", str(folder / "nowhere.yaml"), str(bad)])
+
+    assert ran.exit_code == 2
+    assert f"{bad}:5: spec.limit.curency: unknown field" in ran.stdout
+    assert "nowhere.yaml" in ran.stderr
