@@ -35,6 +35,8 @@ def validate(files: tuple[str, ...], output: str) -> None:
     unreadable: list[Stalled] = []
     reports = [check(name, content) for name, content in _contents(files, unreadable)]
     problems = [problem for report in reports for problem in report.problems]
+    if not reports and unreadable:
+        raise unreadable[0]
     if output == "json":
         found = [asdict(problem) for problem in problems]
         click.echo(
