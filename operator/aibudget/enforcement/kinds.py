@@ -39,9 +39,13 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of workload and how it is stopped, if it can be."""
+    """A kind of workload and how it is stopped, if it can be.
+
+    `disruption`: how much a stop of it takes from people, against the other kinds; the lower is stopped first.
+    """
 
     resource: Resource
+    disruption: int
     stop: Stop | None = None
 
     @property
@@ -55,11 +59,11 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
         kind.name: kind
         for kind in (
             # The API server fills an absent replicas with 1, so that removing it restores "absent".
-            Kind(DEPLOYMENTS, Stop("/spec/replicas", stopped=0, most=100_000)),
-            Kind(STATEFUL_SETS),
-            Kind(DAEMON_SETS),
-            Kind(JOBS),
-            Kind(CRON_JOBS),
+            Kind(DEPLOYMENTS, 2, Stop("/spec/replicas", stopped=0, most=100_000)),
+            Kind(STATEFUL_SETS, 3),
+            Kind(DAEMON_SETS, 8),
+            Kind(JOBS, 1),
+            Kind(CRON_JOBS, 1),
         )
     }
 )
