@@ -41,7 +41,7 @@ class Stop:
 class Kind:
     """A kind of workload and how it is stopped, if it can be.
 
-    `disruption`: how much a stop of it takes from people, against the other kinds; the lower is stopped first.
+    `disruption`: how much a stop of it takes from people; what has less of it is stopped first.
     """
 
     resource: Resource
