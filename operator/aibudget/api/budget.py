@@ -25,7 +25,7 @@ PeriodType = Literal["Daily", "Weekly", "Monthly", "Quarterly", "Yearly", "Fixed
 Weekday = Literal["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
 Basis = Literal["Actual"]
 Action = Literal["Notify", "Annotate", "ScaleDown"]
-Mode = Literal["Observe", "Enforce"]
+Mode = Literal["Observe", "Approve", "Enforce"]
 OnAlreadyCrossed = Literal["NextPeriod", "Enforce"]
 
 
@@ -129,14 +129,20 @@ class Enforcement(Value):
     """Whether and how the actions that hold workloads happen."""
 
     mode: Mode = "Observe"
-    """Observe writes to no workload and tells what would have happened; Enforce acts."""
+    """Observe writes to no workload and tells what would have happened; Approve asks a person
+    about each Hold and acts on those that are approved; Enforce acts."""
     grace_period_seconds: Annotated[Integer, Field(ge=0, le=86400, json_schema_extra={"format": "int32"})] = (
         900
     )
     """The notice before the first ScaleDown, at most a day."""
+    approval_seconds: Annotated[Integer, Field(ge=60, le=604800, json_schema_extra={"format": "int32"})] = (
+        86400
+    )
+    """Mode Approve: how long a Hold waits for a person, at most a week and not past the period's end.
+    Then the question lapses: nothing is done, and it is not asked again for that threshold in this period."""
     on_already_crossed: OnAlreadyCrossed = "NextPeriod"
     """What happens to thresholds that were crossed already when the budget was created, cut
-    or set to Enforce: NextPeriod leaves them alone until the next period begins, Enforce acts on them."""
+    or left mode Observe: NextPeriod leaves them alone until the next period begins, Enforce acts on them."""
     protect: LabelSelector | None = None
     """Workloads that are never held for this budget."""
 

@@ -66,7 +66,7 @@ class ThresholdStatus(Observed):
     name: Annotated[str, Field(max_length=63)]
     """The threshold."""
     state: ThresholdState
-    """Below; Crossed; Active where its actions hold in mode Enforce; Waiting for the next period to act."""
+    """Below; Crossed; Active where its actions are in force; Waiting for the next period to act."""
     crossed_time: Instant | None = None
     """When it was seen crossed."""
 
@@ -94,7 +94,7 @@ class HoldCounts(Observed):
     active: Count = 0
     """Held."""
     pending: Count = 0
-    """On notice."""
+    """On notice, or waiting for approval."""
 
 
 class PastPeriod(Observed):

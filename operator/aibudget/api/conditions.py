@@ -95,6 +95,7 @@ class Reason(StrEnum):
 
     # Enforced
     WORKLOADS_HELD = "WorkloadsHeld", "workloads are held back for this budget"
+    AWAITING_APPROVAL = "AwaitingApproval", "a threshold that acts is crossed; a person is asked first"
     GRACE_PERIOD = "GracePeriod", "a threshold that acts is crossed; the notice before the act is running"
     ENFORCEMENT_PAUSED = "EnforcementPaused", "the kill switch is set: nothing new is held"
     ENFORCEMENT_FAILED = "EnforcementFailed", "a workload could not be held or released"
@@ -131,8 +132,11 @@ class EventReason(StrEnum):
         "a crossed threshold was left by a new limit, price or scope",
     )
     PERIOD_STARTED = "PeriodStarted", "Normal", "a new period began"
-    WOULD_SCALE_DOWN = "WouldScaleDown", "Normal", "mode Observe: what Enforce would have held"
+    WOULD_SCALE_DOWN = "WouldScaleDown", "Normal", "mode Observe: what would have been held"
     SCALE_DOWN_NOTICE = "ScaleDownNotice", "Warning", "a workload will be held when the grace period ends"
+    APPROVAL_REQUESTED = "ApprovalRequested", "Warning", "a workload will be held if a person approves it"
+    APPROVAL_EXPIRED = "ApprovalExpired", "Normal", "nobody decided in time: a workload is left alone"
+    HOLD_APPROVED = "HoldApproved", "Normal", "a workload may be held: a person approved it"
     WORKLOAD_SCALED_DOWN = "WorkloadScaledDown", "Warning", "a workload was held"
     WORKLOAD_RESTORED = "WorkloadRestored", "Normal", "a workload was put back as it was"
     WORKLOAD_LEFT_ALONE = (

@@ -14,7 +14,7 @@ from aibudget.api.fields import AmountText, Generation, Instant, Text
 from aibudget.api.model import Observed, Resource, Value, celed, list_by, once_each_by, rule
 
 HoldAction = Literal["ScaleDown"]
-Decision = Literal["Pending", "Approved", "Vetoed"]
+Decision = Literal["Pending", "Approved", "Vetoed", "Expired"]
 
 Uid = Annotated[str, Field(min_length=1, max_length=64)]
 
@@ -46,9 +46,12 @@ class Claim(Value):
     threshold: Annotated[str, Field(min_length=1, max_length=63)]
     """The threshold that was crossed."""
     decision: Decision
-    """Pending waits, Approved acts, Vetoed leaves the target alone until the period ends."""
+    """Pending waits for a person, Approved acts, Vetoed leaves the target alone until the period ends;
+    Expired was not decided in time and leaves it alone until a higher threshold is crossed."""
     decided_by: Text | None = None
     """Who decided, where a person did."""
+    decided_time: Instant | None = None
+    """When the operator took note of that decision."""
     expire_time: Instant | None = None
     """When a decision that is still Pending lapses."""
     notice_time: Instant | None = None

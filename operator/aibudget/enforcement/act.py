@@ -5,7 +5,7 @@ does. A crash between any two writes is therefore found by `hold.next_step` when
 remembers nothing from one cycle to the next.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
@@ -26,6 +26,7 @@ from aibudget.api.hold import Claim, Hold, HoldStatus
 from aibudget.api.names import HOLD_LABEL, ORIGINAL_ANNOTATION, REASON_ANNOTATION, REVERTS_ANNOTATION
 from aibudget.enforcement import hold as holds
 from aibudget.enforcement import record
+from aibudget.enforcement.claims import standing_of, transitions, wants
 from aibudget.enforcement.edits import edit, put, put_back
 from aibudget.enforcement.hold import Step
 from aibudget.enforcement.live import Live, stop_of, vetoed, vetoes_of
@@ -90,13 +91,16 @@ async def _bring_further(
     live = await look(site.cluster, wish.workload)
     if live is not None and live.uid == hold.spec.target_ref.uid:
         live = await remember_vetoes(site, live, wish.vetoes, told)
-    hold = await record.claim(site, hold, wish.claims)
+    before, hold = hold.spec.claims, await record.claim(site, hold, wish.claims)
+    told += _decided(wish, hold, before)
     after = _Progress(site, wish, hold, live, told)
-    if wish.wanted and find_condition(hold.status.conditions, ConditionType.APPLIED) is None:
-        await after.pending("On notice: it is acted on when the grace period ends.")
+    new = find_condition(hold.status.conditions, ConditionType.APPLIED) is None
+    if wish.wanted and (new or not (wish.due or hold.spec.original)):
+        await after.pending(standing_of(hold.spec.claims))
     may_act = wish.due and live is not None and is_due(live)
     for _ in range(_MOST_STEPS):
-        step = holds.next_step(after.hold, after.live, wanted=wish.wanted, may_act=may_act)
+        wanted = wants(wish.claims, acted=bool(after.hold.spec.original))
+        step = holds.next_step(after.hold, after.live, wanted=wanted, may_act=may_act)
         if step is Step.WAIT or not await after.take(step):
             break
         if after.deleted:
@@ -139,9 +143,9 @@ class _Progress:
                 await self._leave()
             case Step.DISOWN:
                 await self._disown()
-                await self._delete()
+                await self._end()
             case _:
-                await self._delete()
+                await self._end()
         return True
 
     async def _act(self) -> bool:
@@ -235,12 +239,8 @@ class _Progress:
         await self._clear_marks()
         # The name is the mutex, so the old one has to go first: a crash in between costs a new notice, and
         # never an original.
-        fresh = holds.body(live, self.wish.claims)
-        fresh["metadata"]["annotations"] = {REVERTS_ANNOTATION: str(holds.reverts_of(self.hold))}
         await self._delete()
-        await self.site.check_may_act()
-        self.hold = Hold.read(await self.site.cluster.create(HOLDS, fresh, live.workload.namespace))
-        self.deleted = False
+        await self._begin_anew(live, {REVERTS_ANNOTATION: str(holds.reverts_of(self.hold))})
 
     async def _restore(self) -> None:
         original = holds.original_of(self.hold)
@@ -271,6 +271,20 @@ class _Progress:
         self.hold = await record.claim(self.site, self.hold, ())
         await self.site.cluster.delete(HOLDS, self.hold.name, self.hold.namespace, uid=self.hold.uid)
         self.deleted = True
+
+    async def _end(self) -> None:
+        await self._delete()
+        live = self.live
+        if self.wish.claims and live is not None and live.uid == self.hold.spec.target_ref.uid:
+            # Given back, since nobody has approved what is left of the claims: they wait on a new Hold.
+            await self._begin_anew(live, {})
+
+    async def _begin_anew(self, live: Live, annotations: dict[str, str]) -> None:
+        fresh = holds.body(live, self.wish.claims)
+        fresh["metadata"]["annotations"] = annotations
+        await self.site.check_may_act()
+        self.hold = Hold.read(await self.site.cluster.create(HOLDS, fresh, live.workload.namespace))
+        self.deleted = False
 
     async def pending(self, message: str) -> None:
         """Say that nothing is written to the workload, and why."""
@@ -317,10 +331,10 @@ class _Progress:
         return self.live
 
     def _budgets(self) -> str:
-        return budgets_of(self.hold.spec.claims)
+        return budgets_of(holds.approved(self.hold))
 
     def _tell(self, reason: EventReason, message: str) -> None:
-        claims = self.hold.spec.claims
+        claims = holds.approved(self.hold) or self.hold.spec.claims
         uid = self.hold.spec.target_ref.uid
         self.told.append(Act(self.wish.workload, reason, message, claims, uid))
 
@@ -330,12 +344,20 @@ async def _create(site: Site, wish: Wish, told: list[Act]) -> Hold:
     await site.check_may_act()
     created = await site.cluster.create(HOLDS, holds.body(wish.live, wish.claims), wish.workload.namespace)
     hold = Hold.read(created)
+    told += _decided(wish, hold, holds.approved(hold))
+    if not (noticed := holds.approved(hold)):
+        return hold
     when = "when the grace period ends" if wish.due_at is None else f"at {format_instant(wish.due_at)}"
-    message = (
-        f"Over {budgets_of(wish.claims)}: it is scaled down {when}. {' '.join(holds.way_back(hold)[1:])}"
-    )
-    told.append(Act(wish.workload, EventReason.SCALE_DOWN_NOTICE, message, wish.claims, wish.live.uid))
+    message = f"Over {budgets_of(noticed)}: it is scaled down {when}. {' '.join(holds.way_back(hold)[1:])}"
+    told.append(Act(wish.workload, EventReason.SCALE_DOWN_NOTICE, message, noticed, wish.live.uid))
     return hold
+
+
+def _decided(wish: Wish, hold: Hold, before: Sequence[Claim]) -> Iterator[Act]:
+    """What is told of claims that stand otherwise than before, each to its own budget."""
+    for reason, claim, said in transitions(before, hold.spec.claims):
+        ask = f" {holds.way_to_decide(hold)}" if reason is EventReason.APPROVAL_REQUESTED else ""
+        yield Act(wish.workload, reason, f"{said}{ask}", (claim,), hold.spec.target_ref.uid)
 
 
 async def remember_vetoes(site: Site, live: Live, claims: Sequence[Claim], told: list[Act]) -> Live:
@@ -345,7 +367,8 @@ async def remember_vetoes(site: Site, live: Live, claims: Sequence[Claim], told:
         return live
     site.check_lease()
     after = await write(site.cluster, live, edit(live, {}, vetoed(live, pairs)))
-    message = "A person vetoed it: it is left alone until the period ends."
+    who = " and ".join(sorted({claim.decided_by for claim in claims if claim.decided_by})) or "A person"
+    message = f"{who} vetoed it: it is left alone until the period ends."
     told.append(Act(live.workload, EventReason.HOLD_VETOED, message, tuple(claims), live.uid))
     return after
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
-from aibudget.api.budget import Action, Budget, ClusterAIBudget
+from aibudget.api.budget import Action, Budget, ClusterAIBudget, Mode
 from aibudget.budgeting.evaluation import Evaluation, ThresholdState
 
 
@@ -16,9 +16,8 @@ class Claimant:
     evaluation: Evaluation
 
     def active(self, action: Action) -> ThresholdState | None:
-        """The threshold for which it may take this action; None in mode Observe."""
-        enforced = self.budget.spec.enforcement.mode == "Enforce"
-        return self.evaluation.active(action) if enforced else None
+        """The threshold for which it may ask for this action; None in mode Observe."""
+        return self.evaluation.active(action) if self.mode != "Observe" else None
 
     def undecided(self, action: Action) -> bool:
         """Whether the data cannot tell yet if such a threshold is crossed: nothing is released for that."""
@@ -30,6 +29,11 @@ class Claimant:
     def may_claim(self, action: Action) -> bool:
         """Whether it may ask for something new: by fresh data alone."""
         return self.active(action) is not None and self.evaluation.fresh
+
+    @property
+    def mode(self) -> Mode:
+        """Whether its claims act, wait for a person, or are not made at all."""
+        return self.budget.spec.enforcement.mode
 
     @property
     def grace(self) -> timedelta:

@@ -127,6 +127,11 @@ def marks(hold: Hold) -> tuple[dict[str, str], dict[str, str]]:
     return {HOLD_LABEL: hold.name}, annotations
 
 
+def approved(hold: Hold) -> tuple[Claim, ...]:
+    """The claims for which it acts."""
+    return tuple(claim for claim in hold.spec.claims if claim.decision == "Approved")
+
+
 def why(hold: Hold) -> str:
     """For whoever finds the workload: who stopped it, until when, how to get it back.
 
@@ -134,7 +139,7 @@ def why(hold: Hold) -> str:
     amounts: they change with each cycle, and stand in the budget.
     """
     lines = ["Scaled down by AIBudget for"]
-    for claim in hold.spec.claims:
+    for claim in approved(hold):
         where = f" -n {hold.namespace}" if claim.kind == "AIBudget" else ""
         lines.append(f"{claim.kind} {claim.name} (threshold {claim.threshold}, period {claim.period_id}).")
         lines.append(f"Where it stands: kubectl describe {claim.kind.lower()} {claim.name}{where}")
@@ -149,10 +154,15 @@ def way_back(hold: Hold) -> tuple[str, ...]:
         f"To have it left alone now: kubectl delete hold -n {hold.namespace} {hold.name}",
     )
     # What a tenant must not lift is a ClusterAIBudget.
-    cluster = [claim.name for claim in hold.spec.claims if claim.kind == "ClusterAIBudget"]
+    cluster = [claim.name for claim in approved(hold) if claim.kind == "ClusterAIBudget"]
     if not cluster:
         return lines
     return (*lines, f"ClusterAIBudget {cluster[0]} would then hold it again after its grace period.")
+
+
+def way_to_decide(hold: Hold) -> str:
+    """What to do about a claim that waits for a person."""
+    return f"To have it held: kubectl aibudget approve -n {hold.namespace} {hold.name} (else veto, or wait)"
 
 
 def is_marked(live: Live, hold: Hold) -> bool:

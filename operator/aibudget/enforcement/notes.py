@@ -68,8 +68,7 @@ def changes(
 def _notes(
     claimant: Claimant, known: Mapping[Workload, Note], untouchable: Untouchable
 ) -> dict[Workload, Note]:
-    enforced = claimant.budget.spec.enforcement.mode == "Enforce"
-    if not enforced or not claimant.evaluation.fresh or claimant.evaluation.active("Annotate") is None:
+    if not claimant.evaluation.fresh or claimant.active("Annotate") is None:
         return {}
     full = claimant.evaluation.spend.used_percent >= 100
     note = Note(title(claimant), Reason.LIMIT_EXCEEDED if full else Reason.THRESHOLD_REACHED)

@@ -15,11 +15,12 @@ from typing import Final
 from aibudget.api.hold import Claim, Hold
 from aibudget.budgeting.evaluation import WorkloadSpend
 from aibudget.enforcement.claimant import Claimant
+from aibudget.enforcement.claims import Standing, due_time, is_closed, new_claim, renewed, wants
 from aibudget.enforcement.facts import Facts
 from aibudget.enforcement.hold import MOST_CLAIMS, hold_name, workload_of
 from aibudget.enforcement.kinds import KINDS
 from aibudget.enforcement.live import Live
-from aibudget.enforcement.sparing import VETOED, Spared, SpareReason, exempt, unfit
+from aibudget.enforcement.sparing import CLOSED, VETOED, Spared, SpareReason, exempt, unfit
 from aibudget.inventory.workload import Workload
 
 _ACTION: Final = "ScaleDown"
@@ -30,7 +31,7 @@ class Wish:
     """The claims that one workload's Hold should have; `hold` is None where it is to be created first.
 
     `due_for`: the uids of the budgets whose notice is over, by fresh data; acting needs one. `due_at` is when
-    the first notice ends, None where it is not known. `vetoes` are
+    the first notice of an approved claim ends, None where there is none. `vetoes` are
     those that a person wrote into claims; the workload remembers them. `rate_per_hour` is what holding it
     avoids, None where it is unknown.
     """
@@ -46,8 +47,8 @@ class Wish:
 
     @property
     def wanted(self) -> bool:
-        """Whether any budget wants it held."""
-        return bool(self.claims)
+        """Whether its Hold should be there and, once it has acted, go on holding."""
+        return wants(self.claims, acted=self.hold is not None and bool(self.hold.spec.original))
 
     @property
     def due(self) -> bool:
@@ -69,7 +70,12 @@ def plan(claimants: Sequence[Claimant], facts: Facts, now: datetime) -> Plan:
     wishes: dict[str, Wish] = {}
     for hold in facts.holds:
         live = facts.lives.get(workload_of(hold))
-        kept = tuple(c for c in hold.spec.claims if _keeps(c, hold, by_uid.get(c.uid), facts, now))
+        standing = Standing(_ACTION, now, acted=bool(hold.spec.original), paused=facts.paused)
+        kept = tuple(
+            renewed(c, by_uid.get(c.uid), standing)
+            for c in hold.spec.claims
+            if _keeps(c, hold, by_uid.get(c.uid), facts, now)
+        )
         vetoes = tuple(claim for claim in hold.spec.claims if _is_vetoed(claim))
         wish = Wish(workload_of(hold), hold, live, kept, vetoes=vetoes)
         wishes[f"{hold.namespace}/{hold.name}"] = wish
@@ -101,8 +107,11 @@ def _keeps(claim: Claim, hold: Hold, claimant: Claimant | None, facts: Facts, no
     # A Fixed period keeps its id when it is over.
     if period.id != claim.period_id or period.standing == "Over":
         return False
-    if claimant.budget.spec.enforcement.mode != "Enforce":
+    if claimant.mode == "Observe":
         return False
+    if is_closed(claim):
+        fresh = claimant.evaluation.fresh
+        return not fresh or claimant.active(_ACTION) is not None or claimant.undecided(_ACTION)
     live = facts.lives.get(workload_of(hold))
     if live is not None and exempt(claimant, live, facts, now) is not None:
         return False
@@ -158,8 +167,9 @@ def _claim_one(
         return why
     key = f"{live.workload.namespace}/{hold_name(live.kind, live.workload.name, live.uid)}"
     wish = wishes.get(key, Wish(live.workload, None, live, ()))
-    if any(claim.uid == claimant.budget.uid for claim in wish.claims):
-        return None
+    mine = next((claim for claim in wish.claims if claim.uid == claimant.budget.uid), None)
+    if mine is not None:
+        return CLOSED.get(mine.decision)
     if any(_identity(veto) == _identity_now(claimant) for veto in wish.vetoes):
         return VETOED
     is_held = wish.hold is not None and wish.hold.spec.original is not None
@@ -168,7 +178,7 @@ def _claim_one(
     if len(wish.claims) == MOST_CLAIMS:
         return SpareReason.TOO_MANY_CLAIMS, f"{MOST_CLAIMS} budgets hold it already"
     if not facts.paused:
-        claims = (*wish.claims, _new_claim(claimant, now))
+        claims = (*wish.claims, new_claim(claimant, _ACTION, now))
         wishes[key] = replace(wish, claims=claims, rate_per_hour=spend.rate_per_hour or wish.rate_per_hour)
     return None
 
@@ -193,20 +203,6 @@ def _candidate(
     return (None, why) if why else (live, None)
 
 
-def _new_claim(claimant: Claimant, now: datetime) -> Claim:
-    state = claimant.active(_ACTION)
-    assert state is not None, "only a budget with an active threshold has victims"
-    return Claim(
-        kind=claimant.budget.kind,
-        name=claimant.budget.name,
-        uid=claimant.budget.uid,
-        period_id=claimant.evaluation.period.id,
-        threshold=state.threshold.name,
-        decision="Approved",
-        notice_time=now.replace(microsecond=0),
-    )
-
-
 def _with_due(wish: Wish, by_uid: Mapping[str, Claimant], facts: Facts, now: datetime) -> Wish:
     """A due claim is approved, backed by fresh data this very cycle, and its notice is over."""
 
@@ -214,14 +210,10 @@ def _with_due(wish: Wish, by_uid: Mapping[str, Claimant], facts: Facts, now: dat
         claimant = by_uid.get(claim.uid)
         if claimant is None or not claimant.evaluation.fresh or claimant.active(_ACTION) is None:
             return False
-        if claim.decision == "Pending":
-            return False
-        return claim.notice_time is not None and now >= claim.notice_time + claimant.grace
+        when = due_time(claim, claimant)
+        return when is not None and now >= when
 
     due_for = frozenset(claim.uid for claim in wish.claims if not facts.paused and is_due(claim))
-    ends = [
-        claim.notice_time + by_uid[claim.uid].grace
-        for claim in wish.claims
-        if claim.uid in by_uid and claim.notice_time is not None
-    ]
-    return replace(wish, due_for=due_for, due_at=min(ends, default=None))
+    ends = [due_time(claim, by_uid[claim.uid]) for claim in wish.claims if claim.uid in by_uid]
+    known = [end for end in ends if end is not None]
+    return replace(wish, due_for=due_for, due_at=min(known, default=None))

@@ -4,6 +4,7 @@ What people decide (a protection, a veto, another scope) is no data and counts a
 stale and after a Hold was made.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -34,9 +35,15 @@ class SpareReason(StrEnum):
     ALREADY_STOPPED = "AlreadyStopped"
     TOO_LARGE = "TooLarge"
     TOO_MANY_CLAIMS = "TooManyClaims"
+    NOT_APPROVED = "NotApproved"
 
 
 VETOED: Final = (SpareReason.VETOED, "somebody had it back in this period")
+CLOSED: Final[Mapping[str, tuple[SpareReason, str]]] = {
+    "Vetoed": VETOED,
+    "Expired": (SpareReason.NOT_APPROVED, "nobody approved it in time"),
+}
+"""What the decision of a claim that is closed says."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,11 +140,18 @@ def _enforced(enforcing: Enforcing) -> Fact | None:
     if enforcing.failures:
         return "True", Reason.ENFORCEMENT_FAILED, " ".join(enforcing.failures)
     held = f"{enforcing.active} workload{'s' if enforcing.active != 1 else ''} held back"
+    asked = f"{enforcing.waiting} waiting for approval"
+    noticed = enforcing.pending - enforcing.waiting
     if enforcing.active:
-        return "True", Reason.WORKLOADS_HELD, f"{held}, {enforcing.pending} on notice."
+        waiting = f", {asked}" if enforcing.waiting else ""
+        return "True", Reason.WORKLOADS_HELD, f"{held}, {noticed} on notice{waiting}."
+    if enforcing.waiting and not noticed:
+        return "True", Reason.AWAITING_APPROVAL, f"{asked}: kubectl aibudget holds."
     if enforcing.pending and not enforcing.paused:
         until = "" if enforcing.next_act is None else f" until {iso(enforcing.next_act)}"
-        return "True", Reason.GRACE_PERIOD, f"{enforcing.pending} on notice{until}; delete the Hold to veto."
+        waiting = f", {asked}" if enforcing.waiting else ""
+        said = f"{noticed} on notice{until}{waiting}; delete the Hold to veto."
+        return "True", Reason.GRACE_PERIOD, said
     return None
 
 

@@ -12,6 +12,7 @@ from aibudget.api.conditions import ConditionType, EventReason, find_condition
 from aibudget.api.hold import Hold
 from aibudget.api.names import API_VERSION
 from aibudget.enforcement.act import Act
+from aibudget.enforcement.claims import is_closed
 from aibudget.enforcement.cluster import Report
 from aibudget.enforcement.kinds import KINDS
 from aibudget.reporting.events import Event, Subject
@@ -27,16 +28,26 @@ def by_budget(report: Report | None) -> Mapping[str, Enforcing]:
         return {}
     active: Counter[str] = Counter()
     pending: Counter[str] = Counter()
+    waiting: Counter[str] = Counter()
     failures: defaultdict[str, list[str]] = defaultdict(list)
     for hold in report.holds:
         counts = active if state_of(hold) == "active" else pending
-        counts.update(claim.uid for claim in hold.spec.claims if claim.decision != "Vetoed")
+        counts.update(claim.uid for claim in hold.spec.claims if claim.decision == "Approved")
+        asked = [claim.uid for claim in hold.spec.claims if claim.decision == "Pending"]
+        pending.update(asked)
+        waiting.update(asked)
     for act in report.acts:
         if act.reason is EventReason.ENFORCEMENT_FAILED:
             for claim in act.claims:
                 failures[claim.uid].append(f"{act.workload.kind} {act.workload.name}: {act.message}")
     return {
-        uid: Enforcing(active[uid], pending[uid], paused=report.paused, failures=tuple(failures[uid]))
+        uid: Enforcing(
+            active=active[uid],
+            pending=pending[uid],
+            waiting=waiting[uid],
+            paused=report.paused,
+            failures=tuple(failures[uid]),
+        )
         for uid in {*active, *pending, *failures}
     }
 
@@ -58,9 +69,14 @@ def told(report: Report | None, now: int) -> Iterator[Event]:
 
 
 def states(report: Report | None) -> Mapping[str, int]:
-    """How many Holds there are in each state."""
-    found = Counter(map(state_of, () if report is None else report.holds))
+    """How many Holds there are in each state; one whose claims are all closed asks for nothing."""
+    holds = () if report is None else report.holds
+    found = Counter(state_of(hold) for hold in holds if not _asks_nothing(hold))
     return {state: found[state] for state in ("pending", "active", "contested")}
+
+
+def _asks_nothing(hold: Hold) -> bool:
+    return bool(hold.spec.claims) and all(map(is_closed, hold.spec.claims))
 
 
 def state_of(hold: Hold) -> str:

@@ -164,7 +164,7 @@ def _threshold(
     if "ScaleDown" not in threshold.actions:
         return
     if state.standing == "Crossed":
-        message = f"Mode Observe: with mode Enforce this would be scaled down: {_spenders(evaluation)}."
+        message = f"Mode Observe: in another mode this would be scaled down: {_spenders(evaluation)}."
         yield Event(subject, EventReason.WOULD_SCALE_DOWN, "Evaluate", message, transition)
     elif state.standing == "Active" and not enforcing:
         message = f"Enforcement is switched off, else this would be scaled down: {_spenders(evaluation)}."
@@ -188,8 +188,9 @@ def _consequence(state: ThresholdState, evaluation: Evaluation, *, enforcing: bo
     if not enforcing:
         return "Enforcement is switched off: nothing is stopped."
     return (
-        "What spends in it is scaled down after the grace period. Raise spec.limit.amount, protect a "
-        f"workload or delete its Hold to keep it; all comes back at {iso(evaluation.period.interval.end)}."
+        "What spends in it is scaled down after the grace period, in mode Approve if approved. "
+        "Raise spec.limit.amount, protect a workload or delete its Hold to keep it; "
+        f"all comes back at {iso(evaluation.period.interval.end)}."
     )
 
 

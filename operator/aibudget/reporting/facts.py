@@ -21,11 +21,13 @@ class DataState:
 class Enforcing:
     """What enforcement does for one budget.
 
-    `failures` are sentences; `next_act` is the end of the next notice.
+    `waiting` is the part of `pending` that a person is asked about. `failures` are sentences; `next_act` is
+    the end of the next notice.
     """
 
     active: int = 0
     pending: int = 0
+    waiting: int = 0
     paused: bool = False
     failures: tuple[str, ...] = ()
     next_act: int | None = None

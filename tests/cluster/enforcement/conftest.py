@@ -26,6 +26,8 @@ from aibudget.sandbox.controlplane import ControlPlane
 from aibudget.sandbox.process import wait_until
 
 NOW = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
+NOVEMBER = int(datetime(2026, 11, 1, tzinfo=UTC).timestamp())
+DECEMBER = int(datetime(2026, 12, 1, tzinfo=UTC).timestamp())
 OPERATOR = "aibudget-system"
 REPLICAS = 3
 
@@ -175,7 +177,7 @@ class Story:
         evaluation = Evaluation(
             budget=BudgetKey(budget.kind, budget.namespace, budget.name, budget.uid),
             generation=budget.metadata.generation,
-            period=Period(period, Interval(0, 900)),
+            period=Period(period, Interval(NOVEMBER, DECEMBER)),
             limit=Decimal(100),
             currency="USD",
             spend=Spend(Decimal(110), 110, int(NOW.timestamp()), 100, True, Decimal(0), ()),

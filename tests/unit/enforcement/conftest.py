@@ -17,6 +17,8 @@ from aibudget.inventory.workload import Workload
 from aibudget.metering.slots import Interval
 
 NOW = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
+NOVEMBER = int(datetime(2026, 11, 1, tzinfo=UTC).timestamp())
+DECEMBER = int(datetime(2026, 12, 1, tzinfo=UTC).timestamp())
 
 ClaimantMaker = Callable[..., Claimant]
 
@@ -37,9 +39,10 @@ def make_claimant(
     period: str = "2026-11@UTC",
     percent: int = 110,
     workload_kind: str = "Deployment",
+    thresholds: tuple[str, ...] = ("over",),
     **enforcement: Any,
 ) -> Claimant:
-    """A budget over its only threshold, with these workloads spending 4 per hour each."""
+    """A budget over its thresholds, 10 % apart, with these workloads spending 4 per hour each."""
     scope = {} if kind == "AIBudget" else {"scope": {"namespaces": [namespace]}}
     budget = parse(
         {
@@ -48,14 +51,18 @@ def make_claimant(
             "metadata": {"name": uid, "uid": uid, **({"namespace": namespace} if kind == "AIBudget" else {})},
             "spec": {
                 "limit": {"amount": 100, "currency": "USD"},
-                "thresholds": [{"name": "over", "percent": 100, "actions": ["ScaleDown", "Annotate"]}],
+                "thresholds": [
+                    {"name": name, "percent": 100 + 10 * place, "actions": ["ScaleDown", "Annotate"]}
+                    for place, name in enumerate(thresholds)
+                ],
                 "enforcement": {"mode": "Enforce", "gracePeriodSeconds": 0, **enforcement},
                 **scope,
             },
         }
     )
     assert isinstance(budget, AIBudget | ClusterAIBudget)
-    state = ThresholdState(budget.spec.effective_thresholds[0], standing, 1 if standing != "Below" else None)
+    crossed = 1 if standing != "Below" else None
+    states = tuple(ThresholdState(one, standing, crossed) for one in budget.spec.effective_thresholds)
     spends = tuple(
         WorkloadSpend(
             Workload(namespace, workload_kind, name), Decimal(9), Decimal((rates or {}).get(name, 4)), None
@@ -65,12 +72,12 @@ def make_claimant(
     evaluation = Evaluation(
         budget=BudgetKey(kind, budget.namespace, budget.name, uid),
         generation=1,
-        period=Period(period, Interval(0, 900)),
+        period=Period(period, Interval(NOVEMBER, DECEMBER)),
         limit=Decimal(100),
         currency="USD",
         spend=Spend(Decimal(percent), percent, 900, 100, True, Decimal(0), ()),
         rate_per_hour=Decimal(4),
-        thresholds=(state,),
+        thresholds=states,
         changes=(),
         workloads=spends,
         fresh=fresh,

@@ -226,7 +226,7 @@ def test_notice_is_withdrawn() -> None:
 
 
 def test_vetoed_claim_is_remembered() -> None:
-    """A claim that a person vetoed goes to the workload's memory; a ClusterAIBudget's does not hear of it."""
+    """A vetoed claim goes to the workload's memory; a ClusterAIBudget's stays where no tenant can write."""
     one = live(replicas=0)
     found = plan([make_claimant("llm")], facts(one, holds=(held(one, claim(decision="Vetoed")),)), NOW)
     assert not found.wishes[0].wanted
@@ -234,14 +234,17 @@ def test_vetoed_claim_is_remembered() -> None:
     wide = make_claimant("llm", kind="ClusterAIBudget")
     vetoed = claim(kind="ClusterAIBudget", decision="Vetoed")
     found = plan([wide], facts(one, holds=(held(one, vetoed),)), NOW)
-    assert found.wishes[0].wanted
+    assert not found.wishes[0].wanted
+    assert (found.wishes[0].claims, found.wishes[0].vetoes) == ((vetoed,), ())
+    assert spare_reasons(found) == ["Vetoed"]
 
 
 def test_pending_claim_is_never_due() -> None:
     """What waits for a decision is not acted on."""
     one = live()
     hold = held(one, claim(decision="Pending"), original=None)
-    found = plan([make_claimant("llm")], facts(one, holds=(hold,)), NOW + timedelta(days=1))
+    budget = make_claimant("llm", mode="Approve")
+    found = plan([budget], facts(one, holds=(hold,)), NOW + timedelta(days=1))
     assert [wish.due for wish in found.wishes] == [False]
 
 
