@@ -98,6 +98,7 @@ class Reason(StrEnum):
     AWAITING_APPROVAL = "AwaitingApproval", "a threshold that acts is crossed; a person is asked first"
     GRACE_PERIOD = "GracePeriod", "a threshold that acts is crossed; the notice before the act is running"
     ENFORCEMENT_PAUSED = "EnforcementPaused", "the kill switch is set: nothing new is held"
+    STOPS_PACED = "StopsPaced", "more is to be stopped than the rails let at once; the rest waits its turn"
     ENFORCEMENT_FAILED = "EnforcementFailed", "a workload could not be held or released"
 
     # Hold: Applied, Effective, Contested, Ineffective
@@ -154,6 +155,11 @@ class EventReason(StrEnum):
     )
     ENFORCEMENT_FAILED = "EnforcementFailed", "Warning", "a workload could not be held or released"
     ENFORCEMENT_PAUSED = "EnforcementPaused", "Warning", "the kill switch kept an act from happening"
+    STOPS_PACED = (
+        "StopsPaced",
+        "Warning",
+        "more is to be stopped than the rails let at once; the rest waits its turn",
+    )
     PRICE_MISSING = "PriceMissing", "Warning", "usage has no matching price"
     DATA_STALE = "DataStale", "Warning", "usage is no longer known well enough to act on"
     DATA_RECOVERED = "DataRecovered", "Normal", "usage is known again"

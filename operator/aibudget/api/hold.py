@@ -16,6 +16,7 @@ from aibudget.api.model import Observed, Resource, Value, celed, list_by, once_e
 HoldAction = Literal["ScaleDown"]
 Decision = Literal["Pending", "Approved", "Vetoed", "Expired"]
 
+Count = Annotated[int, Field(ge=0, json_schema_extra={"format": "int64"})]
 Uid = Annotated[str, Field(min_length=1, max_length=64)]
 
 
@@ -119,6 +120,10 @@ class HoldStatus(Observed):
     """Applied and Effective; Contested and Ineffective only while they are true."""
     enforced_time: Instant | None = None
     """When the act was written to the target."""
+    accelerator_pods: Count | None = None
+    """How many accelerator pods the target had at the act."""
+    accelerators: Count | None = None
+    """How many accelerators these held."""
     avoided_cost_per_hour: AmountText | None = None
     """What the target spent per hour before it was held."""
 

@@ -28,6 +28,7 @@ from aibudget.controller.reporter import Reporter
 from aibudget.controller.settings import Settings
 from aibudget.controller.watch import Watch
 from aibudget.enforcement.cluster import Enforcer, Limits
+from aibudget.enforcement.rails import Rails
 from aibudget.errors import AIBudgetError
 from aibudget.inventory.kubernetes import Cluster
 from aibudget.ledger.store import Ledger
@@ -145,8 +146,9 @@ class Replica:
             accounts=await loop.run_in_executor(self._worker, self._open_accounts, prometheus),
             enforcer=Enforcer(
                 self._cluster,
-                Limits(settings.namespace, settings.untouchable_namespaces, enabled=settings.enforcement),
+                _limits(settings),
                 lease.held,
+                self._now,
             ),
             reporter=Reporter(self._cluster, self._identity),
             worker=self._worker,
@@ -184,6 +186,15 @@ class Replica:
         idle = asyncio.get_running_loop().run_in_executor(self._worker, _nothing)
         await asyncio.wait([idle], timeout=STOP_SECONDS)
         self._worker.shutdown(wait=False, cancel_futures=True)
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        settings.namespace,
+        settings.untouchable_namespaces,
+        enabled=settings.enforcement,
+        rails=Rails(settings.stops_at_most, settings.stops_percent, settings.stops_seconds),
+    )
 
 
 def _nothing() -> None:

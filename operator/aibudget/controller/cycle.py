@@ -182,6 +182,7 @@ class Cycle:
         return Snapshot(
             budgets=budgets,
             holds=enforcing.states(enforced),
+            backlog=enforcing.backlog(enforced),
             cycle=view,
             counters=Counters(
                 cycles=self._cycles,

@@ -76,6 +76,18 @@ def _seconds(low: int, high: int) -> Callable[[str], int]:
     return read
 
 
+def _whole(low: int, high: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,7}", text.strip(), re.ASCII):
+            raise ValueError("not a whole number")
+        value = int(text)
+        if not low <= value <= high:
+            raise ValueError(f"not between {low} and {high}")
+        return value
+
+    return read
+
+
 def _matchers(text: str) -> Matchers:
     try:
         return matchers(text)
@@ -217,6 +229,27 @@ OPTIONS: Final = (
         "on or off",
         "Off: nothing new is held; what is held is given back as far as the operator's rights allow.",
         default="on",
+    ),
+    Option(
+        "stops_at_most",
+        _whole(1, 100_000),
+        "a whole number from 1 to 100000, such as 50",
+        "How many workloads may be stopped in --stops-seconds, in the whole cluster.",
+        default="50",
+    ),
+    Option(
+        "stops_percent",
+        _whole(1, 100),
+        "a whole number from 1 to 100, such as 25",
+        "How much of the cluster's accelerator pods may be stopped in --stops-seconds; 16 pods always may.",
+        default="25",
+    ),
+    Option(
+        "stops_seconds",
+        _seconds(10, 3600),
+        "whole seconds from 10 to 3600, such as 300",
+        "The span of time in which stops are counted.",
+        default="300",
     ),
     Option("log_level", _level, "DEBUG, INFO, WARNING or ERROR", "How much is logged.", default="INFO"),
 )

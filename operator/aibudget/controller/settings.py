@@ -40,6 +40,9 @@ class Settings:
     bind: tuple[str, int]
     lease_seconds: int
     enforcement: bool
+    stops_at_most: int
+    stops_percent: int
+    stops_seconds: int
     log_level: LogLevel
 
 

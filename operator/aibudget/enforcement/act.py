@@ -31,7 +31,7 @@ from aibudget.enforcement.edits import edit, put, put_back
 from aibudget.enforcement.hold import Step
 from aibudget.enforcement.live import Live, stop_of, vetoed, vetoes_of
 from aibudget.enforcement.plan import Wish
-from aibudget.enforcement.port import Site, accelerator_pods, disown, look, write
+from aibudget.enforcement.port import Site, disown, look, write
 from aibudget.enforcement.sparing import unfit
 from aibudget.errors import Conflict, Stalled
 from aibudget.inventory.kubernetes import Json
@@ -96,7 +96,7 @@ async def _bring_further(
     after = _Progress(site, wish, hold, live, told)
     new = find_condition(hold.status.conditions, ConditionType.APPLIED) is None
     if wish.wanted and (new or not (wish.due or hold.spec.original)):
-        await after.pending(standing_of(hold.spec.claims))
+        await after.pending(wish.waits or standing_of(hold.spec.claims))
     may_act = wish.due and live is not None and is_due(live)
     for _ in range(_MOST_STEPS):
         wanted = wants(wish.claims, acted=bool(after.hold.spec.original))
@@ -153,7 +153,7 @@ class _Progress:
         if (why := unfit(live)) is not None:
             await self.pending(why[1])
             return False
-        if not await accelerator_pods(self.site.cluster, live):
+        if not self.site.pods_of(live):
             await self.pending("the API server shows no running pod of it that holds an accelerator")
             return False
         await self.site.check_may_act()
@@ -189,13 +189,19 @@ class _Progress:
                 EventReason.WORKLOAD_SCALED_DOWN,
                 f"Scaled down for {self._budgets()}. {' '.join(holds.way_back(self.hold))}",
             )
-            status = status.model_copy(update={"enforced_time": self.site.now})
-        if not holds.is_true(self.hold, ConditionType.EFFECTIVE):
-            status = await self._effect(status)
+            pods = self.site.pods.of(live.uid) if self.site.pods is not None else ()
+            update = {
+                "enforced_time": self.site.now,
+                "accelerator_pods": len(pods) or None,
+                "accelerators": sum(pod.accelerators for pod in pods) or None,
+            }
+            status = status.model_copy(update=update)
+        if not holds.is_true(self.hold, ConditionType.EFFECTIVE) and self.site.pods is not None:
+            status = self._effect(status)
         await self._say(status)
 
-    async def _effect(self, status: HoldStatus) -> HoldStatus:
-        pods = await accelerator_pods(self.site.cluster, self._alive())
+    def _effect(self, status: HoldStatus) -> HoldStatus:
+        pods = self.site.pods_of(self._alive())
         if not pods:
             calm = drop_condition(status.conditions, ConditionType.INEFFECTIVE)
             status = status.model_copy(update={"conditions": calm})
@@ -204,7 +210,7 @@ class _Progress:
             )
         message = f"{len(pods)} accelerator pods are not gone yet."
         status = self._with(ConditionType.EFFECTIVE, "False", Reason.PODS_RUNNING, message, status)
-        ending = max(int(pod["spec"].get("terminationGracePeriodSeconds") or 30) for pod in pods)
+        ending = max(pod.grace for pod in pods)
         since = status.enforced_time or self.site.now
         if self.site.now < since + timedelta(seconds=ending) + _ALLOWANCE:
             return status

@@ -7,22 +7,25 @@ Whatever goes wrong with one object is told in the report, and the others go on.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from aibudget.api.conditions import ConditionType
 from aibudget.api.hold import Hold
 from aibudget.api.names import BUDGET_ANNOTATION, HOLD_LABEL, STATE_ANNOTATION
 from aibudget.enforcement.act import Act, carry_out, remember_vetoes
 from aibudget.enforcement.claimant import Claimant
 from aibudget.enforcement.facts import Untouchable
-from aibudget.enforcement.hold import workload_of
+from aibudget.enforcement.hold import is_true, workload_of
 from aibudget.enforcement.kinds import KINDS, Kind
 from aibudget.enforcement.live import Live, read
 from aibudget.enforcement.notes import Note, changes, note_of, title
 from aibudget.enforcement.orphan import is_orphan, let_go
 from aibudget.enforcement.outcome import Outcome, each
 from aibudget.enforcement.plan import Wish, plan
+from aibudget.enforcement.pods import read_pods
 from aibudget.enforcement.port import Port, Site, disown, is_paused, look
+from aibudget.enforcement.rails import Rails, pace, would_act
 from aibudget.enforcement.sparing import Spared, exempt
 from aibudget.enforcement.survey import BUDGETS, budget_uid, survey
 from aibudget.inventory.kubernetes import Json, NotFound
@@ -32,11 +35,15 @@ from aibudget.inventory.workload import Workload
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Where enforcement may work. `enabled` False is the kill switch that belongs to the process."""
+    """Where enforcement may work, and how fast.
+
+    `enabled` False is the kill switch that belongs to the process.
+    """
 
     operator_namespace: str
     untouchable_namespaces: tuple[str, ...] = ()
     enabled: bool = True
+    rails: Rails = field(default_factory=Rails)
 
     @property
     def untouchable(self) -> Untouchable:
@@ -46,28 +53,43 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What came of a cycle. `holds` are the Holds as they are now; `paused` is the kill switch."""
+    """What came of a cycle. `holds` are the Holds as they are now; `paused` is the kill switch.
+
+    `queued` are the stops that the rails (`rails` in words) keep back.
+    """
 
     acts: tuple[Act, ...]
     spared: tuple[Spared, ...]
     holds: tuple[Hold, ...]
     paused: bool
+    queued: tuple[Wish, ...] = ()
+    rails: str = ""
 
 
 class Enforcer:
-    """Carries plans out on one cluster. `may_write` asks the lease right before every write."""
+    """Carries plans out on one cluster. `may_write` asks the lease right before every write.
 
-    def __init__(self, cluster: Port, limits: Limits, may_write: Callable[[], bool]) -> None:
+    `clock` is the API server's time (Unix seconds) by its last answer.
+    """
+
+    def __init__(
+        self,
+        cluster: Port,
+        limits: Limits,
+        may_write: Callable[[], bool],
+        clock: Callable[[], float] | None = None,
+    ) -> None:
         self._cluster = cluster
         self._limits = limits
         self._may_write = may_write
+        self._clock = clock
         self._unswept = set(KINDS)
         self._notes: dict[Workload, Note] = {}
         self._noticed: list[Hold] = []
 
     async def run(self, claimants: Sequence[Claimant], now: datetime) -> Report:
         """One cycle; raises `AIBudgetError` if the Holds cannot be listed at all, and does nothing then."""
-        site = Site(self._cluster, self._limits.operator_namespace, self._may_write, now)
+        site = Site(self._cluster, self._limits.operator_namespace, self._may_write, now, clock=self._clock)
         outcome = Outcome(site)
         paused = not self._limits.enabled or await is_paused(self._cluster, self._limits.operator_namespace)
         objects = await self._cluster.list(HOLDS)
@@ -76,6 +98,10 @@ class Enforcer:
         await self._sweep(outcome)
         facts = await survey(outcome, claimants, objects, self._limits.untouchable, paused=paused)
         planned = plan(claimants, facts, now)
+        if any(map(_needs_pods, planned.wishes)):
+            pods = await outcome.guard(Workload("", "Pod", ""), read_pods(self._cluster))
+            site = replace(site, pods=pods)
+        paced = pace(planned.wishes, facts.lives, site.pods, self._limits.rails, now)
         by_uid = {claimant.budget.uid: claimant for claimant in claimants}
         # A deletion that failed may have been done all the same: such a Hold is not waited for.
         noticed = self._noticed = []
@@ -96,9 +122,16 @@ class Enforcer:
                 noticed.append(done[0])
             return done[0]
 
-        after = await each(planned.wishes, one)
+        after = await each(paced.wishes, one)
         await self._annotate(outcome, claimants, paused=paused)
-        return Report(tuple(outcome.acts), planned.spared, tuple(h for h in after if h is not None), paused)
+        return Report(
+            acts=tuple(outcome.acts),
+            spared=planned.spared,
+            holds=tuple(hold for hold in after if hold is not None),
+            paused=paused,
+            queued=paced.queued,
+            rails=str(self._limits.rails),
+        )
 
     async def _release_orphans(self, outcome: Outcome, objects: Sequence[Json]) -> None:
         """Workloads whose marks speak of a Hold that is no more: a person has deleted it, which is a veto."""
@@ -196,6 +229,13 @@ class Enforcer:
             self._notes.pop(workload, None)
         else:
             self._notes[workload] = note
+
+
+def _needs_pods(wish: Wish) -> bool:
+    """Whether something is decided by its pods: an act, or whether one has worked."""
+    held = wish.wanted and wish.hold is not None and is_true(wish.hold, ConditionType.APPLIED)
+    worked = wish.hold is not None and is_true(wish.hold, ConditionType.EFFECTIVE)
+    return would_act(wish) or (held and not worked)
 
 
 def _stoppable() -> tuple[Kind, ...]:

@@ -33,7 +33,7 @@ class Wish:
     `due_for`: the uids of the budgets whose notice is over, by fresh data; acting needs one. `due_at` is when
     the first notice of an approved claim ends, None where there is none. `vetoes` are
     those that a person wrote into claims; the workload remembers them. `rate_per_hour` is what holding it
-    avoids, None where it is unknown.
+    avoids, None where it is unknown. `waits` says why an act whose notice is over does not come yet.
     """
 
     workload: Workload
@@ -44,6 +44,7 @@ class Wish:
     due_at: datetime | None = None
     rate_per_hour: Decimal | None = None
     vetoes: tuple[Claim, ...] = ()
+    waits: str | None = None
 
     @property
     def wanted(self) -> bool:

@@ -8,16 +8,19 @@ gives something back asks the lease alone.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from aibudget.api.names import FIELD_MANAGER, KILL_SWITCH
 from aibudget.enforcement.kinds import KINDS
 from aibudget.enforcement.live import Live, read
+from aibudget.enforcement.pods import AcceleratorPod, Pods
 from aibudget.errors import Stalled, Transient
-from aibudget.inventory.accelerators import is_accelerator
-from aibudget.inventory.kubernetes import Json, Objects, Patch
-from aibudget.inventory.resource import CONFIG_MAPS, PODS, REPLICA_SETS, Resource
+from aibudget.inventory.kubernetes import Json, Objects, Patch, Slim
+from aibudget.inventory.resource import CONFIG_MAPS, Resource
 from aibudget.inventory.workload import Workload
+
+MOST_AGED_SECONDS: Final = 300.0
+"""So far may the API server's clock have moved since the cycle began: nothing is stopped on older figures."""
 
 
 class Port(Protocol):
@@ -32,6 +35,7 @@ class Port(Protocol):
         *,
         labels: str = "",
         metadata_only: bool = False,
+        slim: Slim | None = None,
     ) -> Objects: ...
 
     async def create(
@@ -61,12 +65,23 @@ class Port(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Where and when steps are taken. `may_write` asks the lease, at the last moment before each write."""
+    """Where and when steps are taken. `may_write` asks the lease, at the last moment before each write.
+
+    `pods` is this cycle's reading; None where there was none.
+    """
 
     cluster: Port
     operator_namespace: str
     may_write: Callable[[], bool]
     now: datetime
+    pods: Pods | None = None
+    clock: Callable[[], float] | None = None
+
+    def pods_of(self, live: Live) -> tuple[AcceleratorPod, ...]:
+        """The accelerator pods of a workload; raises `Transient` where they are not known."""
+        if self.pods is None:
+            raise Transient("PodsUnknown", "The cluster's pods could not be read; they are read again.")
+        return self.pods.of(live.uid)
 
     def check_lease(self) -> None:
         """Raise `Transient` unless we still lead."""
@@ -74,13 +89,23 @@ class Site:
             raise Transient("NotLeader", "Another replica leads now and goes on with this.")
 
     async def check_may_act(self) -> None:
-        """Raise unless we still lead and nobody has set the kill switch: for all that stops something."""
+        """Raise unless we still lead, nobody has set the kill switch, and what was judged is still so.
+
+        For all that stops something. A process that was suspended finds its monotonic clock, and with it its
+        lease, where it left them: the API server's own time, by its answer of just now, does not lie.
+        """
         self.check_lease()
         if await is_paused(self.cluster, self.operator_namespace):
             raise Stalled(
                 "EnforcementPaused",
                 f"ConfigMap {KILL_SWITCH} in {self.operator_namespace} stops new acts; delete it to go on.",
             )
+        aged = 0.0 if self.clock is None else abs(self.clock() - self.now.timestamp())
+        if aged > MOST_AGED_SECONDS:
+            raise Transient(
+                "ClockMoved", f"This cycle's figures are {aged:.0f} s away from now; it is judged anew."
+            )
+        self.check_lease()
 
 
 async def is_paused(cluster: Port, operator_namespace: str) -> bool:
@@ -94,15 +119,6 @@ async def look(cluster: Port, workload: Workload) -> Live | None:
     resource = KINDS[workload.kind].resource
     obj = await cluster.get(resource, workload.name, workload.namespace)
     return None if obj is None else read(obj)
-
-
-async def accelerator_pods(cluster: Port, live: Live) -> Objects:
-    """The pods on nodes, not ended, that belong to this Deployment (by owners) and hold an accelerator."""
-    namespace = live.workload.namespace
-    sets = await cluster.list(REPLICA_SETS, namespace, labels=live.selector)
-    mine = {one["metadata"]["uid"] for one in sets if _owner_uid(one) == live.uid}
-    pods = await cluster.list(PODS, namespace, labels=live.selector)
-    return [pod for pod in pods if _owner_uid(pod) in mine and _holds_accelerator(pod)]
 
 
 async def write(cluster: Port, live: Live, operations: Sequence[Json]) -> Live:
@@ -119,18 +135,3 @@ async def disown(cluster: Port, live: Live) -> Live:
     return await write(
         cluster, live, [{"op": "replace", "path": "/metadata/managedFields", "value": others or [{}]}]
     )
-
-
-def _owner_uid(obj: Json) -> str | None:
-    owners = obj["metadata"].get("ownerReferences") or ()
-    return next((owner["uid"] for owner in owners if owner.get("controller")), None)
-
-
-def _holds_accelerator(pod: Json) -> bool:
-    spec, phase = pod["spec"], (pod.get("status") or {}).get("phase")
-    if not spec.get("nodeName") or phase in ("Succeeded", "Failed"):
-        return False
-    containers = [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]
-    resources = [container.get("resources") or {} for container in containers]
-    names = {name for r in resources for part in ("requests", "limits") for name in (r.get(part) or {})}
-    return any(map(is_accelerator, names))

@@ -12,7 +12,7 @@ import json
 import os
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, Final, Self
@@ -29,8 +29,10 @@ from aibudget.inventory.resource import Refused, Resource
 Json = dict[str, Any]
 Objects = list[Json]
 Patch = Sequence[Mapping[str, Any]] | Mapping[str, Any]
+Slim = Callable[[Json], Json | None]
 
 _PARTIAL: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
+_JSON: Final = "application/json"
 _JSON_PATCH: Final = "application/json-patch+json"
 _ATTEMPTS: Final = 4
 _LONGEST_PAUSE: Final = 10.0
@@ -67,7 +69,7 @@ class _Call:
     query: Mapping[str, str | int] | None = None
     body: Any = None
     content_type: str = "application/json"
-    accept: str = "application/json"
+    accept: str = _JSON
     repeatable: bool = True
 
 
@@ -153,15 +155,19 @@ class Cluster:
         *,
         labels: str = "",
         metadata_only: bool = False,
+        slim: Slim | None = None,
     ) -> Objects:
         """All objects, page by page, each with its apiVersion and kind. No namespace means all of them.
 
-        An expired page starts the list once more; a kind that is not served raises `NotServed`.
+        `slim` makes each object smaller as its page comes in, or leaves it out. An expired page starts the
+        list once more; a kind that is not served raises `NotServed`.
         """
+        query: dict[str, str | int] = {"limit": _PAGE} | ({"labelSelector": labels} if labels else {})
+        call = _Call("GET", resource.path(namespace), query, accept=_PARTIAL if metadata_only else _JSON)
         try:
-            return await self._pages(resource, namespace, labels, metadata_only=metadata_only)
+            return await self._pages(resource, call, slim)
         except _Expired:
-            return await self._pages(resource, namespace, labels, metadata_only=metadata_only)
+            return await self._pages(resource, call, slim)
 
     async def create(self, resource: Resource, body: Mapping[str, Any], namespace: str | None = None) -> Json:
         """The object as stored; raises `AlreadyExists` where the name is taken."""
@@ -225,21 +231,20 @@ class Cluster:
             return False
         return True
 
-    async def _pages(
-        self, resource: Resource, namespace: str | None, labels: str, *, metadata_only: bool
-    ) -> Objects:
+    async def _pages(self, resource: Resource, call: _Call, slim: Slim | None) -> Objects:
         items: Objects = []
-        query: dict[str, str | int] = {"limit": _PAGE} | ({"labelSelector": labels} if labels else {})
-        accept = _PARTIAL if metadata_only else "application/json"
+        # Lists of built-in kinds leave out what each item is.
+        known = {"apiVersion": resource.api_version, "kind": resource.kind}
         while True:
-            page = await self._call(_Call("GET", resource.path(namespace), query, accept=accept))
-            # Lists of built-in kinds leave out what each item is.
-            known = {"apiVersion": resource.api_version, "kind": resource.kind}
-            items += [{**item, **known} for item in page.get("items") or ()]
+            page = await self._call(call)
+            for item in page.get("items") or ():
+                kept = item if slim is None else slim(item)
+                if kept is not None:
+                    items.append({**kept, **known})
             token = (page.get("metadata") or {}).get("continue")
             if not token:
                 return items
-            query["continue"] = token
+            call = replace(call, query={**(call.query or {}), "continue": token})
 
     async def _call(self, call: _Call) -> Json:
         pause = 0.2

@@ -139,6 +139,10 @@ def _within_budget(facts: Facts) -> Fact:
 def _enforced(enforcing: Enforcing) -> Fact | None:
     if enforcing.failures:
         return "True", Reason.ENFORCEMENT_FAILED, " ".join(enforcing.failures)
+    if enforcing.queued:
+        waits = "waits for its" if enforcing.queued == 1 else "wait for their"
+        said = f"{enforcing.active} held back, {enforcing.queued} more {waits} turn: {enforcing.rails}."
+        return "True", Reason.STOPS_PACED, said
     held = f"{enforcing.active} workload{'s' if enforcing.active != 1 else ''} held back"
     asked = f"{enforcing.waiting} waiting for approval"
     noticed = enforcing.pending - enforcing.waiting

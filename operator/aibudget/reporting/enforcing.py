@@ -40,6 +40,7 @@ def by_budget(report: Report | None) -> Mapping[str, Enforcing]:
         if act.reason is EventReason.ENFORCEMENT_FAILED:
             for claim in act.claims:
                 failures[claim.uid].append(f"{act.workload.kind} {act.workload.name}: {act.message}")
+    queued = Counter(claim.uid for wish in report.queued for claim in wish.claims)
     return {
         uid: Enforcing(
             active=active[uid],
@@ -47,8 +48,10 @@ def by_budget(report: Report | None) -> Mapping[str, Enforcing]:
             waiting=waiting[uid],
             paused=report.paused,
             failures=tuple(failures[uid]),
+            queued=queued[uid],
+            rails=report.rails,
         )
-        for uid in {*active, *pending, *failures}
+        for uid in {*active, *pending, *failures, *queued}
     }
 
 
@@ -66,6 +69,22 @@ def told(report: Report | None, now: int) -> Iterator[Event]:
             subject = Subject(API_VERSION, claim.kind, namespace, claim.name, claim.uid)
             message = f"{workload.kind} {workload.namespace}/{workload.name}: {act.message}"
             yield Event(subject, act.reason, "Enforce", message, _transition(act, now))
+    if report is not None:
+        yield from _paced(report, now)
+
+
+def _paced(report: Report, now: int) -> Iterator[Event]:
+    """Once an hour while stops wait, of each budget that is to wait."""
+    budgets = {claim.uid: (claim, wish.workload) for wish in report.queued for claim in wish.claims}
+    counts = Counter(claim.uid for wish in report.queued for claim in wish.claims)
+    for uid, (claim, workload) in budgets.items():
+        namespace = workload.namespace if claim.kind == "AIBudget" else None
+        subject = Subject(API_VERSION, claim.kind, namespace, claim.name, uid)
+        message = (
+            f"{counts[uid]} of its workloads are to be stopped and wait for their turn: {report.rails}. If "
+            "that many are a mistake, set the kill switch now."
+        )
+        yield Event(subject, EventReason.STOPS_PACED, "Enforce", message, str(now // _REPEAT_SECONDS))
 
 
 def states(report: Report | None) -> Mapping[str, int]:
@@ -73,6 +92,11 @@ def states(report: Report | None) -> Mapping[str, int]:
     holds = () if report is None else report.holds
     found = Counter(state_of(hold) for hold in holds if not _asks_nothing(hold))
     return {state: found[state] for state in ("pending", "active", "contested")}
+
+
+def backlog(report: Report | None) -> Mapping[str, int]:
+    """How many workloads wait for their turn, by what is to be done to them."""
+    return {"stop": 0 if report is None else len(report.queued)}
 
 
 def _asks_nothing(hold: Hold) -> bool:

@@ -61,6 +61,7 @@ class Snapshot:
     leader: bool = False
     budgets: tuple[BudgetView, ...] = ()
     holds: Mapping[str, int] = field(default_factory=dict)
+    backlog: Mapping[str, int] = field(default_factory=dict)
     cycle: CycleView = CycleView()
     counters: Counters = Counters()
 
@@ -92,6 +93,7 @@ class Exporter(Collector):
             return
         yield from _budgets(snapshot.budgets)
         yield _by("aibudget_holds", "Holds by state.", "state", snapshot.holds)
+        yield _by("aibudget_backlog", "Workloads that wait for their turn.", "action", snapshot.backlog)
         yield from _cycle(snapshot.cycle)
         yield from _counters(snapshot.counters)
 

@@ -22,7 +22,8 @@ class Enforcing:
     """What enforcement does for one budget.
 
     `waiting` is the part of `pending` that a person is asked about. `failures` are sentences; `next_act` is
-    the end of the next notice.
+    the end of the next notice. `queued` counts those whose notice is over and that the rails (`rails` in
+    words) keep back.
     """
 
     active: int = 0
@@ -31,6 +32,8 @@ class Enforcing:
     paused: bool = False
     failures: tuple[str, ...] = ()
     next_act: int | None = None
+    queued: int = 0
+    rails: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,6 +68,9 @@ def test_the_deployment_sets_only_variables_that_the_operator_reads() -> None:
         (VALUES["metering"]["kubeStateMetricsMatchers"], "kube_state_metrics_matchers"),
         (VALUES["metering"]["dcgmMatchers"], "dcgm_matchers"),
         (VALUES["intervalSeconds"], "interval_seconds"),
+        (VALUES["enforcement"]["stops"]["atMost"], "stops_at_most"),
+        (VALUES["enforcement"]["stops"]["percent"], "stops_percent"),
+        (VALUES["enforcement"]["stops"]["seconds"], "stops_seconds"),
         (VALUES["logLevel"], "log_level"),
     ],
 )

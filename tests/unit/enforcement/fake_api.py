@@ -10,7 +10,7 @@ from typing import Any
 
 from aibudget.api.names import FIELD_MANAGER, KILL_SWITCH
 from aibudget.errors import Conflict
-from aibudget.inventory.kubernetes import AlreadyExists, Json, NotFound, NotServed, Objects, Patch
+from aibudget.inventory.kubernetes import AlreadyExists, Json, NotFound, NotServed, Objects, Patch, Slim
 from aibudget.inventory.resource import DEPLOYMENTS, HOLDS, NAMESPACES, PODS, REPLICA_SETS, Resource
 
 Key = tuple[str, str, str]
@@ -64,10 +64,12 @@ class FakeAPI:
         *,
         labels: str = "",
         metadata_only: bool = False,
+        slim: Slim | None = None,
     ) -> Objects:
         self._check_served(resource)
         if resource in (PODS, REPLICA_SETS):
-            return self._pods(resource, namespace or "")
+            found = self._pods(resource)
+            return found if slim is None else [kept for obj in found if (kept := slim(obj)) is not None]
         found = [
             copy.deepcopy(obj)
             for (plural, where, _), obj in sorted(self.objects.items())
@@ -145,7 +147,8 @@ class FakeAPI:
         obj |= {"apiVersion": resource.api_version, "kind": resource.kind}
         metadata.setdefault("uid", f"uid-{self._version}")
         metadata["resourceVersion"] = str(self._version)
-        metadata["generation"] = metadata.get("generation", 0) + 1
+        changed = before is None or before.get("spec") != obj.get("spec")
+        metadata["generation"] = metadata.get("generation", 0) + changed
         if resource is DEPLOYMENTS:
             obj["spec"].setdefault("replicas", 1)
             if forced or before is None or before["spec"]["replicas"] != obj["spec"]["replicas"]:
@@ -153,10 +156,10 @@ class FakeAPI:
         self.objects[key] = copy.deepcopy(obj)
         return obj
 
-    def _pods(self, resource: Resource, namespace: str) -> Objects:
+    def _pods(self, resource: Resource) -> Objects:
         made: Objects = []
-        for (plural, where, name), obj in sorted(self.objects.items()):
-            if plural != DEPLOYMENTS.plural or where != namespace:
+        for (plural, _, name), obj in sorted(self.objects.items()):
+            if plural != DEPLOYMENTS.plural:
                 continue
             owner = {"kind": "Deployment", "name": name, "uid": obj["metadata"]["uid"], "controller": True}
             replica_set = f"rs-{obj['metadata']['uid']}"

@@ -1,0 +1,118 @@
+"""`Pods`: the accelerator pods of the cluster as one reading shows them, by whoever owns them.
+
+One list for all workloads of a cycle: asked for each by itself, the API server would look through the pods of
+a namespace again for every workload in it. Owners are followed upwards by uid: pod, ReplicaSet, Deployment;
+pod, Job, CronJob. A page is reduced as it comes in, so that ten thousand pods fit into little memory.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from aibudget.inventory.accelerators import is_accelerator
+from aibudget.inventory.kubernetes import Json, Objects, Slim
+from aibudget.inventory.resource import JOBS, PODS, REPLICA_SETS, Resource
+
+_MOST_LEVELS = 4
+_GRACE_SECONDS = 30
+
+
+class Lister(Protocol):
+    """What reading needs of the API server."""
+
+    async def list(
+        self,
+        resource: Resource,
+        namespace: str | None = None,
+        *,
+        labels: str = "",
+        metadata_only: bool = False,
+        slim: Slim | None = None,
+    ) -> Objects: ...
+
+
+@dataclass(frozen=True, slots=True)
+class AcceleratorPod:
+    """A pod on a node, not ended, that holds `accelerators` of them; it may take `grace` seconds to end."""
+
+    owner: str | None
+    accelerators: int
+    grace: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pods:
+    """`total` counts every accelerator pod of the cluster, whoever owns it."""
+
+    total: int = 0
+    by_owner: Mapping[str, tuple[AcceleratorPod, ...]] = field(default_factory=dict)
+
+    def of(self, uid: str) -> tuple[AcceleratorPod, ...]:
+        """Those that the object of this uid owns, also by way of others."""
+        return self.by_owner.get(uid, ())
+
+
+async def read_pods(cluster: Lister) -> Pods:
+    """The cluster's accelerator pods as they are now; API errors are the caller's."""
+    found = await cluster.list(PODS, slim=_slim_pod)
+    pods = [AcceleratorPod(obj["owner"], obj["accelerators"], obj["grace"]) for obj in found]
+    owners: dict[str, str] = {}
+    for resource in (REPLICA_SETS, JOBS) if pods else ():
+        owned = await cluster.list(resource, metadata_only=True, slim=_slim_owned)
+        owners |= {obj["uid"]: obj["owner"] for obj in owned}
+    return index(pods, owners)
+
+
+def index(pods: Iterable[AcceleratorPod], owners: Mapping[str, str]) -> Pods:
+    """`owners`: the uid of each object that is owned itself, to that of its owner."""
+    found: dict[str, list[AcceleratorPod]] = {}
+    total = 0
+    for pod in pods:
+        total += 1
+        uid = pod.owner
+        for _ in range(_MOST_LEVELS):
+            if uid is None:
+                break
+            found.setdefault(uid, []).append(pod)
+            uid = owners.get(uid)
+    return Pods(total, {uid: tuple(mine) for uid, mine in found.items()})
+
+
+def accelerators_of(spec: Mapping[str, Any]) -> int:
+    """How many accelerators a pod of this spec holds: its containers' together, or one init container's."""
+    together = sum(map(_held, spec.get("containers") or ()))
+    return max([together, *map(_held, spec.get("initContainers") or ())])
+
+
+def _slim_pod(obj: Json) -> Json | None:
+    spec, phase = obj["spec"], (obj.get("status") or {}).get("phase")
+    if not spec.get("nodeName") or phase in ("Succeeded", "Failed"):
+        return None
+    accelerators = accelerators_of(spec)
+    if not accelerators:
+        return None
+    grace = spec.get("terminationGracePeriodSeconds")
+    owner = _owner_uid(obj["metadata"])
+    return {"owner": owner, "accelerators": accelerators, "grace": _GRACE_SECONDS if grace is None else grace}
+
+
+def _slim_owned(obj: Json) -> Json | None:
+    owner = _owner_uid(obj["metadata"])
+    return None if owner is None else {"uid": obj["metadata"]["uid"], "owner": owner}
+
+
+def _owner_uid(metadata: Json) -> str | None:
+    owners = metadata.get("ownerReferences") or ()
+    return next((owner["uid"] for owner in owners if owner.get("controller")), None)
+
+
+def _held(container: Mapping[str, Any]) -> int:
+    resources = container.get("resources") or {}
+    asked = {**(resources.get("limits") or {}), **(resources.get("requests") or {})}
+    return sum(_count(amount) for name, amount in asked.items() if is_accelerator(name))
+
+
+def _count(amount: object) -> int:
+    # Extended resources are whole numbers; whatever else stands there still means that something is held.
+    text = str(amount)
+    return int(text) if text.isascii() and text.isdigit() else 1
