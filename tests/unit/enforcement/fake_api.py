@@ -111,7 +111,7 @@ class FakeAPI:
         if resource is HOLDS and not status:
             before = present["spec"].get("original")
             assert before is None or changed["spec"].get("original") == before, "original is written once"
-        return self._store(resource, changed, manager=FIELD_MANAGER)
+        return self._store(resource, changed, manager=FIELD_MANAGER, status=status)
 
     async def delete(
         self,
@@ -139,7 +139,9 @@ class FakeAPI:
         self.before_write()
         self.written.append((verb, resource.plural))
 
-    def _store(self, resource: Resource, obj: Json, *, manager: str, forced: bool = False) -> Json:
+    def _store(
+        self, resource: Resource, obj: Json, *, manager: str, forced: bool = False, status: bool = False
+    ) -> Json:
         self._version += 1
         metadata = obj["metadata"]
         key = _key(resource, metadata["name"], metadata.get("namespace"))
@@ -147,8 +149,7 @@ class FakeAPI:
         obj |= {"apiVersion": resource.api_version, "kind": resource.kind}
         metadata.setdefault("uid", f"uid-{self._version}")
         metadata["resourceVersion"] = str(self._version)
-        changed = before is None or before.get("spec") != obj.get("spec")
-        metadata["generation"] = metadata.get("generation", 0) + changed
+        metadata["generation"] = metadata.get("generation", 0) + (not status)
         if resource is DEPLOYMENTS:
             obj["spec"].setdefault("replicas", 1)
             if forced or before is None or before["spec"]["replicas"] != obj["spec"]["replicas"]:
