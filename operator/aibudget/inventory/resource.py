@@ -51,6 +51,12 @@ STATEFUL_SETS: Final = Resource("apps/v1", "statefulsets", "StatefulSet")
 DAEMON_SETS: Final = Resource("apps/v1", "daemonsets", "DaemonSet")
 JOBS: Final = Resource("batch/v1", "jobs", "Job")
 CRON_JOBS: Final = Resource("batch/v1", "cronjobs", "CronJob")
+SELF_SUBJECT_REVIEWS: Final = Resource(
+    "authentication.k8s.io/v1", "selfsubjectreviews", "SelfSubjectReview", namespaced=False
+)
+SELF_SUBJECT_ACCESS_REVIEWS: Final = Resource(
+    "authorization.k8s.io/v1", "selfsubjectaccessreviews", "SelfSubjectAccessReview", namespaced=False
+)
 LEASES: Final = Resource("coordination.k8s.io/v1", "leases", "Lease")
 AIBUDGETS: Final = Resource(API_VERSION, "aibudgets", "AIBudget")
 CLUSTER_AIBUDGETS: Final = Resource(API_VERSION, "clusteraibudgets", "ClusterAIBudget", namespaced=False)

@@ -30,6 +30,7 @@ PLURALS = {
     "Secret": "secrets",
     "ServiceAccount": "serviceaccounts",
     "StatefulSet": "statefulsets",
+    "ValidatingAdmissionPolicy": "validatingadmissionpolicies",
 }
 
 

@@ -1,39 +1,14 @@
 """A real API server takes what the chart renders, and grants people what its roles say."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from aibudget.sandbox.client import object_path
 from aibudget.sandbox.controlplane import ControlPlane
 from aibudget.sandbox.process import wait_until
-
-Render = Callable[..., list[dict[str, Any]]]
+from cluster.chart.conftest import SYSTEM
 
 pytestmark = pytest.mark.cluster
-
-SYSTEM = "aibudget-system"
-
-
-@pytest.fixture(scope="module")
-def installed(control_plane: ControlPlane, render: Render) -> list[dict[str, Any]]:
-    """The release, applied for real: its CRDs first, into a namespace that admits only restricted pods."""
-    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
-    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SYSTEM, "labels": labels}}
-    objects = render()
-    objects.sort(key=lambda item: item["kind"] != "CustomResourceDefinition")
-    control_plane.client.apply(namespace)
-    for item in objects:
-        answer = control_plane.client.request(
-            "PATCH",
-            object_path(item),
-            item,
-            content_type="application/apply-patch+yaml",
-            params={"fieldManager": "helm", "force": "true", "fieldValidation": "Strict"},
-        )
-        assert answer.ok, f"{item['kind']} {item['metadata']['name']}: {answer.text}"
-    return objects
 
 
 def test_the_pod_is_admitted_where_only_restricted_ones_are(
@@ -50,9 +25,22 @@ def test_the_pod_is_admitted_where_only_restricted_ones_are(
     ("role", "allowed", "refused"),
     [
         ("view", {"get aibudgets", "list holds"}, {"create aibudgets", "delete holds"}),
-        ("edit", {"get aibudgets", "create aibudgets"}, {"patch aibudgets/status", "delete holds"}),
-        ("admin", {"get holds", "delete aibudgets"}, {"patch aibudgets/status", "delete holds"}),
+        (
+            "edit",
+            {"get aibudgets", "create aibudgets"},
+            {"patch aibudgets/status", "delete holds", "patch holds", "decide aibudgets"},
+        ),
+        (
+            "admin",
+            {"get holds", "delete aibudgets"},
+            {"patch aibudgets/status", "delete holds", "decide aibudgets"},
+        ),
         ("aibudget-hold-lifter", {"get holds", "delete holds"}, {"create holds", "patch holds"}),
+        (
+            "aibudget-approver",
+            {"patch holds", "decide aibudgets"},
+            {"create holds", "delete holds", "patch holds/status", "operate holds", "patch aibudgets"},
+        ),
     ],
 )
 def test_people_may_do_what_their_role_says(

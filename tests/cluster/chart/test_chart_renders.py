@@ -168,6 +168,7 @@ def test_no_right_is_a_wildcard_and_writes_are_few(render: Render) -> None:
         "create aibudget.io/holds",
         "patch aibudget.io/holds",
         "delete aibudget.io/holds",
+        "operate aibudget.io/holds",
         *(f"patch apps/{kind}" for kind in ("deployments", "statefulsets", "daemonsets")),
         *(f"patch batch/{kind}" for kind in ("jobs", "cronjobs")),
     }

@@ -1,0 +1,25 @@
+"""`aibudget approve`: let what waits for a person be held."""
+
+import sys
+
+import click
+
+from aibudget.cli.connection import Connection, connection_options, namespace_options
+from aibudget.cli.decision import Request, decide
+from aibudget.cli.output import output_option
+
+
+@click.command()
+@click.argument("targets", metavar="HOLD|KIND/NAME...", nargs=-1, required=True)
+@click.option("--budget", metavar="[KIND/]NAME", help="Only for this budget; every one that asks if absent.")
+@namespace_options
+@connection_options
+@output_option
+def approve(connection: Connection, targets: tuple[str, ...], budget: str | None, output: str) -> None:
+    """Approve what budgets in mode Approve ask for, in your own name.
+
+    A workload that is approved is held when its notice has passed as well. Needs the ClusterRole
+    aibudget-approver, bound in the namespace, or in the cluster for a ClusterAIBudget.
+    """
+    if not decide(connection, Request(targets, "Approved", budget), output):
+        sys.exit(2)

@@ -1,0 +1,27 @@
+"""`aibudget veto`: have a workload left alone, or given back, until the budget's period ends."""
+
+import sys
+
+import click
+
+from aibudget.cli.connection import Connection, connection_options, namespace_options
+from aibudget.cli.decision import Request, decide
+from aibudget.cli.output import output_option
+
+
+@click.command()
+@click.argument("targets", metavar="HOLD|KIND/NAME...", nargs=-1, required=True)
+@click.option(
+    "--budget", metavar="[KIND/]NAME", help="Only for this budget; every one that claims if absent."
+)
+@namespace_options
+@connection_options
+@output_option
+def veto(connection: Connection, targets: tuple[str, ...], budget: str | None, output: str) -> None:
+    """Veto a Hold, in your own name: the workload is left alone, or given back, until the period ends.
+
+    Counts for each budget of its own: what another budget claims stays held. Needs the ClusterRole
+    aibudget-approver, bound in the namespace, or in the cluster for a ClusterAIBudget.
+    """
+    if not decide(connection, Request(targets, "Vetoed", budget), output):
+        sys.exit(2)
