@@ -16,9 +16,9 @@ from aibudget.cli.output import output_option
 @connection_options
 @output_option
 def approve(connection: Connection, targets: tuple[str, ...], budget: str | None, output: str) -> None:
-    """Approve what budgets in mode Approve ask for, in your own name.
+    """Let workloads be held for which budgets in mode Approve ask a person.
 
-    A workload that is approved is held when its notice has passed as well. Needs the ClusterRole
+    Decides in your own name. What is approved is held when its notice has passed as well. Needs the ClusterRole
     aibudget-approver, bound in the namespace, or in the cluster for a ClusterAIBudget.
     """
     if not decide(connection, Request(targets, "Approved", budget), output):

@@ -15,7 +15,7 @@ import click
 from aibudget.errors import AIBudgetError
 
 SUMMARIES: Final[dict[str, str]] = {
-    "approve": "Let what waits for a person be held.",
+    "approve": "Let workloads be held for which budgets in mode Approve ask a person.",
     "crds": "Print the CustomResourceDefinitions.",
     "holds": "Show which workloads are held, by which budget, and how to get them back.",
     "release": "Give held workloads back, even with no operator running.",
@@ -23,7 +23,7 @@ SUMMARIES: Final[dict[str, str]] = {
     "sandbox": "Run a real Kubernetes control plane and Prometheus on this machine.",
     "status": "Show where budgets stand.",
     "usage": "Meter and price a time range, with no cluster and no ledger.",
-    "veto": "Have workloads left alone until the period ends.",
+    "veto": "Have workloads left alone, or given back, until the period ends.",
     "validate": "Check manifests offline.",
 }
 """Every command with its help line, so that `--help` imports none of them."""

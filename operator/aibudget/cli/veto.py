@@ -18,9 +18,9 @@ from aibudget.cli.output import output_option
 @connection_options
 @output_option
 def veto(connection: Connection, targets: tuple[str, ...], budget: str | None, output: str) -> None:
-    """Veto a Hold, in your own name: the workload is left alone, or given back, until the period ends.
+    """Have workloads left alone, or given back, until the period ends.
 
-    Counts for each budget of its own: what another budget claims stays held. Needs the ClusterRole
+    Decides in your own name. Counts for each budget of its own: what another budget claims stays held. Needs the ClusterRole
     aibudget-approver, bound in the namespace, or in the cluster for a ClusterAIBudget.
     """
     if not decide(connection, Request(targets, "Vetoed", budget), output):
