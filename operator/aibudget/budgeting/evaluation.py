@@ -49,13 +49,25 @@ class WorkloadSpend:
     """A workload's part of a budget's spend, priced usage only.
 
     `rate_per_hour` is what it costs right now: 0 when it has stopped, and while nothing recent is known (the
-    evaluation is then not `fresh`). `idle_percent` is None under 80 % observed device time.
+    evaluation is then not `fresh`). `idle_percent` speaks of the period, None under 80 % observed device time;
+    `idle` of the last half hour: True where no device of it did anything, None where one may not have been
+    seen. `assumed` says in sentences where its price stands in for another.
     """
 
     workload: Workload
     amount: Decimal
     rate_per_hour: Decimal
     idle_percent: int | None
+    idle: bool | None = None
+    assumed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Uncharged:
+    """A workload that uses right now what has no price; `used` names that."""
+
+    workload: Workload
+    used: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +95,8 @@ class Evaluation:
 
     `began` is True on the first evaluation of a period. `changes` are the thresholds whose standing differs
     from what was remembered, in the order of their percent; what was never crossed is no change.
-    `workloads` are those with priced usage in the period, the most expensive first. `rate_per_hour` is None
-    while nothing recent is known.
+    `workloads` are those with priced usage in the period, the most expensive first; `uncharged` those that use
+    right now what has no price. `rate_per_hour` is None while nothing recent is known.
     """
 
     budget: BudgetKey
@@ -100,6 +112,7 @@ class Evaluation:
     fresh: bool
     began: bool
     evaluated: int
+    uncharged: tuple[Uncharged, ...] = ()
 
     def active(self, action: str) -> ThresholdState | None:
         """The highest threshold in force that lists the action, or None."""

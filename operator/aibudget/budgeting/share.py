@@ -11,25 +11,37 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from aibudget.api.budget import Budget, ClusterAIBudget
-from aibudget.budgeting.evaluation import WorkloadSpend
+from aibudget.budgeting.evaluation import Uncharged, WorkloadSpend
 from aibudget.inventory.workload import Workload
 from aibudget.ledger.spend import SpendLine, Statement
+from aibudget.metering.catalogue import METERS
 from aibudget.metering.usage import Coverage
 from aibudget.pricing.book import assumption, describe
 from aibudget.pricing.charge import amount_of, units_per_quantity
 
 OBSERVED_PERCENT: Final = 80
-"""Device time that must have been observed before anything is called idle."""
+"""Device time that must have been observed before a share of it is called idle."""
+LEAST_WATCHED_SECONDS: Final = 900
+"""How long devices must have been watched, up to now, before a workload is called idle."""
+UNWATCHED_PERCENT: Final = 5
+"""The most of that time that may have gone unobserved."""
+BUSY_PERCENT: Final = 5
+"""The most of one device's time in which an idle workload, all its devices together, may have been busy."""
 
 SubjectKey = tuple[str, tuple[tuple[str, str], ...]]
 
 
 @dataclass(frozen=True, slots=True)
 class Recent:
-    """The lines of the newest covered time, at most some 15 minutes of it, and how many seconds that is."""
+    """The lines of the newest covered time, at most some 15 minutes of it, and how many seconds that is.
+
+    `watched` are those of the last half hour or so, for what takes longer to tell: whether anything is done.
+    """
 
     lines: tuple[SpendLine, ...]
     seconds: int
+    watched: tuple[SpendLine, ...] = ()
+    watched_seconds: int = 0
 
 
 @dataclass(slots=True)
@@ -41,6 +53,8 @@ class _Tally:
     quantity: int = 0
     busy: int = 0
     observed: int = 0
+    watch: "_Watch" = field(default_factory=lambda: _Watch())
+    assumed: set[str] = field(default_factory=set)
 
     def add(self, other: "_Tally") -> None:
         self.units += other.units
@@ -48,6 +62,31 @@ class _Tally:
         self.quantity += other.quantity
         self.busy += other.busy
         self.observed += other.observed
+        self.watch.add(other.watch)
+        self.assumed |= other.assumed
+
+
+@dataclass(slots=True)
+class _Watch:
+    """Device seconds of the last half hour: held, seen, and busy where seen."""
+
+    held: int = 0
+    seen: int = 0
+    busy: int = 0
+
+    def add(self, other: "_Watch") -> None:
+        self.held += other.held
+        self.seen += other.seen
+        self.busy += other.busy
+
+    def idle(self, seconds: int) -> bool | None:
+        """Whether none of its devices did anything to speak of; None where one may not have been looked at."""
+        if seconds < LEAST_WATCHED_SECONDS or not self.held:
+            return None
+        unseen = self.held - self.seen
+        if unseen * 100 > UNWATCHED_PERCENT * self.held or unseen * 2 > seconds:
+            return None
+        return self.busy * 100 <= BUSY_PERCENT * seconds
 
 
 @dataclass(slots=True)
@@ -60,6 +99,7 @@ class _Subject:
     currencies: set[str] = field(default_factory=set)
     unpriced: set[str] = field(default_factory=set)
     assumed: set[str] = field(default_factory=set)
+    uncharged: dict[Workload, str] = field(default_factory=dict)
     spends: tuple[WorkloadSpend, ...] | None = None
 
 
@@ -82,6 +122,7 @@ class Share:
     coverage: Coverage
     as_of: int | None
     complete: bool
+    uncharged: tuple[Uncharged, ...] = ()
 
 
 class Shares:
@@ -90,6 +131,7 @@ class Shares:
     def __init__(self, statement: Statement, recent: Recent) -> None:
         self._statement = statement
         self._seconds = recent.seconds
+        self._watched_seconds = recent.watched_seconds
         self._subjects: dict[SubjectKey, _Subject] = {}
         self._by_namespace: dict[str, list[_Subject]] = defaultdict(list)
         self._prices: dict[str, int] = {}
@@ -98,6 +140,8 @@ class Shares:
             self._add(line)
         for line in recent.lines:
             self._add_recent(line)
+        for line in recent.watched:
+            self._watch(line)
         self._keys.clear()
 
     def of(self, budget: Budget) -> Share:
@@ -115,6 +159,11 @@ class Shares:
             coverage=self._statement.coverage,
             as_of=self._statement.as_of,
             complete=self._statement.complete,
+            uncharged=tuple(
+                Uncharged(workload, used)
+                for subject in subjects
+                for workload, used in sorted(subject.uncharged.items())
+            ),
         )
 
     def _selected(self, budget: Budget) -> list[_Subject]:
@@ -145,6 +194,8 @@ class Shares:
                 amount=amount_of(tally.units),
                 rate_per_hour=amount_of(tally.recent * 3600) / seconds if seconds else amount_of(0),
                 idle_percent=_idle(tally),
+                idle=tally.watch.idle(self._watched_seconds),
+                assumed=tuple(sorted(tally.assumed)),
             )
             for workload, tally in tallies.items()
         ]
@@ -169,11 +220,26 @@ class Shares:
         tally.observed += line.observed or 0
 
     def _add_recent(self, line: SpendLine) -> None:
-        if line.rate is not None:
-            subject = self._subject(line)
-            units = line.quantity * self._price(line)
-            subject.recent += units
-            subject.workloads[line.workload].recent += units
+        subject = self._subject(line)
+        if line.rate is None:
+            subject.uncharged[line.workload] = describe(line.sku)
+            return
+        units = line.quantity * self._price(line)
+        subject.recent += units
+        tally = subject.workloads[line.workload]
+        tally.recent += units
+        if assumed := assumption(line.sku, line.rate):
+            tally.assumed.add(assumed)
+
+    def _watch(self, line: SpendLine) -> None:
+        # What has no price at all is nobody's victim; what has some counts with all its devices.
+        tally = self._subject(line).workloads.get(line.workload)
+        if tally is None:
+            return
+        scale = METERS[line.sku.meter].scale
+        tally.watch.held += line.quantity * 3600 // scale
+        tally.watch.seen += (line.observed or 0) * 3600 // scale
+        tally.watch.busy += (line.busy or 0) * 3600 // scale
 
     def _price(self, line: SpendLine) -> int:
         rate = line.rate

@@ -60,6 +60,7 @@ def evaluate(budget: Budget, period: Period, share: Share, memory: Memory, momen
         fresh=moment.gate.fresh,
         began=new_period,
         evaluated=moment.now,
+        uncharged=share.uncharged,
     )
 
 

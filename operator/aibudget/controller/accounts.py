@@ -194,7 +194,10 @@ class Accounts:
             seconds += head.coverage[start].covered_seconds
             if seconds >= LEAST_RECENT_SECONDS:
                 break
-        return Recent(head.statement(start, end).lines if seconds else (), seconds)
+        if not seconds:
+            return Recent((), 0)
+        newest, watched = head.statement(start, end), head.statement(head.start, end)
+        return Recent(newest.lines, seconds, watched.lines, watched.coverage.covered_seconds)
 
     def unpriced(self) -> Mapping[str, float]:
         """What of the head has no price, in the meter's pricing unit."""

@@ -1,0 +1,86 @@
+"""How much is stopped: everything that spends, or the least that lets the forecast fit the limit. Pure.
+
+The forecast is spend + rate × time left, by the current rate. All sums are kept as savings: what each stop
+keeps from being spent until the period ends, against the need, by which the forecast with everything running
+passes the limit. So a release is judged with what it would spend again, and a stop never releases itself.
+What is not known makes nobody a victim and lets nobody go.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from typing import Final
+
+from aibudget.budgeting.evaluation import Evaluation
+
+MARGIN_PERCENT: Final = 5
+"""A hold or a notice ends only when the forecast with it is this far, in percent of the limit, below it."""
+
+Hours = Fraction
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What a budget has left, and for how long. `room` is below 0 past the limit; `known` is False where the
+    spend is not known in full.
+    """
+
+    room: Decimal
+    limit: Decimal
+    hours: Hours
+    known: bool
+
+    @classmethod
+    def of(cls, evaluation: Evaluation) -> "Outlook":
+        """From the newest instant that is known to the end of the period."""
+        spend = evaluation.spend
+        since = evaluation.evaluated if spend.as_of is None else spend.as_of
+        left = max(0, evaluation.period.interval.end - since)
+        known = spend.as_of is not None and spend.complete and evaluation.rate_per_hour is not None
+        return cls(evaluation.limit - spend.amount, evaluation.limit, Fraction(left, 3600), known)
+
+    @property
+    def exceeded(self) -> bool:
+        """Whether the limit is passed: known spend is a lower bound, so this is true whatever is not known."""
+        return self.room < 0
+
+    def saving(self, rate: Decimal, runs_on: Hours) -> Fraction:
+        """What a stop keeps from being spent, if it comes after so many hours."""
+        return Fraction(rate) * max(Fraction(0), self.hours - runs_on)
+
+    def need(self, rate: Decimal) -> Fraction:
+        """What must be saved of this rate, everything's, for the forecast to fit; below 0 it is what is free."""
+        return Fraction(rate) * self.hours - Fraction(self.room)
+
+    @property
+    def margin(self) -> Fraction:
+        """By how much the forecast must be below the limit before something comes back."""
+        return Fraction(self.limit) * MARGIN_PERCENT / 100
+
+
+def least(savings: Sequence[Fraction], need: Fraction) -> frozenset[int]:
+    """Which are stopped, in the order given, until the need is met; all that save anything if it never is.
+
+    Then backwards: each whose stop has turned out unnecessary is spared.
+    """
+    taken: list[int] = []
+    for index, saving in enumerate(savings):
+        if need <= 0:
+            break
+        if saving > 0:
+            taken.append(index)
+            need -= saving
+    if need > 0:
+        return frozenset(taken)
+    return frozenset(taken) - spare([savings[index] for index in taken], -need, taken)
+
+
+def spare(savings: Sequence[Fraction], slack: Fraction, names: Sequence[int]) -> frozenset[int]:
+    """Whose stop, the last in the order first, is not needed while this much more than needed is saved."""
+    spared: set[int] = set()
+    for name, saving in zip(reversed(names), reversed(savings), strict=True):
+        if saving <= slack:
+            spared.add(name)
+            slack -= saving
+    return frozenset(spared)

@@ -1,0 +1,126 @@
+"""The order of victims: who is stopped first, and the sentence that says why. Pure.
+
+Lexicographic: already held, idle, priority, disruption, run time lost, cost, name. What is not known never
+moves a workload forward: an unwatched one is not idle, and one whose pods could not be read comes last. The
+order knows nothing of how many are needed (`extent.py`) or whether one may be touched (`sparing.py`).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Final
+
+from aibudget.enforcement.kinds import Kind
+from aibudget.inventory.workload import Workload
+
+LEAST_AGE: Final = timedelta(minutes=15)
+"""A pod that is younger may still be loading: its workload is not idle yet."""
+
+_GUARDED: Final = 10
+"""A PodDisruptionBudget is its owner's word; it weighs more than any guess by the kind."""
+_CENT: Final = Decimal("0.01")
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a workload's running accelerator pods say of it.
+
+    `priority` is the highest of theirs, None where one has none; `oldest` and `youngest` are when they
+    started, None where one does not say. `guarded`: a PodDisruptionBudget selects one, or could not be read.
+    """
+
+    pods: int
+    priority: int | None
+    oldest: datetime | None
+    youngest: datetime | None
+    guarded: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A workload that may be stopped. `standing` is None where its pods could not be read, or none was found.
+
+    `idle` is what its devices said of the last half hour. `held`: it is stopped already, for another budget.
+    """
+
+    workload: Workload
+    kind: Kind
+    rate_per_hour: Decimal
+    idle: bool | None = None
+    held: bool = False
+    standing: Standing | None = None
+    assumed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a candidate stands: `rank` counts from 1, `reason` is for people."""
+
+    candidate: Candidate
+    rank: int
+    reason: str
+
+
+def ranked(candidates: Iterable[Candidate], now: datetime) -> tuple[Place, ...]:
+    """All candidates, the first to be stopped first: a total order, whatever order they come in."""
+    ordered = sorted(candidates, key=lambda candidate: _key(candidate, now))
+    return tuple(
+        Place(candidate, rank, f"Place {rank} of {len(ordered)} in the order: {_described(candidate, now)}.")
+        for rank, candidate in enumerate(ordered, start=1)
+    )
+
+
+def is_idle(candidate: Candidate, now: datetime) -> bool:
+    """Whether all its devices were seen to do nothing, and all its pods have had the time to do something."""
+    standing = candidate.standing
+    if not candidate.idle or standing is None or standing.youngest is None:
+        return False
+    return now - standing.youngest >= LEAST_AGE
+
+
+def _key(candidate: Candidate, now: datetime) -> tuple[object, ...]:
+    standing = candidate.standing
+    by_cost_and_name = (-candidate.rate_per_hour, candidate.workload)
+    if candidate.held:
+        return (0, *by_cost_and_name)
+    if standing is None or standing.priority is None:
+        return (2, *by_cost_and_name)
+    lost = _hours(standing, now)
+    return (
+        1,
+        not is_idle(candidate, now),
+        standing.priority,
+        candidate.kind.disruption + (_GUARDED if standing.guarded else 0),
+        (lost is None, lost or 0),
+        *by_cost_and_name,
+    )
+
+
+def _hours(standing: Standing, now: datetime) -> int | None:
+    """Whole hours, so that what started together is told apart by its cost."""
+    if standing.oldest is None:
+        return None
+    return max(timedelta(), now - standing.oldest) // timedelta(hours=1)
+
+
+def _described(candidate: Candidate, now: datetime) -> str:
+    cost = f"{candidate.rate_per_hour.quantize(_CENT)} per hour"
+    if candidate.assumed:
+        cost += f" (assumed: {'; '.join(candidate.assumed)})"
+    if candidate.held:
+        return f"held already for another budget, {cost} when it runs"
+    standing = candidate.standing
+    if standing is None or standing.priority is None:
+        return f"its accelerator pods could not be read, so it comes last, {cost}"
+    idle = "idle" if is_idle(candidate, now) else "not watched" if candidate.idle is None else "in use"
+    hours = _hours(standing, now)
+    run = "running for an unknown time" if hours is None else f"running for {_spelled(hours)}"
+    guard = " with a PodDisruptionBudget" if standing.guarded else ""
+    return f"{idle}, priority {standing.priority}, {candidate.kind.name}{guard}, {run}, {cost}"
+
+
+def _spelled(hours: int) -> str:
+    if hours < 1:
+        return "less than an hour"
+    return f"{hours} h" if hours < 48 else f"{hours // 24} days"
