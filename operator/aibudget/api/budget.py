@@ -27,6 +27,7 @@ Basis = Literal["Actual"]
 Action = Literal["Notify", "Annotate", "ScaleDown"]
 Mode = Literal["Observe", "Approve", "Enforce"]
 OnAlreadyCrossed = Literal["NextPeriod", "Enforce"]
+Extent = Literal["Everything", "UntilForecastFits"]
 
 
 class Limit(Value):
@@ -143,6 +144,10 @@ class Enforcement(Value):
     on_already_crossed: OnAlreadyCrossed = "NextPeriod"
     """What happens to thresholds that were crossed already when the budget was created, cut
     or left mode Observe: NextPeriod leaves them alone until the next period begins, Enforce acts on them."""
+    extent: Extent = "Everything"
+    """How much a ScaleDown stops: Everything that spends and is not protected, or, UntilForecastFits,
+    the first in the order of victims until spend and the current rate for the rest of the period fit the
+    limit. Past the limit that is everything, too."""
     protect: LabelSelector | None = None
     """Workloads that are never held for this budget."""
 

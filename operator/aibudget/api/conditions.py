@@ -138,6 +138,7 @@ class EventReason(StrEnum):
     APPROVAL_REQUESTED = "ApprovalRequested", "Warning", "a workload will be held if a person approves it"
     APPROVAL_EXPIRED = "ApprovalExpired", "Normal", "nobody decided in time: a workload is left alone"
     HOLD_APPROVED = "HoldApproved", "Normal", "a workload may be held: a person approved it"
+    SCALE_DOWN_WITHDRAWN = "ScaleDownWithdrawn", "Normal", "a notice ended without an act: it is not needed"
     WORKLOAD_SCALED_DOWN = "WorkloadScaledDown", "Warning", "a workload was held"
     WORKLOAD_RESTORED = "WorkloadRestored", "Normal", "a workload was put back as it was"
     WORKLOAD_LEFT_ALONE = (

@@ -57,6 +57,10 @@ class Claim(Value):
     """When a decision that is still Pending lapses."""
     notice_time: Instant | None = None
     """When the notice began; the act comes a grace period later."""
+    rank: Annotated[int | None, Field(ge=1, json_schema_extra={"format": "int32"})] = None
+    """Its place among the victims that this budget could choose from; 1 is the first to be stopped."""
+    reason: Annotated[str | None, Field(min_length=1, max_length=1024)] = None
+    """Why it has this place, in a sentence."""
 
 
 class Original(Value):

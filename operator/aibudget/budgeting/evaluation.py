@@ -49,9 +49,9 @@ class WorkloadSpend:
     """A workload's part of a budget's spend, priced usage only.
 
     `rate_per_hour` is what it costs right now: 0 when it has stopped, and while nothing recent is known (the
-    evaluation is then not `fresh`). `idle_percent` speaks of the period, None under 80 % observed device time;
-    `idle` of the last half hour: True where no device of it did anything, None where one may not have been
-    seen. `assumed` says in sentences where its price stands in for another.
+    evaluation is then not `fresh`). `idle_percent` speaks of the period, None under 80 % observed device
+    time; `idle` of the last half hour: True where no device of it did anything, None where one may not have
+    been seen. `assumed` says in sentences where its price stands in for another.
     """
 
     workload: Workload
@@ -95,8 +95,8 @@ class Evaluation:
 
     `began` is True on the first evaluation of a period. `changes` are the thresholds whose standing differs
     from what was remembered, in the order of their percent; what was never crossed is no change.
-    `workloads` are those with priced usage in the period, the most expensive first; `uncharged` those that use
-    right now what has no price. `rate_per_hour` is None while nothing recent is known.
+    `workloads` are those with priced usage in the period, the most expensive first; `uncharged` those that
+    use right now what has no price. `rate_per_hour` is None while nothing recent is known.
     """
 
     budget: BudgetKey

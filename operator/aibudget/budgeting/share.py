@@ -45,28 +45,6 @@ class Recent:
 
 
 @dataclass(slots=True)
-class _Tally:
-    """Sums: money in UNITS (`units`, and `recent` of the newest time), devices in the meter's quantity."""
-
-    units: int = 0
-    recent: int = 0
-    quantity: int = 0
-    busy: int = 0
-    observed: int = 0
-    watch: "_Watch" = field(default_factory=lambda: _Watch())
-    assumed: set[str] = field(default_factory=set)
-
-    def add(self, other: "_Tally") -> None:
-        self.units += other.units
-        self.recent += other.recent
-        self.quantity += other.quantity
-        self.busy += other.busy
-        self.observed += other.observed
-        self.watch.add(other.watch)
-        self.assumed |= other.assumed
-
-
-@dataclass(slots=True)
 class _Watch:
     """Device seconds of the last half hour: held, seen, and busy where seen."""
 
@@ -80,13 +58,35 @@ class _Watch:
         self.busy += other.busy
 
     def idle(self, seconds: int) -> bool | None:
-        """Whether none of its devices did anything to speak of; None where one may not have been looked at."""
+        """Whether none of its devices did anything to speak of; None where one may not have been seen."""
         if seconds < LEAST_WATCHED_SECONDS or not self.held:
             return None
         unseen = self.held - self.seen
         if unseen * 100 > UNWATCHED_PERCENT * self.held or unseen * 2 > seconds:
             return None
         return self.busy * 100 <= BUSY_PERCENT * seconds
+
+
+@dataclass(slots=True)
+class _Tally:
+    """Sums: money in UNITS (`units`, and `recent` of the newest time), devices in the meter's quantity."""
+
+    units: int = 0
+    recent: int = 0
+    quantity: int = 0
+    busy: int = 0
+    observed: int = 0
+    watch: _Watch = field(default_factory=_Watch)
+    assumed: set[str] = field(default_factory=set)
+
+    def add(self, other: "_Tally") -> None:
+        self.units += other.units
+        self.recent += other.recent
+        self.quantity += other.quantity
+        self.busy += other.busy
+        self.observed += other.observed
+        self.watch.add(other.watch)
+        self.assumed |= other.assumed
 
 
 @dataclass(slots=True)

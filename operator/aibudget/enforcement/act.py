@@ -30,9 +30,9 @@ from aibudget.enforcement.claims import standing_of, transitions, wants
 from aibudget.enforcement.edits import edit, put, put_back
 from aibudget.enforcement.hold import Step
 from aibudget.enforcement.live import Live, stop_of, vetoed, vetoes_of
-from aibudget.enforcement.plan import Wish
 from aibudget.enforcement.port import Site, disown, look, write
 from aibudget.enforcement.sparing import unfit
+from aibudget.enforcement.wish import Wish
 from aibudget.errors import Conflict, Stalled
 from aibudget.inventory.kubernetes import Json
 from aibudget.inventory.resource import HOLDS
@@ -281,6 +281,11 @@ class _Progress:
     async def _end(self) -> None:
         await self._delete()
         live = self.live
+        if (withdrawn := self.wish.withdrawn) and live is not None:
+            message = "Its notice ends without a stop: no budget asks for it any more."
+            self.told.append(
+                Act(live.workload, EventReason.SCALE_DOWN_WITHDRAWN, message, withdrawn, live.uid)
+            )
         if self.wish.claims and live is not None and live.uid == self.hold.spec.target_ref.uid:
             # Given back, since nobody has approved what is left of the claims: they wait on a new Hold.
             await self._begin_anew(live, {})
@@ -354,7 +359,9 @@ async def _create(site: Site, wish: Wish, told: list[Act]) -> Hold:
     if not (noticed := holds.approved(hold)):
         return hold
     when = "when the grace period ends" if wish.due_at is None else f"at {format_instant(wish.due_at)}"
-    message = f"Over {budgets_of(noticed)}: it is scaled down {when}. {' '.join(holds.way_back(hold)[1:])}"
+    places = [claim.reason for claim in noticed if claim.reason]
+    said = [f"Over {budgets_of(noticed)}: it is scaled down {when}.", *places, *holds.way_back(hold)[1:]]
+    message = " ".join(said)
     told.append(Act(wish.workload, EventReason.SCALE_DOWN_NOTICE, message, noticed, wish.live.uid))
     return hold
 

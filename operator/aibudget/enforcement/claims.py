@@ -75,7 +75,8 @@ def renewed(claim: Claim, claimant: Claimant | None, standing: Standing) -> Clai
             expiry = _expiry(claimant, now)
             return claim.model_copy(update={"decision": "Pending", "expire_time": expiry})
     if claim.decision == "Expired" and _asks_anew(claim, claimant, standing.action):
-        return new_claim(claimant, standing.action, now)
+        anew = new_claim(claimant, standing.action, now)
+        return anew.model_copy(update={"rank": claim.rank, "reason": claim.reason})
     return claim
 
 
@@ -100,7 +101,9 @@ def transitions(before: Sequence[Claim], after: Sequence[Claim]) -> Iterator[tup
                 yield (
                     EventReason.APPROVAL_REQUESTED,
                     claim,
-                    f"Over {title}: it waits for approval{_until(claim)}.",
+                    " ".join(
+                        filter(None, (f"Over {title}: it waits for approval{_until(claim)}.", claim.reason))
+                    ),
                 )
             case "Expired":
                 said = f"Nobody approved it for {title} in time: it is left alone."

@@ -22,12 +22,13 @@ from aibudget.enforcement.live import Live, read
 from aibudget.enforcement.notes import Note, changes, note_of, title
 from aibudget.enforcement.orphan import is_orphan, let_go
 from aibudget.enforcement.outcome import Outcome, each
-from aibudget.enforcement.plan import Wish, plan
+from aibudget.enforcement.plan import plan
 from aibudget.enforcement.pods import read_pods
 from aibudget.enforcement.port import Port, Site, disown, is_paused, look
 from aibudget.enforcement.rails import Rails, pace, would_act
 from aibudget.enforcement.sparing import Spared, exempt
 from aibudget.enforcement.survey import BUDGETS, budget_uid, survey
+from aibudget.enforcement.wish import Wish
 from aibudget.inventory.kubernetes import Json, NotFound
 from aibudget.inventory.resource import HOLDS
 from aibudget.inventory.workload import Workload

@@ -1,6 +1,6 @@
 """How much is stopped: everything that spends, or the least that lets the forecast fit the limit. Pure.
 
-The forecast is spend + rate × time left, by the current rate. All sums are kept as savings: what each stop
+The forecast is spend plus the current rate for the time left. All sums are kept as savings: what each stop
 keeps from being spent until the period ends, against the need, by which the forecast with everything running
 passes the limit. So a release is judged with what it would spend again, and a stop never releases itself.
 What is not known makes nobody a victim and lets nobody go.
@@ -42,7 +42,7 @@ class Outlook:
 
     @property
     def exceeded(self) -> bool:
-        """Whether the limit is passed: known spend is a lower bound, so this is true whatever is not known."""
+        """Whether the limit is passed: known spend is a lower bound, so this holds whatever is unknown."""
         return self.room < 0
 
     def saving(self, rate: Decimal, runs_on: Hours) -> Fraction:
@@ -50,7 +50,7 @@ class Outlook:
         return Fraction(rate) * max(Fraction(0), self.hours - runs_on)
 
     def need(self, rate: Decimal) -> Fraction:
-        """What must be saved of this rate, everything's, for the forecast to fit; below 0 it is what is free."""
+        """What must be saved of this rate, everybody's, for the forecast to fit; below 0 for what is free."""
         return Fraction(rate) * self.hours - Fraction(self.room)
 
     @property

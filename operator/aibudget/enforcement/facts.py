@@ -1,10 +1,11 @@
 """`Facts`: the world as one cycle has just read it, never from a cache. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aibudget.api.hold import Hold
 from aibudget.enforcement.live import Live
+from aibudget.enforcement.order import Crew
 from aibudget.inventory.workload import Workload
 
 
@@ -32,6 +33,8 @@ class Facts:
 
     `lives`: None for a workload whose GET answered 404; a missing key for one that could not be read.
     `namespaces`: likewise without those that could not be read. `gone`: uids of budgets that are no more.
+    `crews`: of whatever may be held anew, without those that could not be read. `settling`: uids of budgets
+    for which something came back lately, so that what it spends is not measured yet.
     """
 
     holds: tuple[Hold, ...]
@@ -40,3 +43,5 @@ class Facts:
     gone: frozenset[str]
     paused: bool
     untouchable: Untouchable
+    crews: Mapping[Workload, Crew] = field(default_factory=dict)
+    settling: frozenset[str] = frozenset()

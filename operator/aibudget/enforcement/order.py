@@ -20,10 +20,11 @@ LEAST_AGE: Final = timedelta(minutes=15)
 _GUARDED: Final = 10
 """A PodDisruptionBudget is its owner's word; it weighs more than any guess by the kind."""
 _CENT: Final = Decimal("0.01")
+_LONGEST: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class Crew:
     """What a workload's running accelerator pods say of it.
 
     `priority` is the highest of theirs, None where one has none; `oldest` and `youngest` are when they
@@ -39,7 +40,7 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A workload that may be stopped. `standing` is None where its pods could not be read, or none was found.
+    """A workload that may be stopped. `crew` is None where its pods could not be read, or none was found.
 
     `idle` is what its devices said of the last half hour. `held`: it is stopped already, for another budget.
     """
@@ -49,7 +50,7 @@ class Candidate:
     rate_per_hour: Decimal
     idle: bool | None = None
     held: bool = False
-    standing: Standing | None = None
+    crew: Crew | None = None
     assumed: tuple[str, ...] = ()
 
 
@@ -66,58 +67,64 @@ def ranked(candidates: Iterable[Candidate], now: datetime) -> tuple[Place, ...]:
     """All candidates, the first to be stopped first: a total order, whatever order they come in."""
     ordered = sorted(candidates, key=lambda candidate: _key(candidate, now))
     return tuple(
-        Place(candidate, rank, f"Place {rank} of {len(ordered)} in the order: {_described(candidate, now)}.")
+        Place(candidate, rank, _sentence(f"Place {rank} of {len(ordered)}", candidate, now))
         for rank, candidate in enumerate(ordered, start=1)
     )
 
 
 def is_idle(candidate: Candidate, now: datetime) -> bool:
     """Whether all its devices were seen to do nothing, and all its pods have had the time to do something."""
-    standing = candidate.standing
-    if not candidate.idle or standing is None or standing.youngest is None:
+    crew = candidate.crew
+    if not candidate.idle or crew is None or crew.youngest is None:
         return False
-    return now - standing.youngest >= LEAST_AGE
+    return now - crew.youngest >= LEAST_AGE
 
 
 def _key(candidate: Candidate, now: datetime) -> tuple[object, ...]:
-    standing = candidate.standing
+    crew = candidate.crew
     by_cost_and_name = (-candidate.rate_per_hour, candidate.workload)
     if candidate.held:
         return (0, *by_cost_and_name)
-    if standing is None or standing.priority is None:
+    if crew is None or crew.priority is None:
         return (2, *by_cost_and_name)
-    lost = _hours(standing, now)
+    lost = _hours(crew, now)
     return (
         1,
         not is_idle(candidate, now),
-        standing.priority,
-        candidate.kind.disruption + (_GUARDED if standing.guarded else 0),
+        crew.priority,
+        candidate.kind.disruption + (_GUARDED if crew.guarded else 0),
         (lost is None, lost or 0),
         *by_cost_and_name,
     )
 
 
-def _hours(standing: Standing, now: datetime) -> int | None:
+def _hours(crew: Crew, now: datetime) -> int | None:
     """Whole hours, so that what started together is told apart by its cost."""
-    if standing.oldest is None:
+    if crew.oldest is None:
         return None
-    return max(timedelta(), now - standing.oldest) // timedelta(hours=1)
+    return max(timedelta(), now - crew.oldest) // timedelta(hours=1)
+
+
+def _sentence(place: str, candidate: Candidate, now: datetime) -> str:
+    said = f"{place} in the order: {_described(candidate, now)}."
+    return said if len(said) <= _LONGEST else f"{said[: _LONGEST - 1]}…"
 
 
 def _described(candidate: Candidate, now: datetime) -> str:
     cost = f"{candidate.rate_per_hour.quantize(_CENT)} per hour"
     if candidate.assumed:
-        cost += f" (assumed: {'; '.join(candidate.assumed)})"
+        more = f", and {len(candidate.assumed) - 1} more" if len(candidate.assumed) > 1 else ""
+        cost += f" (assumed: {candidate.assumed[0]}{more})"
     if candidate.held:
         return f"held already for another budget, {cost} when it runs"
-    standing = candidate.standing
-    if standing is None or standing.priority is None:
+    crew = candidate.crew
+    if crew is None or crew.priority is None:
         return f"its accelerator pods could not be read, so it comes last, {cost}"
     idle = "idle" if is_idle(candidate, now) else "not watched" if candidate.idle is None else "in use"
-    hours = _hours(standing, now)
+    hours = _hours(crew, now)
     run = "running for an unknown time" if hours is None else f"running for {_spelled(hours)}"
-    guard = " with a PodDisruptionBudget" if standing.guarded else ""
-    return f"{idle}, priority {standing.priority}, {candidate.kind.name}{guard}, {run}, {cost}"
+    guard = " with a PodDisruptionBudget" if crew.guarded else ""
+    return f"{idle}, priority {crew.priority}, {candidate.kind.name}{guard}, {run}, {cost}"
 
 
 def _spelled(hours: int) -> str:

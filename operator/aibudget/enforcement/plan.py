@@ -6,100 +6,102 @@ that the API server answered so; with stale data claims neither come nor go. Wha
 a veto, mode Observe, another scope) is no data and always counts.
 """
 
+import sys
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from decimal import Decimal
 from typing import Final
 
 from aibudget.api.hold import Claim, Hold
-from aibudget.budgeting.evaluation import WorkloadSpend
+from aibudget.enforcement.candidates import candidates, victims
+from aibudget.enforcement.choice import choose, claimed
 from aibudget.enforcement.claimant import Claimant
-from aibudget.enforcement.claims import Standing, due_time, is_closed, new_claim, renewed, wants
+from aibudget.enforcement.claims import Standing, due_time, is_closed, new_claim, renewed
 from aibudget.enforcement.facts import Facts
-from aibudget.enforcement.hold import MOST_CLAIMS, hold_name, workload_of
-from aibudget.enforcement.kinds import KINDS
-from aibudget.enforcement.live import Live
-from aibudget.enforcement.sparing import CLOSED, VETOED, Spared, SpareReason, exempt, unfit
+from aibudget.enforcement.hold import workload_of
+from aibudget.enforcement.order import Place, ranked
+from aibudget.enforcement.sparing import FITS, Spared, exempt, unfit
+from aibudget.enforcement.wish import Wish, key_of
 from aibudget.inventory.workload import Workload
 
 _ACTION: Final = "ScaleDown"
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """The claims that one workload's Hold should have; `hold` is None where it is to be created first.
-
-    `due_for`: the uids of the budgets whose notice is over, by fresh data; acting needs one. `due_at` is when
-    the first notice of an approved claim ends, None where there is none. `vetoes` are
-    those that a person wrote into claims; the workload remembers them. `rate_per_hour` is what holding it
-    avoids, None where it is unknown. `waits` says why an act whose notice is over does not come yet.
-    """
-
-    workload: Workload
-    hold: Hold | None
-    live: Live | None
-    claims: tuple[Claim, ...]
-    due_for: frozenset[str] = frozenset()
-    due_at: datetime | None = None
-    rate_per_hour: Decimal | None = None
-    vetoes: tuple[Claim, ...] = ()
-    waits: str | None = None
-
-    @property
-    def wanted(self) -> bool:
-        """Whether its Hold should be there and, once it has acted, go on holding."""
-        return wants(self.claims, acted=self.hold is not None and bool(self.hold.spec.original))
-
-    @property
-    def due(self) -> bool:
-        """Whether acting is allowed now."""
-        return bool(self.due_for)
-
-
-@dataclass(frozen=True, slots=True)
 class Plan:
-    """Everything to be done to Holds, in a fixed order, and everything that is not done."""
+    """Everything to be done to Holds, in a fixed order, and everything that is not done.
+
+    `open` are those among which new victims are chosen: what the order asks of them is worth reading.
+    `relieved` are the budgets, by uid, that let something go since their forecast fits without it.
+    """
 
     wishes: tuple[Wish, ...]
     spared: tuple[Spared, ...]
+    open: frozenset[Workload] = frozenset()
+    relieved: frozenset[str] = frozenset()
+
+
+@dataclass(slots=True)
+class _Draft:
+    """A plan while budgets are asked one after another.
+
+    `spending`: whom each budget, by its uid, finds spending. `asked`: in which wishes it has a claim already.
+    """
+
+    facts: Facts
+    now: datetime
+    held: frozenset[Workload]
+    spending: Mapping[str, frozenset[Workload]]
+    wishes: dict[str, Wish] = field(default_factory=dict)
+    asked: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    spared: list[Spared] = field(default_factory=list)
+    open: set[Workload] = field(default_factory=set)
+    relieved: set[str] = field(default_factory=set)
+    unneeded: set[tuple[str, Workload]] = field(default_factory=set)
 
 
 def plan(claimants: Sequence[Claimant], facts: Facts, now: datetime) -> Plan:
     """The same facts always give the same plan, releases first."""
     by_uid = {claimant.budget.uid: claimant for claimant in claimants}
-    wishes: dict[str, Wish] = {}
+    spending = {uid: frozenset(s.workload for s in victims(claimant)) for uid, claimant in by_uid.items()}
+    draft = _Draft(facts, now, _held(facts), spending)
     for hold in facts.holds:
         live = facts.lives.get(workload_of(hold))
         standing = Standing(_ACTION, now, acted=bool(hold.spec.original), paused=facts.paused)
         kept = tuple(
             renewed(c, by_uid.get(c.uid), standing)
             for c in hold.spec.claims
-            if _keeps(c, hold, by_uid.get(c.uid), facts, now)
+            if _keeps(c, hold, by_uid.get(c.uid), draft)
         )
         vetoes = tuple(claim for claim in hold.spec.claims if _is_vetoed(claim))
         wish = Wish(workload_of(hold), hold, live, kept, vetoes=vetoes)
-        wishes[f"{hold.namespace}/{hold.name}"] = wish
-    held = frozenset(workload_of(hold) for hold in facts.holds if hold.spec.original)
-    spared: list[Spared] = []
+        draft.wishes[wish.key] = wish
+        for claim in kept:
+            if not is_closed(claim):
+                draft.asked[claim.uid].append(wish.key)
     for claimant in sorted(claimants, key=lambda c: (c.budget.kind, c.budget.namespace or "", c.budget.name)):
-        spared += _claim(claimant, held, facts, wishes, now)
-    done = [_with_due(wish, by_uid, facts, now) for wish in wishes.values()]
+        _choose(claimant, draft)
+    done = [_with_due(wish, by_uid, draft) for wish in draft.wishes.values()]
     return Plan(
-        tuple(sorted(done, key=lambda w: (w.wanted, w.workload, w.hold.name if w.hold else ""))),
-        tuple(spared),
+        tuple(sorted(done, key=_turn)), tuple(draft.spared), frozenset(draft.open), frozenset(draft.relieved)
     )
 
 
-def victims(claimant: Claimant) -> tuple[WorkloadSpend, ...]:
-    """Everything that spends right now in a budget that may act: the dearest first, then by name."""
-    if not claimant.may_claim(_ACTION):
-        return ()
-    spending = (spend for spend in claimant.evaluation.workloads if spend.rate_per_hour > 0)
-    return tuple(sorted(spending, key=lambda spend: (-spend.rate_per_hour, spend.workload)))
+def _turn(wish: Wish) -> tuple[object, ...]:
+    """Releases first; then the first in its budget's order, and those whose place is unknown last."""
+    rank = min((claim.rank for claim in wish.claims if claim.rank is not None), default=sys.maxsize)
+    return wish.wanted, rank, wish.workload, wish.hold.name if wish.hold else ""
 
 
-def _keeps(claim: Claim, hold: Hold, claimant: Claimant | None, facts: Facts, now: datetime) -> bool:
+def _held(facts: Facts) -> frozenset[Workload]:
+    """What spends nothing since it is held, whoever asked for that."""
+    acted = ((hold, facts.lives.get(workload_of(hold))) for hold in facts.holds if hold.spec.original)
+    return frozenset(workload_of(hold) for hold, live in acted if live is None or live.stopped)
+
+
+def _keeps(claim: Claim, hold: Hold, claimant: Claimant | None, draft: _Draft) -> bool:
+    facts = draft.facts
     if _is_vetoed(claim) or claim.uid in facts.gone:
         return False
     if claimant is None:
@@ -114,26 +116,14 @@ def _keeps(claim: Claim, hold: Hold, claimant: Claimant | None, facts: Facts, no
         fresh = claimant.evaluation.fresh
         return not fresh or claimant.active(_ACTION) is not None or claimant.undecided(_ACTION)
     live = facts.lives.get(workload_of(hold))
-    if live is not None and exempt(claimant, live, facts, now) is not None:
+    if live is not None and exempt(claimant, live, facts, draft.now) is not None:
         return False
     if not claimant.evaluation.fresh:
         return True
     if claimant.active(_ACTION) is None:
         return claimant.undecided(_ACTION)
-    return hold.spec.original is not None or _is_still_a_victim(claimant, workload_of(hold), live)
-
-
-def _is_still_a_victim(claimant: Claimant, workload: Workload, live: Live | None) -> bool:
-    spends = any(spend.workload == workload for spend in victims(claimant))
-    return spends and (live is None or unfit(live) is None)
-
-
-def _identity(claim: Claim) -> tuple[str, str]:
-    return claim.uid, claim.period_id
-
-
-def _identity_now(claimant: Claimant) -> tuple[str, str]:
-    return claimant.budget.uid, claimant.evaluation.period.id
+    still_a_victim = workload_of(hold) in draft.spending[claim.uid] and (live is None or unfit(live) is None)
+    return hold.spec.original is not None or still_a_victim
 
 
 def _is_vetoed(claim: Claim) -> bool:
@@ -141,80 +131,65 @@ def _is_vetoed(claim: Claim) -> bool:
     return claim.decision == "Vetoed" and claim.kind == "AIBudget"
 
 
-def _claim(
-    claimant: Claimant, held: frozenset[Workload], facts: Facts, wishes: dict[str, Wish], now: datetime
-) -> list[Spared]:
-    """Add the budget's claims to the wishes; gives whom it spares.
-
-    What is held for somebody else spends nothing now; it is claimed, too, or it would come back only to be
-    stopped again.
-    """
-    spared: list[Spared] = []
+def _choose(claimant: Claimant, draft: _Draft) -> None:
+    """Take what the budget needs into the wishes, and out of them what it needs no longer."""
     if not claimant.may_claim(_ACTION):
-        return spared
-    resting = (s for s in claimant.evaluation.workloads if s.workload in held and s.rate_per_hour == 0)
-    for spend in (*victims(claimant), *resting):
-        why = _claim_one(claimant, spend, facts, wishes, now)
-        if why is not None:
-            spared.append(Spared(claimant.evaluation.budget, spend.workload, *why))
-    return spared
+        return
+    facts, uid = draft.facts, claimant.budget.uid
+    eligible = candidates(claimant, draft.wishes, draft.held, facts, draft.now)
+    places = ranked(eligible.candidates, draft.now)
+    mine = [draft.wishes[key] for key in draft.asked.get(uid, ())]
+    choice = choose(
+        claimant,
+        claimed(claimant, mine, facts.lives),
+        places,
+        held=draft.held,
+        settling=uid in facts.settling,
+    )
+    for wish in mine:
+        if wish.workload in choice.let_go:
+            claims = tuple(claim for claim in wish.claims if claim.uid != uid)
+            draft.wishes[wish.key] = replace(wish, claims=claims)
+            draft.relieved.add(uid)
+    for place in places:
+        if place.candidate.workload in choice.chosen and not facts.paused:
+            _add(claimant, place, draft)
+    fits = (
+        *choice.let_go,
+        *(one.workload for one in eligible.candidates if one.workload not in choice.chosen),
+    )
+    draft.spared += eligible.spared
+    draft.spared += [Spared(claimant.evaluation.budget, workload, *FITS) for workload in sorted(fits)]
+    draft.unneeded |= {(uid, workload) for workload in choice.unneeded}
+    if choice.chosen:
+        draft.open |= {one.workload for one in eligible.candidates}
 
 
-def _claim_one(
-    claimant: Claimant, spend: WorkloadSpend, facts: Facts, wishes: dict[str, Wish], now: datetime
-) -> tuple[SpareReason, str] | None:
-    live, why = _candidate(claimant, spend.workload, facts, now)
-    if live is None:
-        return why
-    key = f"{live.workload.namespace}/{hold_name(live.kind, live.workload.name, live.uid)}"
-    wish = wishes.get(key, Wish(live.workload, None, live, ()))
-    mine = next((claim for claim in wish.claims if claim.uid == claimant.budget.uid), None)
-    if mine is not None:
-        return CLOSED.get(mine.decision)
-    if any(_identity(veto) == _identity_now(claimant) for veto in wish.vetoes):
-        return VETOED
-    is_held = wish.hold is not None and wish.hold.spec.original is not None
-    if not is_held and (unfitness := unfit(live)):
-        return unfitness
-    if len(wish.claims) == MOST_CLAIMS:
-        return SpareReason.TOO_MANY_CLAIMS, f"{MOST_CLAIMS} budgets hold it already"
-    if not facts.paused:
-        claims = (*wish.claims, new_claim(claimant, _ACTION, now))
-        wishes[key] = replace(wish, claims=claims, rate_per_hour=spend.rate_per_hour or wish.rate_per_hour)
-    return None
+def _add(claimant: Claimant, place: Place, draft: _Draft) -> None:
+    candidate = place.candidate
+    live = draft.facts.lives[candidate.workload]
+    assert live is not None, "only what was read is a candidate"
+    wish = draft.wishes.get(key_of(live), Wish(live.workload, None, live, ()))
+    claim = new_claim(claimant, _ACTION, draft.now)
+    placed = claim.model_copy(update={"rank": place.rank, "reason": place.reason})
+    rate = candidate.rate_per_hour or wish.rate_per_hour
+    draft.wishes[wish.key] = replace(wish, claims=(*wish.claims, placed), rate_per_hour=rate)
 
 
-def _candidate(
-    claimant: Claimant, workload: Workload, facts: Facts, now: datetime
-) -> tuple[Live | None, tuple[SpareReason, str] | None]:
-    if workload.namespace in facts.untouchable:
-        return None, (
-            SpareReason.UNTOUCHABLE_NAMESPACE,
-            f"namespace {workload.namespace} is never touched",
-        )
-    kind = KINDS.get(workload.kind)
-    if kind is None or kind.stop is None:
-        return None, (SpareReason.KIND_NOT_STOPPED, f"AIBudget does not stop a {workload.kind}")
-    if workload not in facts.lives or workload.namespace not in facts.namespaces:
-        return None, (SpareReason.NOT_READABLE, "it or its namespace could not be read")
-    live = facts.lives[workload]
-    if live is None:
-        return None, (SpareReason.GONE, "it is there no more")
-    why = exempt(claimant, live, facts, now)
-    return (None, why) if why else (live, None)
-
-
-def _with_due(wish: Wish, by_uid: Mapping[str, Claimant], facts: Facts, now: datetime) -> Wish:
-    """A due claim is approved, backed by fresh data this very cycle, and its notice is over."""
+def _with_due(wish: Wish, by_uid: Mapping[str, Claimant], draft: _Draft) -> Wish:
+    """A due claim is approved, backed by fresh data this very cycle, needed, and its notice is over."""
+    facts, now = draft.facts, draft.now
 
     def is_due(claim: Claim) -> bool:
         claimant = by_uid.get(claim.uid)
         if claimant is None or not claimant.evaluation.fresh or claimant.active(_ACTION) is None:
             return False
         when = due_time(claim, claimant)
-        return when is not None and now >= when
+        return when is not None and now >= when and (claim.uid, wish.workload) not in draft.unneeded
 
     due_for = frozenset(claim.uid for claim in wish.claims if not facts.paused and is_due(claim))
     ends = [due_time(claim, by_uid[claim.uid]) for claim in wish.claims if claim.uid in by_uid]
     known = [end for end in ends if end is not None]
-    return replace(wish, due_for=due_for, due_at=min(known, default=None))
+    noticed = wish.hold.spec.claims if wish.hold and not wish.hold.spec.original else ()
+    withdrawn = () if wish.claims else tuple(claim for claim in noticed if not is_closed(claim))
+    return replace(wish, due_for=due_for, due_at=min(known, default=None), withdrawn=withdrawn)

@@ -13,8 +13,8 @@ from typing import Final
 from aibudget.api.hold import Hold
 from aibudget.enforcement.hold import Step, next_step, original_of, workload_of
 from aibudget.enforcement.live import Live
-from aibudget.enforcement.plan import Wish
 from aibudget.enforcement.pods import Pods
+from aibudget.enforcement.wish import Wish
 from aibudget.inventory.workload import Workload
 
 SMALL: Final = 16

@@ -16,8 +16,8 @@ from aibudget.enforcement.hold import workload_of
 from aibudget.enforcement.kinds import KINDS
 from aibudget.enforcement.live import Live, read
 from aibudget.enforcement.orphan import let_go
-from aibudget.enforcement.plan import Wish
 from aibudget.enforcement.port import Port, Site, look
+from aibudget.enforcement.wish import Wish
 from aibudget.errors import AIBudgetError, Conflict
 from aibudget.inventory.kubernetes import AlreadyExists, Json, NotServed
 from aibudget.inventory.resource import CONFIG_MAPS, HOLDS

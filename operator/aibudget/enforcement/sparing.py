@@ -36,9 +36,12 @@ class SpareReason(StrEnum):
     TOO_LARGE = "TooLarge"
     TOO_MANY_CLAIMS = "TooManyClaims"
     NOT_APPROVED = "NotApproved"
+    NO_PRICE = "NoPrice"
+    FORECAST_FITS = "ForecastFits"
 
 
 VETOED: Final = (SpareReason.VETOED, "somebody had it back in this period")
+FITS: Final = (SpareReason.FORECAST_FITS, "the forecast fits the limit without its stop")
 CLOSED: Final[Mapping[str, tuple[SpareReason, str]]] = {
     "Vetoed": VETOED,
     "Expired": (SpareReason.NOT_APPROVED, "nobody approved it in time"),

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from typing import Final
 
 from aibudget.api.hold import Claim, Hold
+from aibudget.enforcement.candidates import victims
 from aibudget.enforcement.claimant import Claimant
 from aibudget.enforcement.facts import Facts, NamespaceFacts, Untouchable
 from aibudget.enforcement.hold import workload_of
 from aibudget.enforcement.kinds import KINDS
 from aibudget.enforcement.live import Live
 from aibudget.enforcement.outcome import Outcome, each
-from aibudget.enforcement.plan import victims
 from aibudget.enforcement.port import Port, look
 from aibudget.errors import InvalidManifest
 from aibudget.inventory.kubernetes import Json

@@ -15,9 +15,9 @@ from aibudget.api.names import KILL_SWITCH
 from aibudget.enforcement import hold as holds
 from aibudget.enforcement.cluster import Enforcer, Limits, Report
 from aibudget.enforcement.live import Live, read
-from aibudget.enforcement.plan import Wish
 from aibudget.enforcement.pods import AcceleratorPod, Pods, index
 from aibudget.enforcement.rails import SMALL, Rails, pace, would_act
+from aibudget.enforcement.wish import Wish
 from aibudget.inventory.resource import CONFIG_MAPS, HOLDS
 from aibudget.reporting import enforcing
 from unit.enforcement.conftest import NOW, make_claimant

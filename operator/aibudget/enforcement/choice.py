@@ -1,0 +1,136 @@
+"""One budget's choice among those that it holds and those that it could hold. Pure.
+
+With `extent: Everything` it is all of them. With `UntilForecastFits` it is what `extent.least` takes in the
+order; what is claimed already stays claimed until the forecast fits well without it, and an act waits while
+it is not needed. A budget past its limit takes everything, whatever its extent.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
+
+from aibudget.api.conditions import ConditionType
+from aibudget.enforcement.claimant import Claimant
+from aibudget.enforcement.extent import Outlook, least, spare
+from aibudget.enforcement.hold import is_true, workload_of
+from aibudget.enforcement.live import Live
+from aibudget.enforcement.order import Place
+from aibudget.enforcement.wish import Wish
+from aibudget.inventory.workload import Workload
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """What the budget claims already. `rate` is None where nobody knows what it would spend.
+
+    `runs_for` is how long it runs on, in hours; `acted` says that it is stopped.
+    """
+
+    workload: Workload
+    rank: int
+    rate: Decimal | None
+    runs_for: Fraction
+    acted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """`chosen` are claimed anew, `let_go` no more; `unneeded` stay claimed and are not acted on."""
+
+    chosen: frozenset[Workload]
+    let_go: frozenset[Workload] = frozenset()
+    unneeded: frozenset[Workload] = frozenset()
+
+
+def claimed(
+    claimant: Claimant,
+    wishes: Iterable[Wish],
+    lives: Mapping[Workload, Live | None],
+) -> tuple[Claimed, ...]:
+    """What the budget asks for already, of these wishes, in the order that it had when it asked."""
+    rates = {spend.workload: spend.rate_per_hour for spend in claimant.evaluation.workloads}
+    found: list[Claimed] = []
+    for wish in wishes:
+        hold, mine = wish.hold, next((c for c in wish.claims if c.uid == claimant.budget.uid), None)
+        # Who has won against us spends on, whatever is claimed.
+        if hold is None or mine is None or is_true(hold, ConditionType.CONTESTED):
+            continue
+        workload = workload_of(hold)
+        live = lives.get(workload)
+        acted = bool(hold.spec.original) and (live is None or live.stopped)
+        found.append(
+            Claimed(
+                workload,
+                mine.rank or 0,
+                hold.status.avoided_cost_per_hour if acted else rates.get(workload),
+                Fraction(0) if acted or hold.spec.original else _hours_to_act(claimant, mine.notice_time),
+                acted,
+            )
+        )
+    return tuple(sorted(found, key=lambda one: (one.rank, one.workload)))
+
+
+def choose(
+    claimant: Claimant,
+    mine: Sequence[Claimed],
+    places: Sequence[Place],
+    *,
+    held: frozenset[Workload],
+    settling: bool,
+) -> Choice:
+    """The choice among `places`, in their order. `held` are all that anybody holds.
+
+    `settling`: something came back lately, and what it spends is not measured yet.
+    """
+    everyone = frozenset(place.candidate.workload for place in places)
+    outlook = Outlook.of(claimant.evaluation)
+    if claimant.budget.spec.enforcement.extent == "Everything" or outlook.exceeded:
+        return Choice(everyone)
+    if not outlook.known or not claimant.evaluation.fresh:
+        return Choice(frozenset(), unneeded=frozenset(one.workload for one in mine if not one.acted))
+    known = [one for one in mine if one.rate is not None]
+    rates = [one.rate or Decimal(0) for one in known] + [p.candidate.rate_per_hour for p in places]
+    rate = _elsewhere(claimant, everyone | held | {one.workload for one in mine}) + sum(rates)
+    slack = sum(_savings(known, outlook), Fraction(0)) - outlook.need(rate)
+    if slack >= 0:
+        leaving = [one for one in known if not (one.acted and settling)]
+        waiting = [one for one in known if not one.acted]
+        return Choice(
+            frozenset(),
+            let_go=_spared(leaving, outlook, slack - outlook.margin),
+            unneeded=_spared(waiting, outlook, slack),
+        )
+    grace = _hours_to_act(claimant, None)
+    savings = [
+        outlook.saving(place.candidate.rate_per_hour, Fraction(0) if place.candidate.held else grace)
+        for place in places
+    ]
+    return Choice(frozenset(places[index].candidate.workload for index in least(savings, -slack)))
+
+
+def _savings(some: Sequence[Claimed], outlook: Outlook) -> list[Fraction]:
+    return [outlook.saving(one.rate or Decimal(0), one.runs_for) for one in some]
+
+
+def _spared(some: Sequence[Claimed], outlook: Outlook, slack: Fraction) -> frozenset[Workload]:
+    if slack < 0:
+        return frozenset()
+    found = spare(_savings(some, outlook), slack, range(len(some)))
+    return frozenset(some[index].workload for index in found)
+
+
+def _elsewhere(claimant: Claimant, counted: frozenset[Workload]) -> Decimal:
+    """What runs on whatever is chosen: the protected, and all others that are no candidates."""
+    spends = claimant.evaluation.workloads
+    return sum((s.rate_per_hour for s in spends if s.workload not in counted), Decimal(0))
+
+
+def _hours_to_act(claimant: Claimant, notice: datetime | None) -> Fraction:
+    """From the newest known instant to the act; a notice that was not given yet begins now."""
+    evaluation = claimant.evaluation
+    now = evaluation.evaluated
+    since = now if evaluation.spend.as_of is None else evaluation.spend.as_of
+    begins = now if notice is None else int(notice.timestamp())
+    return Fraction(max(0, begins + claimant.grace // timedelta(seconds=1) - since), 3600)
