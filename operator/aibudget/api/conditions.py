@@ -95,7 +95,7 @@ class Reason(StrEnum):
 
     # Enforced
     WORKLOADS_HELD = "WorkloadsHeld", "workloads are held back for this budget"
-    AWAITING_APPROVAL = "AwaitingApproval", "a threshold that acts is crossed; a person is asked first"
+    AWAITING_APPROVAL = "AwaitingApproval", "mode Approve: a person is asked first"
     GRACE_PERIOD = "GracePeriod", "a threshold that acts is crossed; the notice before the act is running"
     ENFORCEMENT_PAUSED = "EnforcementPaused", "the kill switch is set: nothing new is held"
     STOPS_PACED = "StopsPaced", "more is to be stopped than the rails let at once; the rest waits its turn"
@@ -103,6 +103,8 @@ class Reason(StrEnum):
 
     # Hold: Applied, Effective, Contested, Ineffective
     PENDING = "Pending", "noticed, not yet acted"
+    NOT_APPROVED = "NotApproved", "nobody approved it in time; the target is left alone"
+    VETOED = "Vetoed", "a person vetoed it; the target is left alone until the period ends"
     HELD = "Held", "the target carries the act"
     RELEASING = "Releasing", "no claim is left; the original is being put back"
     PODS_RUNNING = "PodsRunning", "accelerator pods of the target are still ending"

@@ -94,6 +94,7 @@ KINDS: Final[tuple[Kind, ...]] = (
             Column("Action", ".spec.action", "What is done to it"),
             Column("Applied", _condition("Applied", "status"), "Whether it is written to the target"),
             Column("Effective", _condition("Effective", "status"), "Whether its accelerator pods are gone"),
+            Column("State", _condition("Applied", "reason"), "Where it stands in one word", wide=True),
             Column("Budget", ".spec.claims[0].name", "The first budget that wants it held", wide=True),
             _AGE,
         ),

@@ -18,8 +18,8 @@ from aibudget.cli.output import output_option
 def approve(connection: Connection, targets: tuple[str, ...], budget: str | None, output: str) -> None:
     """Let workloads be held for which budgets in mode Approve ask a person.
 
-    Decides in your own name. What is approved is held when its notice has passed as well. Needs the ClusterRole
-    aibudget-approver, bound in the namespace, or in the cluster for a ClusterAIBudget.
+    Decides in your own name. What is approved is held when its notice has passed as well.
+    Needs the ClusterRole aibudget-approver, bound in the namespace, or in the cluster for a ClusterAIBudget.
     """
     if not decide(connection, Request(targets, "Approved", budget), output):
         sys.exit(2)

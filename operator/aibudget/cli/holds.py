@@ -6,7 +6,7 @@ import click
 
 from aibudget.api.conditions import ConditionType, find_condition
 from aibudget.api.fields import format_instant
-from aibudget.api.hold import Hold
+from aibudget.api.hold import Claim, Hold
 from aibudget.api.model import JsonObject
 from aibudget.cli.connection import Connection, connection_options, namespace_options
 from aibudget.cli.output import objects, output_option
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 COLUMNS = ("namespace", "hold", "target", "action", "state", "since", "budgets", "puts back")
 WIDE = (*COLUMNS, "periods", "per hour")
 
+DECIDE = """
+What is Pending waits for a person:          {program} approve|veto -n NAMESPACE HOLD"""
 WAY_BACK = """
 A workload comes back by itself when its budget's limit is raised or the period ends.
 To give one back now:                        kubectl delete hold -n NAMESPACE HOLD
@@ -38,7 +40,10 @@ def holds(ctx: click.Context, connection: Connection, output: str) -> None:
     elif found:
         rows = [row(Hold.read(hold), wide=output == "wide") for hold in found]
         click.echo(table(WIDE if output == "wide" else COLUMNS, rows))
-        click.echo(WAY_BACK.format(program=ctx.find_root().info_name), err=True)
+        program = ctx.find_root().info_name
+        if any(claim.decision == "Pending" for hold in found for claim in Hold.read(hold).spec.claims):
+            click.echo(DECIDE.format(program=program), err=True)
+        click.echo(WAY_BACK.format(program=program), err=True)
     else:
         namespace = connection.scope()
         where = f"in namespace {namespace}" if namespace else "in any namespace"
@@ -58,13 +63,20 @@ def row(hold: Hold, *, wide: bool) -> tuple[str, ...]:
         spec.action,
         applied.reason if applied else "",
         format_instant(since) if since else "",
-        ", ".join(f"{claim.kind}/{claim.name} ({claim.threshold}, {claim.decision})" for claim in claims),
+        ", ".join(f"{c.kind}/{c.name} ({c.threshold}, {decision(c)})" for c in claims),
         ", ".join(f"{original.path} = {original.json_value or 'absent'}" for original in spec.original or ()),
     )
     if not wide:
         return cells
     avoided = hold.status.avoided_cost_per_hour
     return (*cells, ", ".join(claim.period_id for claim in claims), "" if avoided is None else str(avoided))
+
+
+def decision(claim: Claim) -> str:
+    """What was decided about a claim, by whom; until when it waits."""
+    if claim.decision == "Pending":
+        return f"Pending until {format_instant(claim.expire_time)}" if claim.expire_time else "Pending"
+    return f"{claim.decision} by {claim.decided_by}" if claim.decided_by else claim.decision
 
 
 async def _holds(cluster: "Cluster", namespace: str | None) -> list[JsonObject]:

@@ -20,8 +20,8 @@ from aibudget.cli.output import output_option
 def veto(connection: Connection, targets: tuple[str, ...], budget: str | None, output: str) -> None:
     """Have workloads left alone, or given back, until the period ends.
 
-    Decides in your own name. Counts for each budget of its own: what another budget claims stays held. Needs the ClusterRole
-    aibudget-approver, bound in the namespace, or in the cluster for a ClusterAIBudget.
+    Decides in your own name. Counts for each budget of its own: what another budget claims stays held.
+    Needs the ClusterRole aibudget-approver, bound in the namespace, or in the cluster for a ClusterAIBudget.
     """
     if not decide(connection, Request(targets, "Vetoed", budget), output):
         sys.exit(2)

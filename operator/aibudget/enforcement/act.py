@@ -96,7 +96,8 @@ async def _bring_further(
     after = _Progress(site, wish, hold, live, told)
     new = find_condition(hold.status.conditions, ConditionType.APPLIED) is None
     if wish.wanted and (new or not (wish.due or hold.spec.original)):
-        await after.pending(wish.waits or standing_of(hold.spec.claims))
+        reason, why = standing_of(hold.spec.claims)
+        await after.pending(wish.waits or why, reason)
     may_act = wish.due and live is not None and is_due(live)
     for _ in range(_MOST_STEPS):
         wanted = wants(wish.claims, acted=bool(after.hold.spec.original))
@@ -297,9 +298,9 @@ class _Progress:
         self.hold = Hold.read(await self.site.cluster.create(HOLDS, fresh, live.workload.namespace))
         self.deleted = False
 
-    async def pending(self, message: str) -> None:
+    async def pending(self, message: str, reason: Reason = Reason.PENDING) -> None:
         """Say that nothing is written to the workload, and why."""
-        await self._say(self._with(ConditionType.APPLIED, "False", Reason.PENDING, message))
+        await self._say(self._with(ConditionType.APPLIED, "False", reason, message))
 
     async def _write(self, operations: Sequence[Json]) -> None:
         self.live = await write(self.site.cluster, self._alive(), operations)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from aibudget.api.budget import Action
-from aibudget.api.conditions import EventReason
+from aibudget.api.conditions import EventReason, Reason
 from aibudget.api.fields import format_instant
 from aibudget.api.hold import Claim
 from aibudget.enforcement.claimant import Claimant
@@ -121,16 +121,16 @@ def transitions(before: Sequence[Claim], after: Sequence[Claim]) -> Iterator[tup
                 yield EventReason.HOLD_APPROVED, claim, f"Approved{by} for {title}."
 
 
-def standing_of(claims: Sequence[Claim]) -> str:
-    """Why nothing is done yet, or any more, in a sentence."""
-    if any(claim.decision == "Approved" for claim in claims):
-        return "On notice: it is acted on when the grace period ends."
-    waiting = [claim for claim in claims if claim.decision == "Pending"]
-    if waiting:
-        return f"Waits for a person's approval{_until(waiting[0])}."
-    if any(claim.decision == "Expired" for claim in claims):
-        return "Nobody approved it in time: it is left alone."
-    return "Vetoed: it is left alone until the period ends."
+def standing_of(claims: Sequence[Claim]) -> tuple[Reason, str]:
+    """Why nothing is done yet, or any more: in a word and a sentence."""
+    first = {claim.decision: claim for claim in reversed(claims)}
+    if "Approved" in first:
+        return Reason.PENDING, "On notice: it is acted on when the grace period ends."
+    if "Pending" in first:
+        return Reason.AWAITING_APPROVAL, f"Waits for a person's approval{_until(first['Pending'])}."
+    if "Expired" in first:
+        return Reason.NOT_APPROVED, "Nobody approved it in time: it is left alone."
+    return Reason.VETOED, "Vetoed: it is left alone until the period ends."
 
 
 def _until(claim: Claim) -> str:

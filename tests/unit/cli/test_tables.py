@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from aibudget.api.hold import Hold
+from aibudget.api.hold import Claim, Hold
 from aibudget.cli import holds, status
 from aibudget.cli.output import objects
 from aibudget.reporting.table import table
@@ -123,6 +123,24 @@ def test_a_hold_s_row_tells_who_since_when_and_what_comes_back() -> None:
     assert row["since"] == "2026-11-21T10:15:02Z"
     assert row["budgets"] == "AIBudget/training (over, Approved)"
     assert row["puts back"] == "/spec/replicas = 6"
+
+
+@pytest.mark.parametrize(
+    ("claim", "told"),
+    [
+        (
+            {"decision": "Pending", "expire_time": "2026-11-22T10:00:00Z"},
+            "Pending until 2026-11-22T10:00:00Z",
+        ),
+        ({"decision": "Approved"}, "Approved"),
+        ({"decision": "Approved", "decided_by": "alice"}, "Approved by alice"),
+        ({"decision": "Vetoed", "decided_by": "bob"}, "Vetoed by bob"),
+        ({"decision": "Expired", "expire_time": "2026-11-22T10:00:00Z"}, "Expired"),
+    ],
+)
+def test_a_decision_is_told_with_who_or_until_when(claim: dict[str, str], told: str) -> None:
+    """Whoever looks at a Hold sees who is to be thanked, and by when somebody must decide."""
+    assert holds.decision(Claim(**{**HOLD.spec.claims[0].model_dump(), **claim})) == told
 
 
 @pytest.mark.parametrize(("output", "read"), [("json", json.loads), ("yaml", yaml.safe_load)])

@@ -63,7 +63,7 @@ def team() -> Team:
 
 def reason(hold: Hold) -> str:
     found = find_condition(hold.status.conditions, "Applied")
-    return found.message if found else ""
+    return f"{found.reason}: {found.message}" if found else ""
 
 
 def test_nothing_is_done_until_a_person_approves(team: Team) -> None:
@@ -74,7 +74,7 @@ def test_nothing_is_done_until_a_person_approves(team: Team) -> None:
     assert f"kubectl aibudget approve -n team {team.hold.name}" in report.acts[0].message
     assert team.told(ASKED, minutes=59) == []
     assert team.decisions() == [("b-1", "Pending")]
-    assert reason(team.hold) == "Waits for a person's approval until 2026-11-21T11:00:00Z."
+    assert reason(team.hold) == "AwaitingApproval: Waits for a person's approval until 2026-11-21T11:00:00Z."
     assert team.replicas == 6
 
 
@@ -103,7 +103,7 @@ def test_what_nobody_decides_lapses(team: Team) -> None:
     assert report.acts == ()
     assert [spared.reason for spared in report.spared] == ["NotApproved"]
     assert team.decisions() == [("b-1", "Expired")]
-    assert reason(team.hold) == "Nobody approved it in time: it is left alone."
+    assert reason(team.hold) == "NotApproved: Nobody approved it in time: it is left alone."
     assert team.replicas == 6
     assert team.told(make_claimant("llm", mode="Approve", period="2026-12@UTC"), minutes=601) == [
         "ApprovalRequested"
