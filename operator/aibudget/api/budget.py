@@ -152,6 +152,13 @@ class Enforcement(Value):
     """Workloads that are never held for this budget."""
 
 
+class Notification(Value):
+    """Somebody to be told."""
+
+    name: Name
+    """The name of a receiver in the operator's configuration."""
+
+
 # Written with has() instead of optionals: the API server cannot bound the cost of an optional string.
 _DEFAULT_PERIOD: Final = "(!has({0}.period) || {0}.period.type == 'Monthly' && {0}.period.timeZone == 'UTC')"
 _IMMUTABLE_PERIOD: Final = (
@@ -185,6 +192,12 @@ class BudgetSpec(Value):
     """What happens on the way; if absent: warn at 80 % and full at 100 %, both Notify and Annotate."""
     enforcement: Enforcement = Enforcement()
     """Whether and how the actions that hold workloads happen; if absent the budget only observes."""
+    notify: Annotated[
+        tuple[Notification, ...] | None,
+        Field(min_length=1, max_length=16, json_schema_extra=LIST_BY_NAME),
+        AfterValidator(once_each_by("name")),
+    ] = None
+    """Who is told, besides the Events: receivers that are configured for the operator, by name."""
 
     @property
     def effective_thresholds(self) -> tuple[Threshold, ...]:

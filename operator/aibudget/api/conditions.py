@@ -39,6 +39,11 @@ class ConditionType(StrEnum):
     WITHIN_BUDGET = "WithinBudget", "normal-true", "known spend is below the limit; Unknown without data"
     DATA_FRESH = "DataFresh", "normal-true", "usage of the last 30 minutes is known well enough to act on"
     ENFORCED = "Enforced", "abnormal-true", "workloads are held for this budget"
+    RECEIVERS_RESOLVED = (
+        "ReceiversResolved",
+        "normal-true",
+        "every receiver in `notify` is configured for this budget; absent where none is named",
+    )
 
     APPLIED = "Applied", "normal-true", "the act is written to the target"
     EFFECTIVE = "Effective", "normal-true", "the target's accelerator pods are gone"
@@ -100,6 +105,13 @@ class Reason(StrEnum):
     ENFORCEMENT_PAUSED = "EnforcementPaused", "the kill switch is set: nothing new is held"
     STOPS_PACED = "StopsPaced", "more is to be stopped than the rails let at once; the rest waits its turn"
     ENFORCEMENT_FAILED = "EnforcementFailed", "a workload could not be held or released"
+
+    # ReceiversResolved
+    RECEIVERS_FOUND = "ReceiversFound", "all receivers that the budget names are told"
+    RECEIVER_UNKNOWN = (
+        "ReceiverUnknown",
+        "a receiver that the budget names is not configured, or not for its namespace",
+    )
 
     # Hold: Applied, Effective, Contested, Ineffective
     PENDING = "Pending", "noticed, not yet acted"
@@ -166,6 +178,11 @@ class EventReason(StrEnum):
     PRICE_MISSING = "PriceMissing", "Warning", "usage has no matching price"
     DATA_STALE = "DataStale", "Warning", "usage is no longer known well enough to act on"
     DATA_RECOVERED = "DataRecovered", "Normal", "usage is known again"
+    DELIVERY_FAILED = (
+        "DeliveryFailed",
+        "Warning",
+        "a receiver could not be told of a transition",
+    )
     INVALID_SPEC = "InvalidSpec", "Warning", "the object breaks a rule of the API and is left out"
 
 

@@ -23,6 +23,7 @@ from aibudget.controller.cache import Cache
 from aibudget.controller.cycle import Cycle, Parts
 from aibudget.controller.gpu import GpuSource
 from aibudget.controller.lease import Lease, LeaseLost, Timing
+from aibudget.controller.notifier import Link, Notifier
 from aibudget.controller.probes import Probes, Pulse
 from aibudget.controller.reporter import Reporter
 from aibudget.controller.settings import Settings
@@ -122,6 +123,14 @@ class Replica:
     async def _cycles(self, lease: Lease, watch: Watch, cache: Cache) -> None:
         await watch.synced.wait()
         cycle = await self._make_cycle(lease, cache)
+        telling = asyncio.create_task(cycle.notifier.run(), name="notifications")
+        try:
+            await self._repeat(cycle, lease)
+        finally:
+            telling.cancel()
+            await asyncio.gather(telling, return_exceptions=True)
+
+    async def _repeat(self, cycle: Cycle, lease: Lease) -> None:
         interval = float(self._settings.interval_seconds)
         while True:
             self._wake.clear()
@@ -141,9 +150,11 @@ class Replica:
         settings = self._settings
         prometheus = Prometheus(settings.prometheus)
         loop = asyncio.get_running_loop()
+        accounts = await loop.run_in_executor(self._worker, self._open_accounts, prometheus)
+        link = Link(settings.cluster, lease.held, self._now)
         parts = Parts(
             cache=cache,
-            accounts=await loop.run_in_executor(self._worker, self._open_accounts, prometheus),
+            accounts=accounts,
             enforcer=Enforcer(
                 self._cluster,
                 _limits(settings),
@@ -153,6 +164,9 @@ class Replica:
             reporter=Reporter(self._cluster, self._identity),
             worker=self._worker,
             queries=lambda: prometheus.queries,
+            notifier=await loop.run_in_executor(
+                self._worker, Notifier.open, settings.receivers, settings.ledger_url, link
+            ),
         )
         return Cycle(parts, enforcement=settings.enforcement)
 

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, TypeVar
 
@@ -24,6 +24,7 @@ from aibudget.controller.cache import Cache, World
 from aibudget.controller.head import Labels
 from aibudget.controller.judge import SETTLING_SECONDS, Judge, Judged
 from aibudget.controller.measuring import Measured, Measuring, progress
+from aibudget.controller.notifier import Notifier
 from aibudget.controller.reporter import Report, Reporter
 from aibudget.controller.shelf import Shelf
 from aibudget.enforcement.claimant import Claimant
@@ -52,6 +53,7 @@ class Parts:
     reporter: Reporter
     worker: Executor
     queries: Callable[[], int] = lambda: 0
+    notifier: Notifier = field(default_factory=Notifier)
 
 
 class Cycle:
@@ -64,6 +66,11 @@ class Cycle:
         self._shelf = Shelf()
         self._errors: Counter[str] = Counter()
         self._cycles = 0
+
+    @property
+    def notifier(self) -> Notifier:
+        """What is to run beside the cycles."""
+        return self._parts.notifier
 
     async def run_once(self, now: float) -> Snapshot:
         """One cycle at `now` by the wall clock; what can be scraped after it."""
@@ -80,8 +87,12 @@ class Cycle:
             enforced = await self._enforce(judged, now)
         with phases("report"):
             reports = self._reports(judged, measured, enforced, instant)
-            await self._parts.reporter.tell(enforcing.told(enforced, instant), instant)
-            await self._parts.reporter.report([*reports, *self._price_reports(instant)], instant)
+            acts = tuple(enforcing.told(enforced, instant))
+            # Into the outbox first: a status that is written forgets the transition.
+            kept = await self._parts.notifier.take(reports, acts, instant)
+            await self._parts.reporter.tell([*acts, *self._parts.notifier.failures()], instant)
+            await self._parts.reporter.report([*kept, *self._price_reports(instant)], instant)
+            self._parts.notifier.show(reports, () if enforced is None else enforced.holds)
         self._cycles += 1
         view = CycleView(
             finished=time.time(),
@@ -145,6 +156,7 @@ class Cycle:
                         problem=one.problem,
                         backfill=progress(measured.backfill),
                         history=one.history,
+                        unknown_receivers=self._parts.notifier.unknown(one.seen.model),
                     )
                 ),
                 self._events(one, measured, enforced),
@@ -191,6 +203,7 @@ class Cycle:
                 query_errors=dict(self._measuring.errors),
                 status_writes=reporter.writes,
             ),
+            deliveries=self._parts.notifier.view(view.finished or 0.0),
         )
 
 

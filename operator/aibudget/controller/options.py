@@ -2,7 +2,7 @@
 
 Its flag, its variables, how its text is read, what it is for. The command line, its help and the error
 messages are made from `OPTIONS`. Files that hold tokens and passwords are named here and not read: they
-rotate. Pure but for asking whether a named file is there.
+rotate. Pure but for asking whether a named file is there, and for reading the file of receivers.
 """
 
 import re
@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 from aibudget.api.fields import NAME_PATTERN
 from aibudget.errors import Stalled
 from aibudget.metering.promql import Matchers, matchers
+from aibudget.notification.files import receivers
+from aibudget.notification.receivers import Receiver
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +136,10 @@ def _ledger(text: str) -> str:
     return text.strip()
 
 
+def _receivers(text: str) -> tuple[Receiver, ...]:
+    return receivers(Path(text.strip())) if text.strip() else ()
+
+
 _FILE: Final = "the path of a file that can be read"
 _MATCHERS: Final = 'PromQL matchers such as cluster="eu-1",env="prod"'
 
@@ -250,6 +256,13 @@ OPTIONS: Final = (
         "whole seconds from 10 to 3600, such as 300",
         "The span of time in which stops are counted.",
         default="300",
+    ),
+    Option(
+        "receivers",
+        _receivers,
+        "the path of a YAML file such as /etc/aibudget/receivers.yaml",
+        "File of the receivers that budgets may name in spec.notify; see how-to/notify-people.md.",
+        default=" ",
     ),
     Option("log_level", _level, "DEBUG, INFO, WARNING or ERROR", "How much is logged.", default="INFO"),
 )

@@ -12,6 +12,7 @@ from aibudget.controller.options import OPTIONS, Option
 from aibudget.errors import Stalled
 from aibudget.metering.promql import Matchers
 from aibudget.metering.transport import PrometheusSettings
+from aibudget.notification.receivers import Receiver
 
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
@@ -43,6 +44,7 @@ class Settings:
     stops_at_most: int
     stops_percent: int
     stops_seconds: int
+    receivers: tuple[Receiver, ...]
     log_level: LogLevel
 
 

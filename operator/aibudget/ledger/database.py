@@ -25,14 +25,16 @@ BUSY_TIMEOUT_MS: Final = 5000
 class Database:
     """One ledger file. Not for several threads at once. Raises `Stalled`, `Transient`, `Conflict`."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, checked: bool = False) -> None:
+        """`checked`: another connection of this process has looked the file over, which takes time."""
         self.path = _path(url)
         _create_private(self.path)
         self._engine = _engine(url)
         self._writer = self._engine.execution_options(writes=True)
         try:
             with self._translated():
-                self._check()
+                if not checked:
+                    self._check()
                 self._prepare()
         except BaseException:
             self.close()
@@ -78,6 +80,8 @@ class Database:
                 f"the ledger {self.path} has version {version}, this program knows version {schema.VERSION}; "
                 "run the version of AIBudget that wrote it, or a newer one.",
             )
+        with self._writer.begin() as connection:
+            schema.metadata.create_all(connection)
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

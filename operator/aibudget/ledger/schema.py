@@ -11,6 +11,7 @@ from sqlalchemy import (
     BigInteger,
     Column,
     ForeignKey,
+    Index,
     Integer,
     MetaData,
     String,
@@ -20,7 +21,11 @@ from sqlalchemy import (
 )
 
 VERSION: Final = 1
-"""Of the tables below. A program opens its own version and refuses newer ones."""
+"""Of the tables below. A program opens its own version and refuses newer ones.
+
+A table that only adds to them needs no new version: it is made where it is missing, and left alone by a
+program that does not know it.
+"""
 
 metadata = MetaData()
 
@@ -120,5 +125,25 @@ owner_link = Table(
     Column("owner_kind", String(253), nullable=False),
     Column("owner_name", String(253), nullable=False),
     Column("known", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# What receivers are told: the queue, and the memory of what was told. A delivered row keeps no message.
+delivery = Table(
+    "delivery",
+    metadata,
+    Column("cluster_id", Integer, primary_key=True),
+    Column("receiver", String(63), primary_key=True),
+    Column("transition", String(64), primary_key=True),
+    # What is told together: rows of one receiver and batch.
+    Column("batch", String(253), nullable=False),
+    Column("message", Text, nullable=False),
+    Column("state", String(9), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("due", BigInteger, nullable=False),
+    Column("seen", BigInteger, nullable=False),
+    Column("problem", Text, nullable=False),
+    Index("delivery_due", "cluster_id", "state", "receiver", "due"),
     sqlite_with_rowid=False,
 )

@@ -46,6 +46,7 @@ def conditions_of(facts: Facts) -> tuple[Condition, ...]:
             facts.data.message,
         ),
         ConditionType.ENFORCED: _enforced(facts.enforcing),
+        ConditionType.RECEIVERS_RESOLVED: _receivers(facts.unknown_receivers),
     }
     moment = moment_of(facts.now)
     conditions = facts.before.conditions
@@ -157,6 +158,16 @@ def _enforced(enforcing: Enforcing) -> Fact | None:
         said = f"{noticed} on notice{until}{waiting}; delete the Hold to veto."
         return "True", Reason.GRACE_PERIOD, said
     return None
+
+
+def _receivers(unknown: Sequence[str] | None) -> Fact | None:
+    if unknown is None:
+        return None
+    if not unknown:
+        return "True", Reason.RECEIVERS_FOUND, "All receivers in spec.notify are told."
+    names = ", ".join(unknown)
+    said = "not configured for this budget and not told: correct spec.notify, or have them configured"
+    return "False", Reason.RECEIVER_UNKNOWN, f"{names}: {said}."
 
 
 def reason_of(problem: AIBudgetError) -> Reason:

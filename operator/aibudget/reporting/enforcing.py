@@ -68,7 +68,7 @@ def told(report: Report | None, now: int) -> Iterator[Event]:
             namespace = workload.namespace if claim.kind == "AIBudget" else None
             subject = Subject(API_VERSION, claim.kind, namespace, claim.name, claim.uid)
             message = f"{workload.kind} {workload.namespace}/{workload.name}: {act.message}"
-            yield Event(subject, act.reason, "Enforce", message, _transition(act, now))
+            yield Event(subject, act.reason, "Enforce", message, _transition(act, now), workload)
     if report is not None:
         yield from _paced(report, now)
 

@@ -18,6 +18,7 @@ from aibudget.api.names import API_VERSION
 from aibudget.budgeting.evaluation import BudgetKey, Evaluation, ThresholdState
 from aibudget.inventory.kubernetes import AlreadyExists
 from aibudget.inventory.resource import EVENTS, Resource
+from aibudget.inventory.workload import Workload
 from aibudget.metering.slots import iso
 from aibudget.reporting.conditions import shortened
 from aibudget.reporting.facts import DataState
@@ -59,13 +60,17 @@ def budget(key: BudgetKey) -> Subject:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """`transition` tells this one from any other of the same reason on the same object; it holds no clock."""
+    """`transition` tells this one from any other of the same reason on the same object; it holds no clock.
+
+    `related` is the workload that an Event on a budget is about.
+    """
 
     regarding: Subject
     reason: EventReason
     action: str
     message: str
     transition: str
+    related: Workload | None = None
 
     @property
     def name(self) -> str:
@@ -92,6 +97,14 @@ def transitions(
 def invalid(subject: Subject, generation: int, message: str) -> Event:
     """A manifest that is left out, once for each generation."""
     return Event(subject, EventReason.INVALID_SPEC, "Validate", message, str(generation))
+
+
+def undelivered(subject: Subject, receiver: str, reason: str, transition: str) -> Event:
+    """A receiver that was not told. Why is for whoever runs the operator, and stands in its log."""
+    message = (
+        f"Receiver {receiver} could not be told of {reason}: ask whoever runs the operator, or see its log."
+    )
+    return Event(subject, EventReason.DELIVERY_FAILED, "Notify", message, f"{receiver}/{transition}")
 
 
 def manifest(event: Event, now: int, instance: str) -> JsonObject:

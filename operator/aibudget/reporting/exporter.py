@@ -55,6 +55,16 @@ class Counters:
 
 
 @dataclass(frozen=True, slots=True)
+class DeliveryView:
+    """How notification stands: attempts by receiver, type and result; the rest by receiver, in seconds."""
+
+    attempts: Mapping[tuple[str, str, str], int] = field(default_factory=dict)
+    waiting: Mapping[str, int] = field(default_factory=dict)
+    dead: Mapping[str, int] = field(default_factory=dict)
+    oldest: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """Everything that can be scraped, at one moment."""
 
@@ -64,6 +74,7 @@ class Snapshot:
     backlog: Mapping[str, int] = field(default_factory=dict)
     cycle: CycleView = CycleView()
     counters: Counters = Counters()
+    deliveries: DeliveryView = DeliveryView()
 
 
 class Exporter(Collector):
@@ -96,6 +107,7 @@ class Exporter(Collector):
         yield _by("aibudget_backlog", "Workloads that wait for their turn.", "action", snapshot.backlog)
         yield from _cycle(snapshot.cycle)
         yield from _counters(snapshot.counters)
+        yield from _deliveries(snapshot.deliveries)
 
 
 def _budgets(budgets: tuple[BudgetView, ...]) -> Iterator[Metric]:
@@ -168,6 +180,23 @@ def _counters(counters: Counters) -> Iterator[Metric]:
         for reason, count in sorted(values.items()):
             family.add_metric([reason], count)
         yield family
+
+
+def _deliveries(view: DeliveryView) -> Iterator[Metric]:
+    attempts = CounterMetricFamily(
+        "aibudget_notification_attempts",
+        "Attempts to tell a receiver, by result: delivered, retried, dead.",
+        labels=("receiver", "type", "result"),
+    )
+    for labels, count in sorted(view.attempts.items()):
+        attempts.add_metric(labels, count)
+    yield attempts
+    for name, text, values in (
+        ("waiting", "Transitions that a receiver is still to be told of.", view.waiting),
+        ("dead", "Transitions that were given up and are kept.", view.dead),
+        ("oldest_age_seconds", "How long the oldest of them has waited.", view.oldest),
+    ):
+        yield _by(f"aibudget_notification_{name}", text, "receiver", values)
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:

@@ -42,7 +42,8 @@ class Facts:
 
     `before` is the status as it stands; `evaluation` is None where there is none. `problem` kept the
     evaluation from happening. `backfill` says in a sentence what of the period's past is still to be read;
-    None when nothing is.
+    None when nothing is. `unknown_receivers` are named by the budget and not configured for it; None where it
+    names none at all.
     """
 
     generation: int
@@ -54,3 +55,4 @@ class Facts:
     problem: AIBudgetError | None = None
     backfill: str | None = None
     history: tuple[PastPeriod, ...] = ()
+    unknown_receivers: tuple[str, ...] | None = None
