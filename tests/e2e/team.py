@@ -3,7 +3,7 @@
 Tests of faults share one sandbox; each of them brings its teams and takes them away again.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
@@ -52,6 +52,7 @@ class Team:
         currency: str = "USD",
         grace: int = 0,
         period: Mapping[str, str] | None = None,
+        notify: Sequence[str] = (),
     ) -> None:
         """Make or change the team's budget: over the amount, its Deployment is held."""
         spec: JsonObject = {
@@ -61,6 +62,8 @@ class Team:
         }
         if period is not None:
             spec["period"] = dict(period)
+        if notify:
+            spec["notify"] = [{"name": name} for name in notify]
         metadata = {"name": "limits", "namespace": self.name}
         self._client.apply(
             {"apiVersion": "aibudget.io/v1alpha1", "kind": "AIBudget", "metadata": metadata, "spec": spec}

@@ -96,7 +96,7 @@ def test_the_memory_lasts_as_long_as_it_is_offered(outbox: Outbox) -> None:
     assert letter is not None
     outbox.delivered(letter)
     late = NOON + 3 * MEMORY_SECONDS
-    for now in range(NOON, late + 1, 1800):
+    for now in range(NOON, late + 1, MEMORY_SECONDS // 4):
         assert outbox.put([entry("a")], now) == 0
         outbox.prune(now, ["slack"])
 

@@ -17,7 +17,7 @@ from aibudget.notification.message import Message
 from aibudget.notification.receivers import Receiver
 from aibudget.notification.retry import GIVE_UP_SECONDS
 from aibudget.notification.webhook import Sender
-from unit.notification.conftest import Inbox
+from unit.notification.inbox import Inbox
 
 MakeMessage = Callable[..., Message]
 MakeReceiver = Callable[..., Receiver]

@@ -14,7 +14,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from aibudget.notification.addresses import refusal
 from aibudget.notification.receivers import Receiver
 from aibudget.notification.webhook import Sender
-from unit.notification.conftest import Inbox
+from unit.notification.inbox import Inbox
 
 MakeReceiver = Callable[..., Receiver]
 
