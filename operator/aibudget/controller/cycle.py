@@ -87,7 +87,7 @@ class Cycle:
             enforced = await self._enforce(judged, now)
         with phases("report"):
             reports = self._reports(judged, measured, enforced, instant)
-            acts = tuple(enforcing.told(enforced, instant))
+            acts = tuple(enforcing.told(enforced, instant, {one.seen.uid: one.key for one in judged}))
             # Into the outbox first: a status that is written forgets the transition.
             kept = await self._parts.notifier.take(reports, acts, instant)
             await self._parts.reporter.tell([*acts, *self._parts.notifier.failures()], instant)

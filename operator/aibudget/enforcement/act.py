@@ -29,7 +29,7 @@ from aibudget.enforcement import record
 from aibudget.enforcement.claims import standing_of, transitions, wants
 from aibudget.enforcement.edits import edit, put, put_back
 from aibudget.enforcement.hold import Step
-from aibudget.enforcement.live import Live, stop_of, vetoed, vetoes_of
+from aibudget.enforcement.live import Budgeted, Live, mark_of, stop_of, vetoed, vetoes_of
 from aibudget.enforcement.port import Site, disown, look, write
 from aibudget.enforcement.sparing import unfit
 from aibudget.enforcement.wish import Wish
@@ -47,13 +47,17 @@ NO_MARKS: Final = {ORIGINAL_ANNOTATION: None, REASON_ANNOTATION: None}
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """Something that happened, or failed to; told on the transition. `uid` is the workload's, if known."""
+    """Something that happened, or failed to; told on the transition. `uid` is the workload's, if known.
+
+    Without claims, as at a restore, `formerly` are the budgets for which it was held.
+    """
 
     workload: Workload
     reason: EventReason
     message: str
     claims: tuple[Claim, ...] = ()
     uid: str = ""
+    formerly: tuple[Budgeted, ...] = ()
 
 
 async def carry_out(
@@ -93,7 +97,8 @@ async def _bring_further(
         live = await remember_vetoes(site, live, wish.vetoes, told)
     before, hold = hold.spec.claims, await record.claim(site, hold, wish.claims)
     told += _decided(wish, hold, before)
-    after = _Progress(site, wish, hold, live, told)
+    mark = None if live is None else mark_of(live)
+    after = _Progress(site, wish, hold, live, told, mark.claims if mark else ())
     new = find_condition(hold.status.conditions, ConditionType.APPLIED) is None
     if wish.wanted and (new or not (wish.due or hold.spec.original)):
         reason, why = standing_of(hold.spec.claims)
@@ -118,6 +123,7 @@ class _Progress:
     hold: Hold
     live: Live | None
     told: list[Act]
+    marked: tuple[Budgeted, ...] = ()
     deleted: bool = False
 
     async def take(self, step: Step) -> bool:
@@ -348,7 +354,8 @@ class _Progress:
     def _tell(self, reason: EventReason, message: str) -> None:
         claims = holds.approved(self.hold) or self.hold.spec.claims
         uid = self.hold.spec.target_ref.uid
-        self.told.append(Act(self.wish.workload, reason, message, claims, uid))
+        formerly = () if claims else self.marked
+        self.told.append(Act(self.wish.workload, reason, message, claims, uid, formerly))
 
 
 async def _create(site: Site, wish: Wish, told: list[Act]) -> Hold:

@@ -38,7 +38,7 @@ class Sender:
         try:
             url = files.address(receiver)
             headers = files.headers(receiver) | {"Content-Type": content_type, "User-Agent": _USER_AGENT}
-            tls = ssl.create_default_context(cafile=receiver.ca_file) if url.startswith("https") else False
+            tls = None if url.startswith("http:") else ssl.create_default_context(cafile=receiver.ca_file)
         except ValueError as error:
             return Outcome(problem=str(error))
         except (ssl.SSLError, OSError):
@@ -57,10 +57,10 @@ class Sender:
                 return Outcome(problem=f"not sent: {guard.refused}")
             return Outcome(problem=f"no connection ({type(error).__name__})")
 
-    def _session(self, guard: "_Guard", tls: ssl.SSLContext | bool) -> aiohttp.ClientSession:
+    def _session(self, guard: "_Guard", tls: ssl.SSLContext | None) -> aiohttp.ClientSession:
         connector = aiohttp.TCPConnector(
             resolver=self._resolver,
-            ssl=tls,
+            ssl=tls or True,
             force_close=True,
             socket_factory=guard.socket,
         )

@@ -6,16 +6,18 @@ the claims' notices, so that the same act is told once, and a later one anew.
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Final
 
 from aibudget.api.conditions import ConditionType, EventReason, find_condition
 from aibudget.api.hold import Hold
 from aibudget.api.names import API_VERSION
+from aibudget.budgeting.evaluation import BudgetKey
 from aibudget.enforcement.act import Act
 from aibudget.enforcement.claims import is_closed
 from aibudget.enforcement.cluster import Report
 from aibudget.enforcement.kinds import KINDS
-from aibudget.reporting.events import Event, Subject
+from aibudget.reporting.events import Event, Subject, budget
 from aibudget.reporting.facts import Enforcing
 
 _REPEAT_SECONDS: Final = 3600
@@ -55,8 +57,13 @@ def by_budget(report: Report | None) -> Mapping[str, Enforcing]:
     }
 
 
-def told(report: Report | None, now: int) -> Iterator[Event]:
-    """The Events of all acts: of the workload, and of each budget that claims it."""
+def told(
+    report: Report | None, now: int, budgets: Mapping[str, BudgetKey] = MappingProxyType({})
+) -> Iterator[Event]:
+    """The Events of all acts: of the workload, and of each budget that claims it, or did so until now.
+
+    `budgets` are those that there are, by uid.
+    """
     for act in () if report is None else report.acts:
         workload, kind = act.workload, KINDS.get(act.workload.kind)
         if kind is not None and act.uid:
@@ -69,6 +76,12 @@ def told(report: Report | None, now: int) -> Iterator[Event]:
             subject = Subject(API_VERSION, claim.kind, namespace, claim.name, claim.uid)
             message = f"{workload.kind} {workload.namespace}/{workload.name}: {act.message}"
             yield Event(subject, act.reason, "Enforce", message, _transition(act, now), workload)
+        for former in act.formerly:
+            key = budgets.get(former.uid)
+            # What a workload's annotation says is not to reach a budget of another namespace.
+            if key is not None and key.namespace in (None, workload.namespace):
+                message = f"{workload.kind} {workload.namespace}/{workload.name}: {act.message}"
+                yield Event(budget(key), act.reason, "Enforce", message, _transition(act, now), workload)
     if report is not None:
         yield from _paced(report, now)
 

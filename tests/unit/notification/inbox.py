@@ -1,5 +1,6 @@
 """A receiver by hand: a real HTTP server on loopback that records what it is told and answers as scripted."""
 
+import asyncio
 import json
 import threading
 from collections.abc import Iterator, Mapping
@@ -7,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from aibudget.sandbox.process import wait_until
 
 Answer = tuple[int, Mapping[str, str]]
 
@@ -36,6 +39,10 @@ class Inbox:
     def url(self) -> str:
         """Where it listens."""
         return f"http://127.0.0.1:{self.port}"
+
+    async def until(self, number: int) -> None:
+        """Return when so many requests came in; TimeoutError after ten seconds."""
+        await asyncio.to_thread(wait_until, lambda: len(self.requests) >= number, 10, "requests", 0.005)
 
     def answer(self) -> Answer:
         """The next one."""
