@@ -47,10 +47,7 @@ NO_MARKS: Final = {ORIGINAL_ANNOTATION: None, REASON_ANNOTATION: None}
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """Something that happened, or failed to; told on the transition. `uid` is the workload's, if known.
-
-    Without claims, as at a restore, `formerly` are the budgets for which it was held.
-    """
+    """Something that happened, or failed to. `formerly` are the budgets of what is held for nobody any more."""
 
     workload: Workload
     reason: EventReason
@@ -354,8 +351,7 @@ class _Progress:
     def _tell(self, reason: EventReason, message: str) -> None:
         claims = holds.approved(self.hold) or self.hold.spec.claims
         uid = self.hold.spec.target_ref.uid
-        formerly = () if claims else self.marked
-        self.told.append(Act(self.wish.workload, reason, message, claims, uid, formerly))
+        self.told.append(Act(self.wish.workload, reason, message, claims, uid, () if claims else self.marked))
 
 
 async def _create(site: Site, wish: Wish, told: list[Act]) -> Hold:
