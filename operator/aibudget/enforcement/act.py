@@ -47,7 +47,7 @@ NO_MARKS: Final = {ORIGINAL_ANNOTATION: None, REASON_ANNOTATION: None}
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """Something that happened, or failed to. `formerly` are the budgets of what is held for nobody any more."""
+    """Something that happened, or failed to. `formerly` are the budgets of what no claim holds any more."""
 
     workload: Workload
     reason: EventReason
