@@ -154,7 +154,9 @@ class _Progress:
 
     async def _act(self) -> bool:
         live = self._alive()
-        if (why := unfit(live)) is not None:
+        due = [claim for claim in self.hold.spec.claims if claim.uid in self.wish.due_for]
+        heard = all(claim.kind == "AIBudget" for claim in due)
+        if (why := unfit(live, heard=heard)) is not None:
             await self.pending(why[1])
             return False
         if not self.site.pods_of(live):

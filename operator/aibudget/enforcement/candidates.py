@@ -102,7 +102,7 @@ def _refusal(claimant: Claimant, wish: Wish, live: Live) -> tuple[SpareReason, s
     if any((veto.uid, veto.period_id) == now for veto in wish.vetoes):
         return VETOED
     is_held = wish.hold is not None and wish.hold.spec.original is not None
-    if not is_held and (unfitness := unfit(live)):
+    if not is_held and (unfitness := unfit(live, heard=claimant.hears_tenants)):
         return unfitness
     if len(wish.claims) == MOST_CLAIMS:
         return SpareReason.TOO_MANY_CLAIMS, f"{MOST_CLAIMS} budgets hold it already"

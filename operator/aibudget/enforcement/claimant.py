@@ -36,6 +36,11 @@ class Claimant:
         return self.budget.spec.enforcement.mode
 
     @property
+    def hears_tenants(self) -> bool:
+        """Whether what is written on a workload counts: what a tenant must not lift is a ClusterAIBudget."""
+        return not isinstance(self.budget, ClusterAIBudget)
+
+    @property
     def grace(self) -> timedelta:
         """The notice before an act."""
         return timedelta(seconds=self.budget.spec.enforcement.grace_period_seconds)

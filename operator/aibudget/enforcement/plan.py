@@ -122,8 +122,8 @@ def _keeps(claim: Claim, hold: Hold, claimant: Claimant | None, draft: _Draft) -
         return True
     if claimant.active(_ACTION) is None:
         return claimant.undecided(_ACTION)
-    still_a_victim = workload_of(hold) in draft.spending[claim.uid] and (live is None or unfit(live) is None)
-    return hold.spec.original is not None or still_a_victim
+    fit = live is None or unfit(live, heard=claimant.hears_tenants) is None
+    return hold.spec.original is not None or (fit and workload_of(hold) in draft.spending[claim.uid])
 
 
 def _is_vetoed(claim: Claim) -> bool:

@@ -10,7 +10,6 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from aibudget.api.budget import AIBudget
 from aibudget.budgeting.evaluation import BudgetKey
 from aibudget.enforcement.claimant import Claimant
 from aibudget.enforcement.facts import Facts
@@ -76,7 +75,7 @@ def exempt(claimant: Claimant, live: Live, facts: Facts, now: datetime) -> tuple
     selector = claimant.budget.spec.enforcement.protect
     if selector is not None and selector.matches(live.labels):
         return SpareReason.PROTECTED_BY_BUDGET, "the budget's enforcement.protect selects it"
-    if isinstance(claimant.budget, AIBudget):
+    if claimant.hears_tenants:
         if is_protected(live.labels, live.annotations, now):
             return SpareReason.PROTECTED, "it is protected"
         if (claimant.budget.uid, claimant.evaluation.period.id) in vetoes_of(live):
@@ -84,13 +83,17 @@ def exempt(claimant: Claimant, live: Live, facts: Facts, now: datetime) -> tuple
     return None
 
 
-def unfit(live: Live) -> tuple[SpareReason, str] | None:
-    """Why this object, as it is now, cannot be stopped and given back; None if it can."""
+def unfit(live: Live, *, heard: bool = True) -> tuple[SpareReason, str] | None:
+    """Why this object, as it is now, cannot be stopped and given back; None if it can.
+
+    `heard`: whether the mark of another tool counts on what is running. Any tenant can write one, so that a
+    ClusterAIBudget does not hear it.
+    """
     if live.kind.stop is None:
         return SpareReason.KIND_NOT_STOPPED, f"AIBudget does not stop a {live.kind.name}"
     if live.controller is not None:
         return SpareReason.CONTROLLED, f"{live.controller} controls it and would undo the stop"
-    if live.foreign is not None:
+    if live.foreign is not None and (heard or live.stopped):
         return SpareReason.FOREIGN, f"another tool has stopped it ({live.foreign})"
     if live.stopped:
         return SpareReason.ALREADY_STOPPED, "its owner has stopped it"

@@ -136,8 +136,8 @@ def test_other_kinds_and_places_are_spared() -> None:
 
 
 def test_cluster_budget_hears_the_namespace_alone() -> None:
-    """A ClusterAIBudget passes over a workload's protection and vetoes, not over the namespace's."""
-    marks = {PROTECTED: "true", VETO_ANNOTATION: "b-1=2026-11@UTC"}
+    """A ClusterAIBudget passes over what a tenant writes on a workload, not over the namespace's mark."""
+    marks = {PROTECTED: "true", VETO_ANNOTATION: "b-1=2026-11@UTC", "downscaler/original-replicas": "6"}
     budget = make_claimant("llm", kind="ClusterAIBudget")
     assert plan([budget], facts(live(annotations=marks)), NOW).wishes[0].wanted
     shielded = {"team": NamespaceFacts({}, {PROTECTED: "true"})}
