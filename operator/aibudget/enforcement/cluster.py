@@ -15,6 +15,7 @@ from aibudget.api.hold import Hold
 from aibudget.api.names import BUDGET_ANNOTATION, HOLD_LABEL, STATE_ANNOTATION
 from aibudget.enforcement.act import Act, carry_out, remember_vetoes
 from aibudget.enforcement.claimant import Claimant
+from aibudget.enforcement.crews import read_crews
 from aibudget.enforcement.facts import Untouchable
 from aibudget.enforcement.hold import is_true, workload_of
 from aibudget.enforcement.kinds import KINDS, Kind
@@ -26,6 +27,7 @@ from aibudget.enforcement.plan import plan
 from aibudget.enforcement.pods import read_pods
 from aibudget.enforcement.port import Port, Site, disown, is_paused, look
 from aibudget.enforcement.rails import Rails, pace, would_act
+from aibudget.enforcement.settling import Settling
 from aibudget.enforcement.sparing import Spared, exempt
 from aibudget.enforcement.survey import BUDGETS, budget_uid, survey
 from aibudget.enforcement.wish import Wish
@@ -87,6 +89,7 @@ class Enforcer:
         self._unswept = set(KINDS)
         self._notes: dict[Workload, Note] = {}
         self._noticed: list[Hold] = []
+        self._settling = Settling()
 
     async def run(self, claimants: Sequence[Claimant], now: datetime) -> Report:
         """One cycle; raises `AIBudgetError` if the Holds cannot be listed at all, and does nothing then."""
@@ -98,10 +101,14 @@ class Enforcer:
         await self._respect_withdrawn_notices(outcome, objects)
         await self._sweep(outcome)
         facts = await survey(outcome, claimants, objects, self._limits.untouchable, paused=paused)
+        facts = replace(facts, settling=self._settling.at(claimants, now))
         planned = plan(claimants, facts, now)
-        if any(map(_needs_pods, planned.wishes)):
+        if planned.open or any(map(_needs_pods, planned.wishes)):
             pods = await outcome.guard(Workload("", "Pod", ""), read_pods(self._cluster))
             site = replace(site, pods=pods)
+            if planned.open and pods is not None:
+                crews = await read_crews(outcome, pods, [facts.lives[w] for w in planned.open])
+                planned = plan(claimants, replace(facts, crews=crews), now)
         paced = pace(planned.wishes, facts.lives, site.pods, self._limits.rails, now)
         by_uid = {claimant.budget.uid: claimant for claimant in claimants}
         # A deletion that failed may have been done all the same: such a Hold is not waited for.
@@ -124,6 +131,7 @@ class Enforcer:
             return done[0]
 
         after = await each(paced.wishes, one)
+        self._settling.note(paced.wishes, after, now)
         await self._annotate(outcome, claimants, paused=paused)
         return Report(
             acts=tuple(outcome.acts),

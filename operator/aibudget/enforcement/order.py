@@ -40,7 +40,7 @@ class Crew:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A workload that may be stopped. `crew` is None where its pods could not be read, or none was found.
+    """A workload that may be stopped. `crew` is None where no accelerator pod of it could be read.
 
     `idle` is what its devices said of the last half hour. `held`: it is stopped already, for another budget.
     """
@@ -119,7 +119,7 @@ def _described(candidate: Candidate, now: datetime) -> str:
         return f"held already for another budget, {cost} when it runs"
     crew = candidate.crew
     if crew is None or crew.priority is None:
-        return f"its accelerator pods could not be read, so it comes last, {cost}"
+        return f"nothing could be read of its accelerator pods, so it comes last, {cost}"
     idle = "idle" if is_idle(candidate, now) else "not watched" if candidate.idle is None else "in use"
     hours = _hours(crew, now)
     run = "running for an unknown time" if hours is None else f"running for {_spelled(hours)}"

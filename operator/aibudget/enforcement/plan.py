@@ -33,13 +33,11 @@ class Plan:
     """Everything to be done to Holds, in a fixed order, and everything that is not done.
 
     `open` are those among which new victims are chosen: what the order asks of them is worth reading.
-    `relieved` are the budgets, by uid, that let something go since their forecast fits without it.
     """
 
     wishes: tuple[Wish, ...]
     spared: tuple[Spared, ...]
     open: frozenset[Workload] = frozenset()
-    relieved: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -57,7 +55,6 @@ class _Draft:
     asked: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     spared: list[Spared] = field(default_factory=list)
     open: set[Workload] = field(default_factory=set)
-    relieved: set[str] = field(default_factory=set)
     unneeded: set[tuple[str, Workload]] = field(default_factory=set)
 
 
@@ -83,9 +80,7 @@ def plan(claimants: Sequence[Claimant], facts: Facts, now: datetime) -> Plan:
     for claimant in sorted(claimants, key=lambda c: (c.budget.kind, c.budget.namespace or "", c.budget.name)):
         _choose(claimant, draft)
     done = [_with_due(wish, by_uid, draft) for wish in draft.wishes.values()]
-    return Plan(
-        tuple(sorted(done, key=_turn)), tuple(draft.spared), frozenset(draft.open), frozenset(draft.relieved)
-    )
+    return Plan(tuple(sorted(done, key=_turn)), tuple(draft.spared), frozenset(draft.open))
 
 
 def _turn(wish: Wish) -> tuple[object, ...]:
@@ -150,7 +145,6 @@ def _choose(claimant: Claimant, draft: _Draft) -> None:
         if wish.workload in choice.let_go:
             claims = tuple(claim for claim in wish.claims if claim.uid != uid)
             draft.wishes[wish.key] = replace(wish, claims=claims)
-            draft.relieved.add(uid)
     for place in places:
         if place.candidate.workload in choice.chosen and not facts.paused:
             _add(claimant, place, draft)

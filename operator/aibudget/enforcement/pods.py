@@ -7,8 +7,10 @@ pod, Job, CronJob. A page is reduced as it comes in, so that ten thousand pods f
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Protocol
 
+from aibudget.api.fields import parse_instant
 from aibudget.inventory.accelerators import is_accelerator
 from aibudget.inventory.kubernetes import Json, Objects, Slim
 from aibudget.inventory.resource import JOBS, PODS, REPLICA_SETS, Resource
@@ -33,11 +35,17 @@ class Lister(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class AcceleratorPod:
-    """A pod on a node, not ended, that holds `accelerators` of them; it may take `grace` seconds to end."""
+    """A pod on a node, not ended, that holds `accelerators` of them; it may take `grace` seconds to end.
+
+    `priority` and `started` are None where the pod does not say.
+    """
 
     owner: str | None
     accelerators: int
     grace: int
+    priority: int | None = None
+    started: datetime | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +63,7 @@ class Pods:
 async def read_pods(cluster: Lister) -> Pods:
     """The cluster's accelerator pods as they are now; API errors are the caller's."""
     found = await cluster.list(PODS, slim=_slim_pod)
-    pods = [AcceleratorPod(obj["owner"], obj["accelerators"], obj["grace"]) for obj in found]
+    pods: list[AcceleratorPod] = [obj["pod"] for obj in found]
     owners: dict[str, str] = {}
     for resource in (REPLICA_SETS, JOBS) if pods else ():
         owned = await cluster.list(resource, metadata_only=True, slim=_slim_owned)
@@ -92,8 +100,20 @@ def _slim_pod(obj: Json) -> Json | None:
     if not accelerators:
         return None
     grace = spec.get("terminationGracePeriodSeconds")
-    owner = _owner_uid(obj["metadata"])
-    return {"owner": owner, "accelerators": accelerators, "grace": _GRACE_SECONDS if grace is None else grace}
+    pod = AcceleratorPod(
+        owner=_owner_uid(obj["metadata"]),
+        accelerators=accelerators,
+        grace=_GRACE_SECONDS if grace is None else grace,
+        priority=spec.get("priority"),
+        started=_started(obj),
+        labels=obj["metadata"].get("labels") or {},
+    )
+    return {"pod": pod}
+
+
+def _started(obj: Json) -> datetime | None:
+    started = (obj.get("status") or {}).get("startTime")
+    return None if started is None else parse_instant(started)
 
 
 def _slim_owned(obj: Json) -> Json | None:
