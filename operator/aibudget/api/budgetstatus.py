@@ -88,6 +88,21 @@ class TopWorkload(Observed):
     """How much of its device time was idle; absent when unknown."""
 
 
+class SparedWorkload(Observed):
+    """A workload that spends in a budget over an acting threshold, and that is not held for it."""
+
+    namespace: Annotated[str, Field(max_length=63)] | None = None
+    """Its namespace, where the budget covers several."""
+    kind: Annotated[str, Field(max_length=63)]
+    """Its kind."""
+    name: Annotated[str, Field(max_length=253)]
+    """Its name."""
+    reason: Annotated[str, Field(max_length=63)]
+    """Why, in one word, such as Protected, Vetoed, ForecastFits or NoPrice."""
+    message: Annotated[str, Field(max_length=512)] = ""
+    """Why, in a sentence."""
+
+
 class HoldCounts(Observed):
     """The workloads that this budget holds back."""
 
@@ -95,6 +110,8 @@ class HoldCounts(Observed):
     """Held."""
     pending: Count = 0
     """On notice, or waiting for approval."""
+    spared: Count = 0
+    """Spending, and not held: protected, vetoed, not needed, or of a kind that is not stopped."""
 
 
 class PastPeriod(Observed):
@@ -133,6 +150,8 @@ class BudgetStatus(Observed):
     """The workloads that spend most, at most 5."""
     holds: HoldCounts | None = None
     """The workloads held back."""
+    spared: Annotated[tuple[SparedWorkload, ...], Field(max_length=10, json_schema_extra=LIST_ATOMIC)] = ()
+    """Who is not held, and why; the first 10."""
     history: Annotated[tuple[PastPeriod, ...], Field(max_length=12, json_schema_extra=LIST_ATOMIC)] = ()
     """The last 12 periods, newest first."""
     last_evaluation_time: Instant | None = None

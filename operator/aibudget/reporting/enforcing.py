@@ -17,6 +17,7 @@ from aibudget.enforcement.act import Act
 from aibudget.enforcement.claims import is_closed
 from aibudget.enforcement.cluster import Report
 from aibudget.enforcement.kinds import KINDS
+from aibudget.enforcement.sparing import Spared
 from aibudget.reporting.events import Event, Subject, budget
 from aibudget.reporting.facts import Enforcing
 
@@ -42,6 +43,9 @@ def by_budget(report: Report | None) -> Mapping[str, Enforcing]:
         if act.reason is EventReason.ENFORCEMENT_FAILED:
             for claim in act.claims:
                 failures[claim.uid].append(f"{act.workload.kind} {act.workload.name}: {act.message}")
+    spared: defaultdict[str, list[Spared]] = defaultdict(list)
+    for one in report.spared:
+        spared[one.budget.uid].append(one)
     queued = Counter(claim.uid for wish in report.queued for claim in wish.claims)
     return {
         uid: Enforcing(
@@ -52,8 +56,9 @@ def by_budget(report: Report | None) -> Mapping[str, Enforcing]:
             failures=tuple(failures[uid]),
             queued=queued[uid],
             rails=report.rails,
+            spared=tuple(spared[uid]),
         )
-        for uid in {*active, *pending, *failures, *queued}
+        for uid in {*active, *pending, *failures, *queued, *spared}
     }
 
 

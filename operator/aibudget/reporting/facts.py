@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from aibudget.api.budgetstatus import BudgetStatus, PastPeriod
 from aibudget.api.conditions import Reason
 from aibudget.budgeting.evaluation import Evaluation
+from aibudget.enforcement.sparing import Spared
 from aibudget.errors import AIBudgetError
 
 
@@ -32,6 +33,7 @@ class Enforcing:
     paused: bool = False
     failures: tuple[str, ...] = ()
     next_act: int | None = None
+    spared: tuple[Spared, ...] = ()
     queued: int = 0
     rails: str = ""
 

@@ -16,20 +16,25 @@ from aibudget.api.budgetstatus import (
     PastPeriod,
     PeriodStatus,
     Rate,
+    SparedWorkload,
     Spend,
     ThresholdStatus,
     TopWorkload,
 )
 from aibudget.api.pricelist import PriceListStatus
 from aibudget.budgeting.evaluation import Evaluation, WorkloadSpend
+from aibudget.enforcement.sparing import Spared
 from aibudget.errors import AIBudgetError
 from aibudget.reporting.conditions import conditions_of, conditions_of_prices, moment_of
 from aibudget.reporting.facts import Facts
 
 TOP_WORKLOADS: Final = 5
 HISTORY: Final = 12
+SPARED: Final = 10
 HEARTBEAT_SECONDS: Final = 300
 """How old the times in a status may grow while nothing else in it changes."""
+
+_SENTENCE: Final = 512
 
 JsonObject = dict[str, Any]
 
@@ -50,7 +55,11 @@ def render(facts: Facts) -> BudgetStatus:
             "history": facts.history[:HISTORY],
             "last_evaluation_time": moment_of(evaluation.evaluated),
         }
-    update["holds"] = HoldCounts(active=facts.enforcing.active, pending=facts.enforcing.pending)
+    enforcing = facts.enforcing
+    update["holds"] = HoldCounts(
+        active=enforcing.active, pending=enforcing.pending, spared=len(enforcing.spared)
+    )
+    update["spared"] = tuple(map(_spared, enforcing.spared[:SPARED]))
     update["conditions"] = conditions_of(facts)
     update["observed_generation"] = facts.generation
     return facts.before.model_copy(update=update)
@@ -158,6 +167,16 @@ def _top(workloads: Sequence[WorkloadSpend], total: Decimal, own: str | None) ->
         )
         for spent in order[:TOP_WORKLOADS]
         if spent.amount > 0
+    )
+
+
+def _spared(one: Spared) -> SparedWorkload:
+    return SparedWorkload(
+        namespace=None if one.budget.namespace else one.workload.namespace,
+        kind=one.workload.kind,
+        name=one.workload.name,
+        reason=one.reason,
+        message=one.message[:_SENTENCE],
     )
 
 
