@@ -110,8 +110,6 @@ class HoldCounts(Observed):
     """Held."""
     pending: Count = 0
     """On notice, or waiting for approval."""
-    spared: Count = 0
-    """Spending, and not held: protected, vetoed, not needed, or of a kind that is not stopped."""
 
 
 class PastPeriod(Observed):
@@ -151,7 +149,7 @@ class BudgetStatus(Observed):
     holds: HoldCounts | None = None
     """The workloads held back."""
     spared: Annotated[tuple[SparedWorkload, ...], Field(max_length=10, json_schema_extra=LIST_ATOMIC)] = ()
-    """Who is not held, and why; the first 10."""
+    """Who spends and is not held for an acting threshold, and why; the dearest 10."""
     history: Annotated[tuple[PastPeriod, ...], Field(max_length=12, json_schema_extra=LIST_ATOMIC)] = ()
     """The last 12 periods, newest first."""
     last_evaluation_time: Instant | None = None

@@ -56,9 +56,7 @@ def render(facts: Facts) -> BudgetStatus:
             "last_evaluation_time": moment_of(evaluation.evaluated),
         }
     enforcing = facts.enforcing
-    update["holds"] = HoldCounts(
-        active=enforcing.active, pending=enforcing.pending, spared=len(enforcing.spared)
-    )
+    update["holds"] = HoldCounts(active=enforcing.active, pending=enforcing.pending)
     update["spared"] = tuple(map(_spared, enforcing.spared[:SPARED]))
     update["conditions"] = conditions_of(facts)
     update["observed_generation"] = facts.generation
