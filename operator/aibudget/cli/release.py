@@ -15,7 +15,7 @@ from aibudget.errors import Stalled
 from aibudget.reporting.table import table
 
 if TYPE_CHECKING:
-    from aibudget.enforcement.act import Act
+    from aibudget.enforcement.notice import Act
     from aibudget.inventory.kubernetes import Cluster
 
 OPERATOR = "app.kubernetes.io/name=aibudget,app.kubernetes.io/component=operator"

@@ -5,7 +5,7 @@ does. A crash between any two writes is therefore found by `hold.next_step` when
 remembers nothing from one cycle to the next.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
@@ -21,40 +21,27 @@ from aibudget.api.conditions import (
     find_condition,
     set_condition,
 )
-from aibudget.api.fields import format_instant
-from aibudget.api.hold import Claim, Hold, HoldStatus
+from aibudget.api.hold import Hold, HoldStatus
 from aibudget.api.names import HOLD_LABEL, ORIGINAL_ANNOTATION, REASON_ANNOTATION, REVERTS_ANNOTATION
 from aibudget.enforcement import hold as holds
 from aibudget.enforcement import record
-from aibudget.enforcement.claims import standing_of, transitions, wants
+from aibudget.enforcement.claims import standing_of, wants
 from aibudget.enforcement.edits import edit, put, put_back
 from aibudget.enforcement.hold import Step
-from aibudget.enforcement.live import Budgeted, Live, mark_of, stop_of, vetoed, vetoes_of
+from aibudget.enforcement.live import Budgeted, Live, mark_of, stop_of
+from aibudget.enforcement.notice import Act, budgets_of, create, decided, remember_vetoes
 from aibudget.enforcement.port import Site, disown, look, write
 from aibudget.enforcement.sparing import unfit
 from aibudget.enforcement.wish import Wish
 from aibudget.errors import Conflict, Stalled
 from aibudget.inventory.kubernetes import Json
 from aibudget.inventory.resource import HOLDS
-from aibudget.inventory.workload import Workload
 
 _ALLOWANCE: Final = timedelta(seconds=60)
 _ATTEMPTS: Final = 4
 _MOST_STEPS: Final = 5
 _CENT: Final = Decimal("0.01")
 NO_MARKS: Final = {ORIGINAL_ANNOTATION: None, REASON_ANNOTATION: None}
-
-
-@dataclass(frozen=True, slots=True)
-class Act:
-    """Something that happened, or failed to. `formerly` are the budgets of what no claim holds any more."""
-
-    workload: Workload
-    reason: EventReason
-    message: str
-    claims: tuple[Claim, ...] = ()
-    uid: str = ""
-    formerly: tuple[Budgeted, ...] = ()
 
 
 async def carry_out(
@@ -66,7 +53,7 @@ async def carry_out(
     it is right before an act that the plan calls due. Whoever writes in between (controllers do so whenever a
     pod changes) makes us look again, a few times.
     """
-    hold = wish.hold or await _create(site, wish, told)
+    hold = wish.hold or await create(site, wish, told)
     if (why := holds.invalid(hold)) is not None:
         raise Stalled("InvalidHold", f"Hold {hold.namespace}/{hold.name}: {why}. Delete it.")
     for last in (*[False] * (_ATTEMPTS - 1), True):
@@ -93,7 +80,7 @@ async def _bring_further(
     if live is not None and live.uid == hold.spec.target_ref.uid:
         live = await remember_vetoes(site, live, wish.vetoes, told)
     before, hold = hold.spec.claims, await record.claim(site, hold, wish.claims)
-    told += _decided(wish, hold, before)
+    told += decided(wish, hold, before)
     mark = None if live is None else mark_of(live)
     after = _Progress(site, wish, hold, live, told, mark.claims if mark else ())
     new = find_condition(hold.status.conditions, ConditionType.APPLIED) is None
@@ -354,47 +341,6 @@ class _Progress:
         claims = holds.approved(self.hold) or self.hold.spec.claims
         uid = self.hold.spec.target_ref.uid
         self.told.append(Act(self.wish.workload, reason, message, claims, uid, () if claims else self.marked))
-
-
-async def _create(site: Site, wish: Wish, told: list[Act]) -> Hold:
-    assert wish.live is not None, "a Hold is planned only for what was read"
-    await site.check_may_act()
-    created = await site.cluster.create(HOLDS, holds.body(wish.live, wish.claims), wish.workload.namespace)
-    hold = Hold.read(created)
-    told += _decided(wish, hold, holds.approved(hold))
-    if not (noticed := holds.approved(hold)):
-        return hold
-    when = "when the grace period ends" if wish.due_at is None else f"at {format_instant(wish.due_at)}"
-    places = [claim.reason for claim in noticed if claim.reason]
-    said = [f"Over {budgets_of(noticed)}: it is scaled down {when}.", *places, *holds.way_back(hold)[1:]]
-    message = " ".join(said)
-    told.append(Act(wish.workload, EventReason.SCALE_DOWN_NOTICE, message, noticed, wish.live.uid))
-    return hold
-
-
-def _decided(wish: Wish, hold: Hold, before: Sequence[Claim]) -> Iterator[Act]:
-    """What is told of claims that stand otherwise than before, each to its own budget."""
-    for reason, claim, said in transitions(before, hold.spec.claims):
-        ask = f" {holds.way_to_decide(hold)}" if reason is EventReason.APPROVAL_REQUESTED else ""
-        yield Act(wish.workload, reason, f"{said}{ask}", (claim,), hold.spec.target_ref.uid)
-
-
-async def remember_vetoes(site: Site, live: Live, claims: Sequence[Claim], told: list[Act]) -> Live:
-    """Write onto the workload that these claims are vetoed, unless it is there already."""
-    pairs = {(claim.uid, claim.period_id) for claim in claims if claim.kind == "AIBudget"}
-    if not pairs or pairs <= vetoes_of(live):
-        return live
-    site.check_lease()
-    after = await write(site.cluster, live, edit(live, {}, vetoed(live, pairs)))
-    who = " and ".join(sorted({claim.decided_by for claim in claims if claim.decided_by})) or "A person"
-    message = f"{who} vetoed it: it is left alone until the period ends."
-    told.append(Act(live.workload, EventReason.HOLD_VETOED, message, tuple(claims), live.uid))
-    return after
-
-
-def budgets_of(claims: Sequence[Claim]) -> str:
-    """The budgets and their thresholds, in words."""
-    return ", ".join(f"{claim.kind} {claim.name} (threshold {claim.threshold})" for claim in claims)
 
 
 def _managers(live: Live) -> str:

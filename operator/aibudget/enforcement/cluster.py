@@ -13,7 +13,7 @@ from datetime import datetime
 from aibudget.api.conditions import ConditionType
 from aibudget.api.hold import Hold
 from aibudget.api.names import BUDGET_ANNOTATION, HOLD_LABEL, STATE_ANNOTATION
-from aibudget.enforcement.act import Act, carry_out, remember_vetoes
+from aibudget.enforcement.act import carry_out
 from aibudget.enforcement.claimant import Claimant
 from aibudget.enforcement.crews import read_crews
 from aibudget.enforcement.facts import Untouchable
@@ -21,6 +21,7 @@ from aibudget.enforcement.hold import is_true, workload_of
 from aibudget.enforcement.kinds import KINDS, Kind
 from aibudget.enforcement.live import Live, read
 from aibudget.enforcement.notes import Note, changes, note_of, title
+from aibudget.enforcement.notice import Act, remember_vetoes
 from aibudget.enforcement.orphan import is_orphan, let_go
 from aibudget.enforcement.outcome import Outcome, each
 from aibudget.enforcement.plan import plan

@@ -7,10 +7,11 @@ from typing import Final
 
 from aibudget.api.conditions import EventReason
 from aibudget.api.names import HOLD_LABEL
-from aibudget.enforcement.act import NO_MARKS, Act
+from aibudget.enforcement.act import NO_MARKS
 from aibudget.enforcement.edits import edit, put_back
 from aibudget.enforcement.hold import hold_name
 from aibudget.enforcement.live import Live, mark_of, stop_of, vetoed
+from aibudget.enforcement.notice import Act
 from aibudget.enforcement.port import Site, disown, look, write
 from aibudget.errors import Conflict
 from aibudget.inventory.kubernetes import Json

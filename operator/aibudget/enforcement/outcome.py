@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 
 from aibudget.api.conditions import EventReason
 from aibudget.api.hold import Claim
-from aibudget.enforcement.act import Act
+from aibudget.enforcement.notice import Act
 from aibudget.enforcement.port import Site
 from aibudget.errors import AIBudgetError
 from aibudget.inventory.workload import Workload

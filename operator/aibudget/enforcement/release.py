@@ -11,10 +11,11 @@ from typing import Any, Final
 from aibudget.api.conditions import EventReason
 from aibudget.api.hold import Hold
 from aibudget.api.names import HOLD_LABEL, KILL_SWITCH
-from aibudget.enforcement.act import Act, carry_out
+from aibudget.enforcement.act import carry_out
 from aibudget.enforcement.hold import workload_of
 from aibudget.enforcement.kinds import KINDS
 from aibudget.enforcement.live import Live, read
+from aibudget.enforcement.notice import Act
 from aibudget.enforcement.orphan import let_go
 from aibudget.enforcement.port import Port, Site, look
 from aibudget.enforcement.wish import Wish

@@ -13,10 +13,10 @@ from aibudget.api.conditions import ConditionType, EventReason, find_condition
 from aibudget.api.hold import Hold
 from aibudget.api.names import API_VERSION
 from aibudget.budgeting.evaluation import BudgetKey
-from aibudget.enforcement.act import Act
 from aibudget.enforcement.claims import is_closed
 from aibudget.enforcement.cluster import Report
 from aibudget.enforcement.kinds import KINDS
+from aibudget.enforcement.notice import Act
 from aibudget.enforcement.sparing import Spared
 from aibudget.reporting.events import Event, Subject, budget
 from aibudget.reporting.facts import Enforcing

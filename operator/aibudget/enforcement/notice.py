@@ -1,0 +1,73 @@
+"""Notices: what people are told of a Hold (`Act`), and what is written before and instead of a stop.
+
+A new Hold is the notice itself; a veto is remembered on the workload. The steps of an act are `act.py`'s.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from aibudget.api.conditions import EventReason
+from aibudget.api.fields import format_instant
+from aibudget.api.hold import Claim, Hold
+from aibudget.enforcement import hold as holds
+from aibudget.enforcement.claims import transitions
+from aibudget.enforcement.edits import edit
+from aibudget.enforcement.live import Budgeted, Live, vetoed, vetoes_of
+from aibudget.enforcement.port import Site, write
+from aibudget.enforcement.wish import Wish
+from aibudget.inventory.resource import HOLDS
+from aibudget.inventory.workload import Workload
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """Something that happened, or failed to. `formerly` are the budgets of what no claim holds any more."""
+
+    workload: Workload
+    reason: EventReason
+    message: str
+    claims: tuple[Claim, ...] = ()
+    uid: str = ""
+    formerly: tuple[Budgeted, ...] = ()
+
+
+async def create(site: Site, wish: Wish, told: list[Act]) -> Hold:
+    """The Hold, before anything is done: the notice. Whoever creates it first is the one who acts."""
+    assert wish.live is not None, "a Hold is planned only for what was read"
+    await site.check_may_act()
+    created = await site.cluster.create(HOLDS, holds.body(wish.live, wish.claims), wish.workload.namespace)
+    hold = Hold.read(created)
+    told += decided(wish, hold, holds.approved(hold))
+    if not (noticed := holds.approved(hold)):
+        return hold
+    when = "when the grace period ends" if wish.due_at is None else f"at {format_instant(wish.due_at)}"
+    places = [claim.reason for claim in noticed if claim.reason]
+    said = [f"Over {budgets_of(noticed)}: it is scaled down {when}.", *places, *holds.way_back(hold)[1:]]
+    message = " ".join(said)
+    told.append(Act(wish.workload, EventReason.SCALE_DOWN_NOTICE, message, noticed, wish.live.uid))
+    return hold
+
+
+def decided(wish: Wish, hold: Hold, before: Sequence[Claim]) -> Iterator[Act]:
+    """What is told of claims that stand otherwise than before, each to its own budget."""
+    for reason, claim, said in transitions(before, hold.spec.claims):
+        ask = f" {holds.way_to_decide(hold)}" if reason is EventReason.APPROVAL_REQUESTED else ""
+        yield Act(wish.workload, reason, f"{said}{ask}", (claim,), hold.spec.target_ref.uid)
+
+
+async def remember_vetoes(site: Site, live: Live, claims: Sequence[Claim], told: list[Act]) -> Live:
+    """Write onto the workload that these claims are vetoed, unless it is there already."""
+    pairs = {(claim.uid, claim.period_id) for claim in claims if claim.kind == "AIBudget"}
+    if not pairs or pairs <= vetoes_of(live):
+        return live
+    site.check_lease()
+    after = await write(site.cluster, live, edit(live, {}, vetoed(live, pairs)))
+    who = " and ".join(sorted({claim.decided_by for claim in claims if claim.decided_by})) or "A person"
+    message = f"{who} vetoed it: it is left alone until the period ends."
+    told.append(Act(live.workload, EventReason.HOLD_VETOED, message, tuple(claims), live.uid))
+    return after
+
+
+def budgets_of(claims: Sequence[Claim]) -> str:
+    """The budgets and their thresholds, in words."""
+    return ", ".join(f"{claim.kind} {claim.name} (threshold {claim.threshold})" for claim in claims)
