@@ -21,6 +21,34 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 
+{{/* The operator's file of receivers; what is a Secret here is the path of a file there. */}}
+{{- define "aibudget.receivers" -}}
+{{- $all := list -}}
+{{- range $receiver := .Values.notification.receivers -}}
+{{- $one := omit $receiver "urlSecretRef" "caSecretRef" "headers" -}}
+{{- $at := printf "/etc/aibudget/receivers/%s" $receiver.name -}}
+{{- if $receiver.urlSecretRef -}}
+{{- $one = set $one "urlFile" (printf "%s/url" $at) -}}
+{{- end -}}
+{{- if $receiver.caSecretRef -}}
+{{- $one = set $one "caFile" (printf "%s/ca.crt" $at) -}}
+{{- end -}}
+{{- $headers := list -}}
+{{- range $index, $header := $receiver.headers -}}
+{{- if $header.secretRef -}}
+{{- $headers = append $headers (dict "name" $header.name "valueFile" (printf "%s/header-%d" $at $index)) -}}
+{{- else -}}
+{{- $headers = append $headers $header -}}
+{{- end -}}
+{{- end -}}
+{{- if $headers -}}
+{{- $one = set $one "headers" $headers -}}
+{{- end -}}
+{{- $all = append $all $one -}}
+{{- end -}}
+{{ toYaml (dict "receivers" $all) }}
+{{- end -}}
+
 {{- define "aibudget.image" -}}
 {{- with .Values.image -}}
 {{- if .digest -}}

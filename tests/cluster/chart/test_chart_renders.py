@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
+from aibudget.notification.receivers import parse
+
 Helm = Callable[..., subprocess.CompletedProcess[str]]
 Render = Callable[..., list[dict[str, Any]]]
 
@@ -111,6 +113,68 @@ def test_credentials_reach_the_operator_as_files(render: Render) -> None:
         file = variables[f"AIBUDGET_PROMETHEUS_{variable}"]
         assert file is not None
         assert secrets[mounts[str(Path(file).parent)]] == secret
+
+
+def test_receivers_reach_the_operator_with_their_secrets_as_files(render: Render) -> None:
+    """The ConfigMap is the file that the operator reads: no secret in it, and what it names is mounted."""
+    at = "notification.receivers"
+    objects = render(
+        f"{at}[0].name=vision-slack,{at}[0].type=Slack,{at}[0].namespaces={{team-vision}}",
+        f"{at}[0].urlSecretRef.name=slack,{at}[0].urlSecretRef.key=vision",
+        f"{at}[1].name=alerts,{at}[1].type=Alertmanager,{at}[1].url=http://alertmanager.monitoring:9093",
+        f"{at}[1].allowHttp=true,{at}[1].allowedNetworks={{10.96.0.0/12}}",
+        f"{at}[1].headers[0].name=X-Scope-OrgID,{at}[1].headers[0].value=ops",
+        f"{at}[1].headers[1].name=Authorization,{at}[1].headers[1].secretRef.name=am",
+        f"{at}[1].headers[1].secretRef.key=token",
+        f"{at}[1].caSecretRef.name=am,{at}[1].caSecretRef.key=ca",
+    )
+    configuration = only(objects, "ConfigMap", "aibudget-receivers")["data"]["receivers.yaml"]
+    receivers = parse("receivers.yaml", yaml.safe_load(configuration))
+    pod = only(objects, "Deployment")["spec"]["template"]["spec"]
+    (volume,) = [one["projected"]["sources"] for one in pod["volumes"] if one["name"] == "receivers"]
+    (mount,) = [
+        one["mountPath"] for one in pod["containers"][0]["volumeMounts"] if one["name"] == "receivers"
+    ]
+    files = {
+        f"{mount}/{item['path']}": (source["secret"]["name"], item["key"])
+        for source in volume
+        if "secret" in source
+        for item in source["secret"]["items"]
+    }
+
+    assert environment(objects)["AIBUDGET_RECEIVERS"] == f"{mount}/receivers.yaml"
+    assert volume[0] == {"configMap": {"name": "aibudget-receivers"}}
+    assert [one.name for one in receivers] == ["vision-slack", "alerts"]
+    named = [(str(path), files[str(path)]) for one in receivers for path in one.files.values()]
+    assert [secret for _, secret in named] == [("slack", "vision"), ("am", "ca"), ("am", "token")]
+    assert len(files) == len(named)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        "name=a,{at}.type=Slack,{at}.url=https://hooks.example",
+        "name=a,{at}.type=Webhook",
+        "name=a,{at}.type=Pager,{at}.url=https://hooks.example",
+        "name=a,{at}.type=Webhook,{at}.url=https://hooks.example,{at}.password=x",
+    ],
+)
+def test_a_receiver_that_the_operator_would_refuse_is_refused_by_helm(helm: Helm, values: str) -> None:
+    """A Slack address in plain text, no address at all, an unknown type, an unknown field."""
+    at = "notification.receivers[0]"
+    given = ["prometheus.url=http://p", f"{at}." + values.format(at=at)]
+    refused = helm("template", CHART, *[part for value in given for part in ("--set", value)])
+
+    assert refused.returncode != 0
+    assert "/notification/receivers/0" in refused.stderr
+
+
+def test_without_receivers_nothing_is_mounted(render: Render) -> None:
+    """The file and its variable are there only where somebody is to be told."""
+    objects = render()
+
+    assert "AIBUDGET_RECEIVERS" not in environment(objects)
+    assert not [item for item in objects if item["kind"] == "ConfigMap"]
 
 
 def test_without_persistence_there_is_no_claim(render: Render) -> None:

@@ -281,6 +281,17 @@ def test_one_poisonous_budget_never_stops_the_others(world: World, monkeypatch: 
     assert world.events("invalid") == ["InvalidSpec"]
 
 
+def test_a_receiver_that_nobody_configured_is_named(world: World) -> None:
+    """A typing error in notify is seen in the status, and keeps the budget from nothing."""
+    world.budget("b", 1000, notify=[{"name": "typo"}])
+    world.pass_time(cycles=2)
+    assert world.conditions("b")["ReceiversResolved"] == ("False", "ReceiverUnknown")
+    assert world.conditions("b")["Ready"] == ("True", "Reconciled")
+    world.budget("b", 1000, notify=None)
+    world.pass_time()
+    assert "ReceiversResolved" not in world.conditions("b")
+
+
 def test_a_changed_price_list_prices_the_open_period_again(world: World) -> None:
     """And what it crosses is the work of an edit, which stops nothing."""
     world.budget("b", 200, thresholds=STOP, enforcement=ENFORCE)
