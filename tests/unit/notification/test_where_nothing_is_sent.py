@@ -213,6 +213,17 @@ def test_a_header_that_would_break_out_is_not_sent(
     assert inbox.requests == []
 
 
+def test_a_certificate_must_be_good(inbox: Inbox, receiver: MakeReceiver, tmp_path: Path) -> None:
+    """Encryption without identity is none: no plain HTTP behind https, and no file of anything as authority."""
+    assert "no connection" in send(receiver(url=f"https://127.0.0.1:{inbox.port}/")).problem
+
+    empty = tmp_path / "ca.crt"
+    empty.write_text("no certificate")
+    outcome = send(receiver(url=f"https://127.0.0.1:{inbox.port}/", caFile=str(empty)))
+    assert outcome.problem == f"caFile {empty} holds no certificates"
+    assert inbox.requests == []
+
+
 def test_secrets_are_read_anew_each_time(inbox: Inbox, receiver: MakeReceiver, tmp_path: Path) -> None:
     """They rotate, and nobody restarts the operator for that."""
     token = tmp_path / "token"
