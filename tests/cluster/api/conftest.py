@@ -16,7 +16,7 @@ def server(api_server: ControlPlane) -> Iterator[Server]:
     """The API server, serving our kinds."""
     for text in crd_documents().values():
         api_server.client.apply(text)
-    for name in ("team-nlp", "team-vision"):
+    for name in ("team-nlp", "team-vision", "team-web"):
         api_server.client.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     server = Server(api_server)
     wait_until(lambda: all(server.serves(kind.plural) for kind in KINDS), 30, "our kinds to be served")

@@ -214,7 +214,7 @@ def test_a_header_that_would_break_out_is_not_sent(
 
 
 def test_a_certificate_must_be_good(inbox: Inbox, receiver: MakeReceiver, tmp_path: Path) -> None:
-    """Encryption without identity is none: no plain HTTP behind https, and no file of anything as authority."""
+    """Encryption without identity is none: neither plain HTTP behind https nor a CA file without a CA."""
     assert "no connection" in send(receiver(url=f"https://127.0.0.1:{inbox.port}/")).problem
 
     empty = tmp_path / "ca.crt"
