@@ -22,14 +22,21 @@ from aibudget.api.conditions import (
     set_condition,
 )
 from aibudget.api.hold import Hold, HoldStatus
-from aibudget.api.names import HOLD_LABEL, ORIGINAL_ANNOTATION, REASON_ANNOTATION, REVERTS_ANNOTATION
+from aibudget.api.names import (
+    AUTOSCALER_ANNOTATION,
+    HOLD_LABEL,
+    ORIGINAL_ANNOTATION,
+    REASON_ANNOTATION,
+    REVERTS_ANNOTATION,
+)
 from aibudget.enforcement import hold as holds
-from aibudget.enforcement import record
+from aibudget.enforcement import record, words
+from aibudget.enforcement.autoscaler import autoscaler_of, fitted
 from aibudget.enforcement.claims import standing_of, wants
-from aibudget.enforcement.edits import edit, put, put_back
+from aibudget.enforcement.edits import edit, put_back, put_stopped, told
 from aibudget.enforcement.hold import Step
 from aibudget.enforcement.live import Budgeted, Live, mark_of, stop_of
-from aibudget.enforcement.notice import Act, budgets_of, create, decided, remember_vetoes
+from aibudget.enforcement.notice import Act, create, decided, remember_vetoes
 from aibudget.enforcement.port import Site, disown, look, write
 from aibudget.enforcement.sparing import unfit
 from aibudget.enforcement.wish import Wish
@@ -150,16 +157,19 @@ class _Progress:
             await self.pending("the API server shows no running pod of it that holds an accelerator")
             return False
         await self.site.check_may_act()
+        autoscaler = await autoscaler_of(self.site.cluster, live)
         self.hold = await record.original(self.site.cluster, self.hold, live)
+        if autoscaler is not None:
+            note = {AUTOSCALER_ANNOTATION: str(autoscaler)}
+            self.hold = await record.annotate(self.site.cluster, self.hold, note)
         await self.site.check_may_act()
         labels, annotations = holds.marks(self.hold)
-        stop = stop_of(live)
-        await self._write([put(stop.path, stop.stopped), *edit(live, labels, annotations)])
+        await self._write([*put_stopped(live), *edit(live, labels, annotations)])
         return True
 
     async def _count(self) -> None:
         live = self._alive()
-        message = f"{_managers(live)} set {stop_of(live).path} to {live.value} while it was held."
+        message = f"{words.managers(live)} set {stop_of(live).path} to {live.value} while it was held."
         self.site.check_lease()
         count = {REVERTS_ANNOTATION: str(holds.reverts_of(self.hold) + 1)}
         self.hold = await record.annotate(self.site.cluster, self.hold, count)
@@ -176,12 +186,9 @@ class _Progress:
         ):
             self.site.check_lease()
             await self._write(edit(live, labels, annotations))
-        status = self._with(ConditionType.APPLIED, "True", Reason.HELD, "The workload is held.")
+        status = self._with(ConditionType.APPLIED, "True", Reason.HELD, words.held(self.hold))
         if not holds.is_true(self.hold, ConditionType.APPLIED):
-            self._tell(
-                EventReason.WORKLOAD_SCALED_DOWN,
-                f"Scaled down for {self._budgets()}. {' '.join(holds.way_back(self.hold))}",
-            )
+            self._tell(EventReason.WORKLOAD_SCALED_DOWN, words.done(self.hold))
             pods = self.site.pods.of(live.uid) if self.site.pods is not None else ()
             update = {
                 "enforced_time": self.site.now,
@@ -213,7 +220,7 @@ class _Progress:
 
     async def _yield(self) -> None:
         live = self._alive()
-        who = _managers(live)
+        who = words.managers(live)
         await self._clear_marks()
         if not holds.is_true(self.hold, ConditionType.CONTESTED):
             message = f"{who} has set the present value; it is left so."
@@ -221,7 +228,7 @@ class _Progress:
             await self.pending(message)
 
     async def _contest(self) -> None:
-        message = f"{_managers(self._alive())} has put it back again and again; acting stops."
+        message = f"{words.managers(self._alive())} has put it back again and again; acting stops."
         status = self._with(ConditionType.APPLIED, "False", Reason.REVERTED_BY_OTHER, message)
         calm = drop_condition(
             drop_condition(status.conditions, ConditionType.EFFECTIVE), ConditionType.INEFFECTIVE
@@ -246,11 +253,13 @@ class _Progress:
         assert original is not None, "only what has an original is restored"
         self.site.check_lease()
         live = self._alive()
-        await self._write([put_back(stop_of(live), original[0]), *edit(live, {HOLD_LABEL: None}, NO_MARKS)])
-        self._tell(EventReason.WORKLOAD_RESTORED, f"Put back to {original[0] or 'its default'}.")
+        stop = stop_of(live)
+        value, fitting = await fitted(self.site.cluster, live, original[0])
+        await self._write([put_back(stop, value), *edit(live, {HOLD_LABEL: None}, NO_MARKS)])
+        self._tell(EventReason.WORKLOAD_RESTORED, f"{told(stop, value)}{fitting}")
 
     async def _leave(self) -> None:
-        who = _managers(self._alive())
+        who = words.managers(self._alive())
         await self._clear_marks()
         self._tell(EventReason.WORKLOAD_LEFT_ALONE, f"{who} has changed it; nothing is put back.")
 
@@ -334,14 +343,7 @@ class _Progress:
         assert self.live is not None, "without a workload the only step is to delete the Hold"
         return self.live
 
-    def _budgets(self) -> str:
-        return budgets_of(holds.approved(self.hold))
-
     def _tell(self, reason: EventReason, message: str) -> None:
         claims = holds.approved(self.hold) or self.hold.spec.claims
         uid = self.hold.spec.target_ref.uid
         self.told.append(Act(self.wish.workload, reason, message, claims, uid, () if claims else self.marked))
-
-
-def _managers(live: Live) -> str:
-    return " and ".join(live.others) or "somebody"

@@ -14,7 +14,8 @@ from aibudget.enforcement.hold import MOST_CLAIMS
 from aibudget.enforcement.kinds import KINDS
 from aibudget.enforcement.live import Live
 from aibudget.enforcement.order import Candidate
-from aibudget.enforcement.sparing import CLOSED, VETOED, Spared, SpareReason, exempt, unfit
+from aibudget.enforcement.refusal import Refusal, SpareReason
+from aibudget.enforcement.sparing import CLOSED, VETOED, Spared, exempt, unfit
 from aibudget.enforcement.wish import Wish, key_of
 from aibudget.inventory.workload import Workload
 
@@ -58,7 +59,10 @@ def candidates(
             continue
         if live is not None and wish is not None and (why := _refusal(claimant, wish, live)) is None:
             found.append(_candidate(spend, wish, live, held, facts))
-        elif why is not None:
+            continue
+        if live is not None and wish is not None and _runs_on(live, why, facts):
+            found.append(_candidate(spend, wish, live, held, facts))
+        if why is not None:
             spared.append(Spared(evaluation.budget, spend.workload, *why))
     spared += _without_price(claimant)
     return Eligible(tuple(found), tuple(spared))
@@ -79,7 +83,7 @@ def _without_price(claimant: Claimant) -> Iterator[Spared]:
 
 def _accessible(
     claimant: Claimant, workload: Workload, facts: Facts, now: datetime
-) -> tuple[Live | None, tuple[SpareReason, str] | None]:
+) -> tuple[Live | None, Refusal | None]:
     if workload.namespace in facts.untouchable:
         return None, (
             SpareReason.UNTOUCHABLE_NAMESPACE,
@@ -97,7 +101,7 @@ def _accessible(
     return (None, why) if why else (live, None)
 
 
-def _refusal(claimant: Claimant, wish: Wish, live: Live) -> tuple[SpareReason, str] | None:
+def _refusal(claimant: Claimant, wish: Wish, live: Live) -> Refusal | None:
     now = (claimant.budget.uid, claimant.evaluation.period.id)
     if any((veto.uid, veto.period_id) == now for veto in wish.vetoes):
         return VETOED
@@ -107,6 +111,14 @@ def _refusal(claimant: Claimant, wish: Wish, live: Live) -> tuple[SpareReason, s
     if len(wish.claims) == MOST_CLAIMS:
         return SpareReason.TOO_MANY_CLAIMS, f"{MOST_CLAIMS} budgets hold it already"
     return None
+
+
+def _runs_on(live: Live, why: Refusal | None, facts: Facts) -> bool:
+    """Whether it is stopped already, while something that it has started runs."""
+    if why is None or why[0] not in (SpareReason.ALREADY_STOPPED, SpareReason.FOREIGN):
+        return False
+    started = (facts.lives.get(workload) for workload in facts.along.get(live.workload, ()))
+    return any(one is not None and unfit(one) is None for one in started)
 
 
 def _candidate(

@@ -189,7 +189,8 @@ class Enforcer:
                 continue
             self._unswept.discard(kind.name)
             for live in map(read, objects):
-                if (note := note_of(live.annotations)) is not None:
+                # Between a workload and its pods annotations are copies, and no notes.
+                if (note := note_of(live.annotations)) is not None and not _is_between(live):
                     self._notes[live.workload] = note
                 if live.owned and live.hold_label is None:
                     await outcome.guard(live.workload, self._disown_leftover(outcome.site, live))
@@ -250,3 +251,7 @@ def _needs_pods(wish: Wish) -> bool:
 
 def _stoppable() -> tuple[Kind, ...]:
     return tuple(kind for kind in KINDS.values() if kind.stop is not None)
+
+
+def _is_between(live: Live) -> bool:
+    return live.controller is not None and live.controller.kind in KINDS

@@ -4,7 +4,8 @@ import json
 from collections.abc import Mapping
 
 from aibudget.enforcement.kinds import Stop
-from aibudget.enforcement.live import Live
+from aibudget.enforcement.live import Live, stop_of
+from aibudget.enforcement.pointer import escape, parts
 from aibudget.errors import Stalled
 from aibudget.inventory.kubernetes import Json
 
@@ -13,11 +14,23 @@ def put(path: str, value: object) -> Json:
     return {"op": "add", "path": path, "value": value}
 
 
+def put_stopped(live: Live) -> list[Json]:
+    """What stops it: the enforced value, in a map of its own where that is not there yet."""
+    stop = stop_of(live)
+    made = [] if live.missing is None else [put(live.missing, {})]
+    return [*made, put(stop.path, stop.stopped)]
+
+
 def put_back(stop: Stop, original: str | None) -> Json:
-    """The one place that decides what a restore writes: a checked integer at the catalogue's path."""
+    """The one place that decides what a restore writes: a checked value at the catalogue's path."""
     if not stop.accepts(original):
         raise Stalled("InvalidHold", f"{original!r} cannot be put back at {stop.path}; set it by hand.")
     return {"op": "remove", "path": stop.path} if original is None else put(stop.path, json.loads(original))
+
+
+def told(stop: Stop, value: str | None) -> str:
+    """What was put back, in words."""
+    return f"Put back: {parts(stop.path)[-1]} is {value or 'absent'} again."
 
 
 def edit(live: Live, labels: Mapping[str, str | None], annotations: Mapping[str, str | None]) -> list[Json]:
@@ -33,7 +46,7 @@ def edit_map(path: str, present: Mapping[str, str], wanted: Mapping[str, str | N
     if not present and any(value is not None for value in wanted.values()):
         operations.append(put(path, {}))
     for key, value in wanted.items():
-        pointer = f"{path}/{key.replace('~', '~0').replace('/', '~1')}"
+        pointer = f"{path}/{escape(key)}"
         if value is not None:
             operations.append(put(pointer, value))
         elif key in present:

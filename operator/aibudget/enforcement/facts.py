@@ -1,6 +1,6 @@
 """`Facts`: the world as one cycle has just read it, never from a cache. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from aibudget.api.hold import Hold
@@ -35,6 +35,7 @@ class Facts:
     `namespaces`: likewise without those that could not be read. `gone`: uids of budgets that are no more.
     `crews`: of whatever may be held anew, without those that could not be read. `settling`: uids of budgets
     for which something came back lately, so that what it spends is not measured yet.
+    `along`: for a workload what runs because of it and is stopped with it, each of which is in `lives`, too.
     """
 
     holds: tuple[Hold, ...]
@@ -45,3 +46,4 @@ class Facts:
     untouchable: Untouchable
     crews: Mapping[Workload, Crew] = field(default_factory=dict)
     settling: frozenset[str] = frozenset()
+    along: Mapping[Workload, Sequence[Workload]] = field(default_factory=dict)

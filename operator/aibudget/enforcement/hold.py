@@ -138,13 +138,20 @@ def why(hold: Hold) -> str:
     A line for each, since `kubectl describe` cuts each line of an annotation after 138 characters. Without
     amounts: they change with each cycle, and stand in the budget.
     """
-    lines = ["Scaled down by AIBudget for"]
+    lines = [f"{word_of(hold).capitalize()} by AIBudget for"]
     for claim in approved(hold):
         where = f" -n {hold.namespace}" if claim.kind == "AIBudget" else ""
         lines.append(f"{claim.kind} {claim.name} (threshold {claim.threshold}, period {claim.period_id}).")
         lines.append(f"Where it stands: kubectl describe {claim.kind.lower()} {claim.name}{where}")
     lines[:2] = [" ".join(lines[:2])]
     return "\n".join([*lines, *way_back(hold)])
+
+
+def word_of(hold: Hold) -> str:
+    """What was done to its target, as people say it."""
+    stop = KINDS[hold.spec.target_ref.kind].stop
+    assert stop is not None, "what cannot be stopped has no Hold"
+    return stop.word
 
 
 def way_back(hold: Hold) -> tuple[str, ...]:
@@ -223,7 +230,7 @@ def _put_back(hold: Hold, live: Live, original: str | None, *, may_act: bool) ->
         return Step.COUNT
     if reverts_of(hold) > MOST_REVERTS:
         return Step.CONTEST
-    if live.value != original:
+    if live.value != original and not live.autoscaled:
         return Step.SUPERSEDE
     return Step.ACT if may_act else Step.WAIT
 

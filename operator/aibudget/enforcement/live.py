@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from aibudget.api.fields import parse_instant
 from aibudget.api.names import (
@@ -21,10 +21,14 @@ from aibudget.api.names import (
     VETO_ANNOTATION,
 )
 from aibudget.enforcement.kinds import KINDS, Kind, Stop
+from aibudget.enforcement.pointer import missing_map, owns, value_at
+from aibudget.enforcement.refusal import Refusal
 from aibudget.inventory.workload import Workload
 
 _FOREIGN_ANNOTATIONS: Final = ("downscaler/original-replicas",)
 _FOREIGN_MANAGERS: Final = ("kube-green",)
+_AUTOSCALER: Final = ("kube-controller-manager", "scale")
+"""Who writes replicas for a HorizontalPodAutoscaler, and through which subresource."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +49,25 @@ class Mark:
     claims: tuple[Budgeted, ...]
 
 
+class Controller(NamedTuple):
+    """The object that controls another."""
+
+    kind: str
+    name: str
+    uid: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}/{self.name}"
+
+
 @dataclass(frozen=True, slots=True)
 class Live:
     """`value` is the JSON text of the field that stops the kind, None where it is absent or there is none.
 
-    `managers` are those that own this field; `controller` is the object that would undo a change, if any.
+    `managers` are those that own this field; `autoscaled`: a HorizontalPodAutoscaler is the only one.
+    `missing` is the map that has to be made before the field can be set. `controller` is the object that
+    controls it, if any, `parent` the same where its kind is stopped together with that. `refusal` is why this
+    very object must not be stopped.
     """
 
     workload: Workload
@@ -60,9 +78,12 @@ class Live:
     annotations: Mapping[str, str]
     value: str | None
     managers: frozenset[str]
-    controller: str | None
+    autoscaled: bool
+    missing: str | None
+    controller: Controller | None
+    parent: Workload | None
+    refusal: Refusal | None
     managed_fields: Sequence[Mapping[str, Any]]
-    selector: str
 
     @property
     def hold_label(self) -> str | None:
@@ -76,7 +97,9 @@ class Live:
 
     @property
     def ours(self) -> bool:
-        """Whether we, and nobody beside us, own the field."""
+        """Whether we, and nobody beside us, have set the field."""
+        if self.kind.stop is not None and self.kind.stop.is_ours:
+            return self.stopped
         return self.managers == {FIELD_MANAGER}
 
     @property
@@ -89,8 +112,10 @@ class Live:
         """Whether we have written here, and the field's present value is somebody else's.
 
         A write of 0 through `/scale` leaves the field without any owner; managed fields that were erased as a
-        whole say nothing.
+        whole say nothing. What an autoscaler wrote is nobody's wish.
         """
+        if self.autoscaled or (self.kind.stop is not None and self.kind.stop.is_ours):
+            return False
         wrote = any(entry.get("manager") == FIELD_MANAGER for entry in self.managed_fields)
         return bool(self.others) or (wrote and not self.owned)
 
@@ -112,7 +137,10 @@ def read(obj: Mapping[str, Any]) -> Live:
     kind = KINDS[obj["kind"]]
     metadata = obj["metadata"]
     fields = metadata.get("managedFields") or ()
-    path = kind.stop.path if kind.stop else None
+    stop = kind.stop
+    owners = [entry for entry in fields if stop and owns(entry, stop.owner_path)]
+    by = {(entry["manager"], entry.get("subresource")) for entry in owners}
+    controller = _controller(metadata)
     return Live(
         workload=Workload(metadata["namespace"], kind.name, metadata["name"]),
         kind=kind,
@@ -120,11 +148,14 @@ def read(obj: Mapping[str, Any]) -> Live:
         resource_version=metadata["resourceVersion"],
         labels=metadata.get("labels") or {},
         annotations=metadata.get("annotations") or {},
-        value=_value(obj, path) if path else None,
-        managers=frozenset(entry["manager"] for entry in fields if path and _owns(entry, path)),
-        controller=_controller(metadata),
+        value=value_at(obj, stop.path) if stop else None,
+        managers=frozenset(entry["manager"] for entry in owners),
+        autoscaled=bool(stop and stop.is_count and by == {_AUTOSCALER}),
+        missing=missing_map(obj, stop.path) if stop else None,
+        controller=controller,
+        parent=_parent(metadata["namespace"], kind, controller),
+        refusal=kind.refuse(obj),
         managed_fields=fields,
-        selector=_selector(obj),
     )
 
 
@@ -191,42 +222,13 @@ def vetoed(live: Live, pairs: Set[tuple[str, str]]) -> dict[str, str | None]:
     return {VETO_ANNOTATION: veto_text(frozenset(pairs | kept))} if pairs else {}
 
 
-def _value(obj: Mapping[str, Any], path: str) -> str | None:
-    found: Any = obj
-    for part in path.strip("/").split("/"):
-        if not isinstance(found, Mapping) or part not in found:
-            return None
-        found = found[part]
-    return json.dumps(found)
-
-
-def _owns(entry: Mapping[str, Any], path: str) -> bool:
-    found: Any = entry.get("fieldsV1") or {}
-    for part in path.strip("/").split("/"):
-        if not isinstance(found, Mapping) or f"f:{part}" not in found:
-            return False
-        found = found[f"f:{part}"]
-    return True
-
-
-def _controller(metadata: Mapping[str, Any]) -> str | None:
+def _controller(metadata: Mapping[str, Any]) -> Controller | None:
     owners = metadata.get("ownerReferences") or ()
-    return next((f"{owner['kind']}/{owner['name']}" for owner in owners if owner.get("controller")), None)
+    found = next((owner for owner in owners if owner.get("controller")), None)
+    return None if found is None else Controller(found["kind"], found["name"], found.get("uid", ""))
 
 
-def _selector(obj: Mapping[str, Any]) -> str:
-    """The pods' label selector as a query; "" where it says nothing."""
-    selector = (obj.get("spec") or {}).get("selector") or {}
-    parts = [f"{key}={value}" for key, value in (selector.get("matchLabels") or {}).items()]
-    for term in selector.get("matchExpressions") or ():
-        values = ",".join(term.get("values") or ())
-        match term["operator"]:
-            case "In":
-                parts.append(f"{term['key']} in ({values})")
-            case "NotIn":
-                parts.append(f"{term['key']} notin ({values})")
-            case "Exists":
-                parts.append(term["key"])
-            case _:
-                parts.append(f"!{term['key']}")
-    return ",".join(parts)
+def _parent(namespace: str, kind: Kind, controller: Controller | None) -> Workload | None:
+    if controller is None or controller.kind != kind.parent:
+        return None
+    return Workload(namespace, controller.kind, controller.name)

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from aibudget.api.conditions import EventReason
-from aibudget.api.fields import format_instant
 from aibudget.api.hold import Claim, Hold
 from aibudget.enforcement import hold as holds
+from aibudget.enforcement import words
 from aibudget.enforcement.claims import transitions
 from aibudget.enforcement.edits import edit
 from aibudget.enforcement.live import Budgeted, Live, vetoed, vetoes_of
@@ -40,10 +40,7 @@ async def create(site: Site, wish: Wish, told: list[Act]) -> Hold:
     told += decided(wish, hold, holds.approved(hold))
     if not (noticed := holds.approved(hold)):
         return hold
-    when = "when the grace period ends" if wish.due_at is None else f"at {format_instant(wish.due_at)}"
-    places = [claim.reason for claim in noticed if claim.reason]
-    said = [f"Over {budgets_of(noticed)}: it is scaled down {when}.", *places, *holds.way_back(hold)[1:]]
-    message = " ".join(said)
+    message = words.notice(hold, noticed, wish.due_at)
     told.append(Act(wish.workload, EventReason.SCALE_DOWN_NOTICE, message, noticed, wish.live.uid))
     return hold
 
@@ -66,8 +63,3 @@ async def remember_vetoes(site: Site, live: Live, claims: Sequence[Claim], told:
     message = f"{who} vetoed it: it is left alone until the period ends."
     told.append(Act(live.workload, EventReason.HOLD_VETOED, message, tuple(claims), live.uid))
     return after
-
-
-def budgets_of(claims: Sequence[Claim]) -> str:
-    """The budgets and their thresholds, in words."""
-    return ", ".join(f"{claim.kind} {claim.name} (threshold {claim.threshold})" for claim in claims)

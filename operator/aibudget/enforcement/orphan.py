@@ -8,7 +8,8 @@ from typing import Final
 from aibudget.api.conditions import EventReason
 from aibudget.api.names import HOLD_LABEL
 from aibudget.enforcement.act import NO_MARKS
-from aibudget.enforcement.edits import edit, put_back
+from aibudget.enforcement.autoscaler import fitted
+from aibudget.enforcement.edits import edit, put_back, told
 from aibudget.enforcement.hold import hold_name
 from aibudget.enforcement.live import Live, mark_of, stop_of, vetoed
 from aibudget.enforcement.notice import Act
@@ -63,12 +64,14 @@ async def _give_back(site: Site, live: Live, *, veto: bool) -> tuple[Live, Act]:
         pairs = {(c.uid, c.period_id) for c in mark.claims if c.kind == "AIBudget"}
         annotations |= vetoed(live, pairs)
     operations = edit(live, {HOLD_LABEL: None}, annotations)
+    fitting, value = "", None
     if back and mark is not None:
-        operations.insert(0, put_back(stop_of(live), mark.original))
+        value, fitting = await fitted(site.cluster, live, mark.original)
+        operations.insert(0, put_back(stop_of(live), value))
     site.check_lease()
     after = await write(site.cluster, live, operations)
     if back and mark is not None:
-        message = f"Its Hold was deleted: put back to {mark.original or 'its default'}."
+        message = f"Its Hold was deleted. {told(stop_of(live), value)}{fitting}"
         return after, Act(live.workload, EventReason.WORKLOAD_RESTORED, message, uid=live.uid)
     was = f" It was {mark.original} before it was held." if mark is not None and mark.original else ""
     message = f"Its Hold is gone and it was changed since: nothing is put back.{was}"

@@ -19,8 +19,11 @@ from aibudget.enforcement.choice import choose, claimed
 from aibudget.enforcement.claimant import Claimant
 from aibudget.enforcement.claims import Standing, due_time, is_closed, new_claim, renewed
 from aibudget.enforcement.facts import Facts
+from aibudget.enforcement.followers import follow
 from aibudget.enforcement.hold import workload_of
+from aibudget.enforcement.live import Live
 from aibudget.enforcement.order import Place, ranked
+from aibudget.enforcement.refusal import Refusal
 from aibudget.enforcement.sparing import FITS, Spared, exempt, unfit
 from aibudget.enforcement.wish import Wish, key_of
 from aibudget.inventory.workload import Workload
@@ -45,6 +48,7 @@ class _Draft:
     """A plan while budgets are asked one after another.
 
     `spending`: whom each budget, by its uid, finds spending. `asked`: in which wishes it has a claim already.
+    `led`: the claims to what needs no Hold itself, for those that follow it.
     """
 
     facts: Facts
@@ -56,6 +60,7 @@ class _Draft:
     spared: list[Spared] = field(default_factory=list)
     open: set[Workload] = field(default_factory=set)
     unneeded: set[tuple[str, Workload]] = field(default_factory=set)
+    led: defaultdict[Workload, list[Claim]] = field(default_factory=lambda: defaultdict(list))
 
 
 def plan(claimants: Sequence[Claimant], facts: Facts, now: datetime) -> Plan:
@@ -74,11 +79,12 @@ def plan(claimants: Sequence[Claimant], facts: Facts, now: datetime) -> Plan:
         vetoes = tuple(claim for claim in hold.spec.claims if _is_vetoed(claim))
         wish = Wish(workload_of(hold), hold, live, kept, vetoes=vetoes)
         draft.wishes[wish.key] = wish
-        for claim in kept:
+        for claim in () if _follows(live) else kept:
             if not is_closed(claim):
                 draft.asked[claim.uid].append(wish.key)
     for claimant in sorted(claimants, key=lambda c: (c.budget.kind, c.budget.namespace or "", c.budget.name)):
         _choose(claimant, draft)
+    _follow(by_uid, draft)
     done = [_with_due(wish, by_uid, draft) for wish in draft.wishes.values()]
     return Plan(tuple(sorted(done, key=_turn)), tuple(draft.spared), frozenset(draft.open))
 
@@ -118,7 +124,30 @@ def _keeps(claim: Claim, hold: Hold, claimant: Claimant | None, draft: _Draft) -
     if claimant.active(_ACTION) is None:
         return claimant.undecided(_ACTION)
     fit = live is None or unfit(live, heard=claimant.hears_tenants) is None
-    return hold.spec.original is not None or (fit and workload_of(hold) in draft.spending[claim.uid])
+    spends = _billed(workload_of(hold), live) in draft.spending[claim.uid]
+    return hold.spec.original is not None or (fit and spends)
+
+
+def _follows(live: Live | None) -> bool:
+    return live is not None and live.parent is not None
+
+
+def _billed(workload: Workload, live: Live | None) -> Workload:
+    """Under whose name it spends."""
+    return workload if live is None or live.parent is None else live.parent
+
+
+def _follow(by_uid: Mapping[str, Claimant], draft: _Draft) -> None:
+    def refused(claim: Claim, live: Live, *, held: bool) -> Refusal | None:
+        claimant = by_uid.get(claim.uid)
+        why = None if claimant is None else exempt(claimant, live, draft.facts, draft.now)
+        if why is not None or held:
+            return why
+        return unfit(live, heard=claimant is None or claimant.hears_tenants)
+
+    for claim, workload, why in follow(draft.facts, draft.wishes, draft.led, refused):
+        if claim.uid in by_uid:
+            draft.spared.append(Spared(by_uid[claim.uid].evaluation.budget, workload, *why))
 
 
 def _is_vetoed(claim: Claim) -> bool:
@@ -166,6 +195,9 @@ def _add(claimant: Claimant, place: Place, draft: _Draft) -> None:
     wish = draft.wishes.get(key_of(live), Wish(live.workload, None, live, ()))
     claim = new_claim(claimant, _ACTION, draft.now)
     placed = claim.model_copy(update={"rank": place.rank, "reason": place.reason})
+    if wish.hold is None and unfit(live, heard=claimant.hears_tenants) is not None:
+        draft.led[live.workload].append(placed)
+        return
     rate = candidate.rate_per_hour or wish.rate_per_hour
     draft.wishes[wish.key] = replace(wish, claims=(*wish.claims, placed), rate_per_hour=rate)
 
@@ -179,7 +211,8 @@ def _with_due(wish: Wish, by_uid: Mapping[str, Claimant], draft: _Draft) -> Wish
         if claimant is None or not claimant.evaluation.fresh or claimant.active(_ACTION) is None:
             return False
         when = due_time(claim, claimant)
-        return when is not None and now >= when and (claim.uid, wish.workload) not in draft.unneeded
+        needed = (claim.uid, _billed(wish.workload, wish.live)) not in draft.unneeded
+        return when is not None and now >= when and needed
 
     due_for = frozenset(claim.uid for claim in wish.claims if not facts.paused and is_due(claim))
     ends = [due_time(claim, by_uid[claim.uid]) for claim in wish.claims if claim.uid in by_uid]

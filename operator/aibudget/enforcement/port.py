@@ -5,7 +5,7 @@ whoever wrote in between wins. What stops something asks the lease and the kill 
 gives something back asks the lease alone.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Protocol
@@ -14,6 +14,7 @@ from aibudget.api.names import FIELD_MANAGER, KILL_SWITCH
 from aibudget.enforcement.kinds import KINDS
 from aibudget.enforcement.live import Live, read
 from aibudget.enforcement.pods import AcceleratorPod, Pods
+from aibudget.enforcement.refusal import SpareReason
 from aibudget.errors import Stalled, Transient
 from aibudget.inventory.kubernetes import Json, Objects, Patch, Slim
 from aibudget.inventory.resource import CONFIG_MAPS, Resource
@@ -119,6 +120,14 @@ async def look(cluster: Port, workload: Workload) -> Live | None:
     resource = KINDS[workload.kind].resource
     obj = await cluster.get(resource, workload.name, workload.namespace)
     return None if obj is None else read(obj)
+
+
+async def started_by(cluster: Port, namespace: str, uids: Collection[str]) -> list[Live]:
+    """What these objects have started that has not ended, and that is stopped and given back with them."""
+    kinds = [kind for kind in KINDS.values() if kind.parent is not None]
+    objects = [obj for kind in kinds for obj in await cluster.list(kind.resource, namespace)]
+    started = [live for live in map(read, objects) if live.controller and live.controller.uid in uids]
+    return [live for live in started if not live.refusal or live.refusal[0] is not SpareReason.FINISHED]
 
 
 async def write(cluster: Port, live: Live, operations: Sequence[Json]) -> Live:

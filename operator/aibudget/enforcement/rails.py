@@ -12,6 +12,7 @@ from typing import Final
 
 from aibudget.api.hold import Hold
 from aibudget.enforcement.hold import Step, next_step, original_of, workload_of
+from aibudget.enforcement.kinds import PARENTS
 from aibudget.enforcement.live import Live
 from aibudget.enforcement.pods import Pods
 from aibudget.enforcement.wish import Wish
@@ -81,7 +82,8 @@ def pace(
             done.append(wish)
             continue
         assert wish.live is not None, "it would act"
-        size = len(pods.of(wish.live.uid))
+        # The pods of a CronJob are counted with its Jobs.
+        size = 0 if wish.live.kind.name in PARENTS else len(pods.of(wish.live.uid))
         fits = stops < rails.stops and (stopped + size <= room or stops == 0)
         if queued or not fits:
             queued.append(wish)
@@ -103,6 +105,8 @@ def _kept(wish: Wish, said: str) -> Wish:
 
 def pods_of(hold: Hold) -> int:
     """How many accelerator pods the Hold took away: as counted at the act, else as its original says."""
+    if hold.spec.target_ref.kind in PARENTS:
+        return 0
     if hold.status.accelerator_pods is not None:
         return hold.status.accelerator_pods
     original = original_of(hold)

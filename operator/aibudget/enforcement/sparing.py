@@ -7,41 +7,19 @@ stale and after a Hold was made.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Final
 
+from aibudget.api.names import ALLOW_STOP
 from aibudget.budgeting.evaluation import BudgetKey
 from aibudget.enforcement.claimant import Claimant
 from aibudget.enforcement.facts import Facts
 from aibudget.enforcement.live import Live, is_protected, vetoes_of
+from aibudget.enforcement.refusal import Refusal, SpareReason
 from aibudget.inventory.workload import Workload
-
-
-class SpareReason(StrEnum):
-    """Why a workload that spends in a budget over its threshold is not held."""
-
-    UNTOUCHABLE_NAMESPACE = "UntouchableNamespace"
-    KIND_NOT_STOPPED = "KindNotStopped"
-    OUTSIDE_SCOPE = "OutsideScope"
-    NOT_READABLE = "NotReadable"
-    GONE = "Gone"
-    CONTROLLED = "Controlled"
-    NAMESPACE_PROTECTED = "NamespaceProtected"
-    PROTECTED = "Protected"
-    PROTECTED_BY_BUDGET = "ProtectedByBudget"
-    VETOED = "Vetoed"
-    FOREIGN = "StoppedByAnotherTool"
-    ALREADY_STOPPED = "AlreadyStopped"
-    TOO_LARGE = "TooLarge"
-    TOO_MANY_CLAIMS = "TooManyClaims"
-    NOT_APPROVED = "NotApproved"
-    NO_PRICE = "NoPrice"
-    FORECAST_FITS = "ForecastFits"
-
 
 VETOED: Final = (SpareReason.VETOED, "somebody had it back in this period")
 FITS: Final = (SpareReason.FORECAST_FITS, "the forecast fits the limit without its stop")
-CLOSED: Final[Mapping[str, tuple[SpareReason, str]]] = {
+CLOSED: Final[Mapping[str, Refusal]] = {
     "Vetoed": VETOED,
     "Expired": (SpareReason.NOT_APPROVED, "nobody approved it in time"),
 }
@@ -58,20 +36,33 @@ class Spared:
     message: str
 
 
-def exempt(claimant: Claimant, live: Live, facts: Facts, now: datetime) -> tuple[SpareReason, str] | None:
+def exempt(claimant: Claimant, live: Live, facts: Facts, now: datetime) -> Refusal | None:
     """What a person decided that keeps this budget's hands off this workload, now; None if nothing does.
 
-    A ClusterAIBudget does not hear what a tenant can write: only the namespace and its own selector count.
+    A ClusterAIBudget does not hear what a tenant can write: only the namespace and its own selector count,
+    and for kinds that are never stopped unasked what their owner allows.
     """
-    workload = live.workload
-    namespace = facts.namespaces.get(workload.namespace)
-    if workload.namespace in facts.untouchable:
-        return SpareReason.UNTOUCHABLE_NAMESPACE, f"namespace {workload.namespace} is never touched"
+    parent = facts.lives.get(live.parent) if live.parent is not None else None
+    if parent is not None and (why := exempt(claimant, parent, facts, now) or _controlled(parent)):
+        return why
+    return _outside(claimant, live.workload.namespace, facts, now) or _spoken_for(claimant, live, now)
+
+
+def _outside(claimant: Claimant, name: str, facts: Facts, now: datetime) -> Refusal | None:
+    """What its namespace says."""
+    namespace = facts.namespaces.get(name)
+    if name in facts.untouchable:
+        return SpareReason.UNTOUCHABLE_NAMESPACE, f"namespace {name} is never touched"
     if namespace is not None:
         if is_protected(namespace.labels, namespace.annotations, now):
-            return SpareReason.NAMESPACE_PROTECTED, f"namespace {workload.namespace} is protected"
-        if not claimant.covers(workload.namespace, namespace.labels):
-            return SpareReason.OUTSIDE_SCOPE, f"namespace {workload.namespace} is not in the budget's scope"
+            return SpareReason.NAMESPACE_PROTECTED, f"namespace {name} is protected"
+        if not claimant.covers(name, namespace.labels):
+            return SpareReason.OUTSIDE_SCOPE, f"namespace {name} is not in the budget's scope"
+    return None
+
+
+def _spoken_for(claimant: Claimant, live: Live, now: datetime) -> Refusal | None:
+    """What is written on the workload, and of it in the budget."""
     selector = claimant.budget.spec.enforcement.protect
     if selector is not None and selector.matches(live.labels):
         return SpareReason.PROTECTED_BY_BUDGET, "the budget's enforcement.protect selects it"
@@ -80,10 +71,14 @@ def exempt(claimant: Claimant, live: Live, facts: Facts, now: datetime) -> tuple
             return SpareReason.PROTECTED, "it is protected"
         if (claimant.budget.uid, claimant.evaluation.period.id) in vetoes_of(live):
             return VETOED
+    if live.kind.asks and live.annotations.get(ALLOW_STOP) != "true":
+        return SpareReason.NOT_ASKED, (
+            f'a {live.kind.name} is stopped only where its annotation {ALLOW_STOP} is "true"'
+        )
     return None
 
 
-def unfit(live: Live, *, heard: bool = True) -> tuple[SpareReason, str] | None:
+def unfit(live: Live, *, heard: bool = True) -> Refusal | None:
     """Why this object, as it is now, cannot be stopped and given back; None if it can.
 
     `heard`: whether the mark of another tool counts on what is running. Any tenant can write one, so that a
@@ -91,12 +86,20 @@ def unfit(live: Live, *, heard: bool = True) -> tuple[SpareReason, str] | None:
     """
     if live.kind.stop is None:
         return SpareReason.KIND_NOT_STOPPED, f"AIBudget does not stop a {live.kind.name}"
-    if live.controller is not None:
-        return SpareReason.CONTROLLED, f"{live.controller} controls it and would undo the stop"
+    if (controlled := _controlled(live)) is not None:
+        return controlled
     if live.foreign is not None and (heard or live.stopped):
         return SpareReason.FOREIGN, f"another tool has stopped it ({live.foreign})"
+    if live.refusal is not None:
+        return live.refusal
     if live.stopped:
         return SpareReason.ALREADY_STOPPED, "its owner has stopped it"
     if not live.kind.stop.accepts(live.value):
         return SpareReason.TOO_LARGE, f"{live.kind.stop.path} is {live.value}, which could not be put back"
     return None
+
+
+def _controlled(live: Live) -> Refusal | None:
+    if live.controller is None or live.parent is not None:
+        return None
+    return SpareReason.CONTROLLED, f"{live.controller} controls it and would undo the stop"

@@ -3,7 +3,7 @@
 What cannot be read is left out of the facts and told in the outcome; it is never taken for gone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from aibudget.api.hold import Claim, Hold
@@ -11,10 +11,10 @@ from aibudget.enforcement.candidates import victims
 from aibudget.enforcement.claimant import Claimant
 from aibudget.enforcement.facts import Facts, NamespaceFacts, Untouchable
 from aibudget.enforcement.hold import workload_of
-from aibudget.enforcement.kinds import KINDS
+from aibudget.enforcement.kinds import KINDS, PARENTS
 from aibudget.enforcement.live import Live
 from aibudget.enforcement.outcome import Outcome, each
-from aibudget.enforcement.port import Port, look
+from aibudget.enforcement.port import Port, look, started_by
 from aibudget.errors import InvalidManifest
 from aibudget.inventory.kubernetes import Json
 from aibudget.inventory.resource import AIBUDGETS, CLUSTER_AIBUDGETS, NAMESPACES
@@ -39,10 +39,17 @@ async def survey(
     wanted = {w for w in spends if w.kind in _STOPPABLE and w.namespace not in untouchable}
     wanted |= {workload_of(hold) for hold in found if hold.spec.target_ref.kind in _STOPPABLE}
     lives: dict[Workload, Live | None] = {}
+    along: dict[Workload, list[Workload]] = {}
     namespaces: dict[str, NamespaceFacts] = {}
 
     async def see(workload: Workload) -> None:
         lives[workload] = await look(cluster, workload)
+
+    async def see_along(namespace: str, parents: Mapping[str, Workload]) -> None:
+        for live in await started_by(cluster, namespace, parents.keys()):
+            assert live.controller is not None, "it was started by one"
+            lives[live.workload] = live
+            along.setdefault(parents[live.controller.uid], []).append(live.workload)
 
     async def know(namespace: str) -> None:
         obj = await cluster.get(NAMESPACES, namespace)
@@ -53,11 +60,21 @@ async def survey(
             )
 
     await each(sorted(wanted), lambda w: outcome.guard(w, see(w)))
+    parents = {live.parent for live in lives.values() if live is not None and live.parent is not None}
+    await each(sorted(parents - lives.keys()), lambda w: outcome.guard(w, see(w)))
+    starting: dict[str, dict[str, Workload]] = {}
+    for live in lives.values():
+        if live is not None and live.kind.name in PARENTS:
+            starting.setdefault(live.workload.namespace, {})[live.uid] = live.workload
+    await each(
+        starting.items(),
+        lambda one: outcome.guard(Workload(one[0], "Namespace", one[0]), see_along(*one)),
+    )
     await each(
         sorted({w.namespace for w in wanted}), lambda n: outcome.guard(Workload(n, "Namespace", n), know(n))
     )
     gone = await _gone(outcome, claimants, found)
-    return Facts(tuple(found), lives, namespaces, gone, paused, untouchable)
+    return Facts(tuple(found), lives, namespaces, gone, paused, untouchable, along=along)
 
 
 async def budget_uid(cluster: Port, kind: str, name: str, namespace: str | None) -> str | None:

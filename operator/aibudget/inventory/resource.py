@@ -58,6 +58,9 @@ SELF_SUBJECT_ACCESS_REVIEWS: Final = Resource(
     "authorization.k8s.io/v1", "selfsubjectaccessreviews", "SelfSubjectAccessReview", namespaced=False
 )
 DISRUPTION_BUDGETS: Final = Resource("policy/v1", "poddisruptionbudgets", "PodDisruptionBudget")
+HORIZONTAL_POD_AUTOSCALERS: Final = Resource(
+    "autoscaling/v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler"
+)
 LEASES: Final = Resource("coordination.k8s.io/v1", "leases", "Lease")
 AIBUDGETS: Final = Resource(API_VERSION, "aibudgets", "AIBudget")
 CLUSTER_AIBUDGETS: Final = Resource(API_VERSION, "clusteraibudgets", "ClusterAIBudget", namespaced=False)

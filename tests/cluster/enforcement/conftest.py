@@ -54,6 +54,7 @@ class Story:
     kubectl: str
     wrap: Callable[[Cluster], Any] = field(default=lambda cluster: cluster)
     may_write: Callable[[], bool] = field(default=lambda: True)
+    limits: Limits = field(default_factory=lambda: Limits(OPERATOR))
 
     def run(self, work: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
         """Do something with a connection of its own, as a new process would."""
@@ -68,7 +69,7 @@ class Story:
         """One cycle of a freshly started operator."""
 
         async def work(cluster: Cluster) -> Report:
-            enforcer = Enforcer(self.wrap(cluster), Limits(OPERATOR), self.may_write)
+            enforcer = Enforcer(self.wrap(cluster), self.limits, self.may_write)
             return await enforcer.run(claimants, now)
 
         return self.run(work)

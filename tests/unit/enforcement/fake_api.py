@@ -1,6 +1,6 @@
 """An API server in memory, as far as enforcement can tell: versions, preconditions, field owners, pods.
 
-A Deployment's pods are always those that its replicas ask for. Everything is written at once; a test that
+A workload's pods are always those that it asks for. Everything is written at once; a test that
 wants a crash raises from `before_write`.
 """
 
@@ -8,12 +8,24 @@ import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from aibudget.api.names import FIELD_MANAGER, KILL_SWITCH
+from aibudget.api.names import FIELD_MANAGER, KILL_SWITCH, STOPPED
+from aibudget.enforcement.kinds import KINDS
+from aibudget.enforcement.pointer import parts, value_at
 from aibudget.errors import Conflict
 from aibudget.inventory.kubernetes import AlreadyExists, Json, NotFound, NotServed, Objects, Patch, Slim
-from aibudget.inventory.resource import DEPLOYMENTS, HOLDS, NAMESPACES, PODS, REPLICA_SETS, Resource
+from aibudget.inventory.resource import (
+    CRON_JOBS,
+    DEPLOYMENTS,
+    HOLDS,
+    NAMESPACES,
+    PODS,
+    REPLICA_SETS,
+    Resource,
+)
 
 Key = tuple[str, str, str]
+
+_PODS_OF = {kind.resource.plural for kind in KINDS.values() if kind.stop is not None} - {CRON_JOBS.plural}
 
 
 class FakeAPI:
@@ -67,18 +79,16 @@ class FakeAPI:
         slim: Slim | None = None,
     ) -> Objects:
         self._check_served(resource)
-        if resource in (PODS, REPLICA_SETS):
-            found = self._pods(resource)
-            return found if slim is None else [kept for obj in found if (kept := slim(obj)) is not None]
-        found = [
+        derived = self._derived(resource) if not labels and namespace is None else []
+        found = derived + [
             copy.deepcopy(obj)
             for (plural, where, _), obj in sorted(self.objects.items())
             if plural == resource.plural and namespace in (None, where)
         ]
         marked = [obj for obj in found if not labels or labels in (obj["metadata"].get("labels") or {})]
         if metadata_only:
-            return [{k: obj[k] for k in ("apiVersion", "kind", "metadata")} for obj in marked]
-        return marked
+            marked = [{k: obj[k] for k in ("apiVersion", "kind", "metadata")} for obj in marked]
+        return marked if slim is None else [kept for obj in marked if (kept := slim(obj)) is not None]
 
     async def create(self, resource: Resource, body: Mapping[str, Any], namespace: str | None = None) -> Json:
         self._write("create", resource)
@@ -150,35 +160,50 @@ class FakeAPI:
         metadata.setdefault("uid", f"uid-{self._version}")
         metadata["resourceVersion"] = str(self._version)
         metadata["generation"] = metadata.get("generation", 0) + (not status)
-        if resource is DEPLOYMENTS:
-            obj["spec"].setdefault("replicas", 1)
-            if forced or before is None or before["spec"]["replicas"] != obj["spec"]["replicas"]:
-                metadata["managedFields"] = [_owner(manager)]
+        kind = KINDS.get(resource.kind)
+        if kind is not None and kind.stop is not None and "spec" in obj:
+            if kind.stop.originals:
+                field = kind.stop.path.rpartition("/")[2]
+                obj["spec"].setdefault(field, 1 if kind.stop.is_count else False)
+            path = kind.stop.owner_path
+            if forced or before is None or value_at(before, path) != value_at(obj, path):
+                metadata["managedFields"] = [_owner(manager, path)]
         self.objects[key] = copy.deepcopy(obj)
         return obj
 
-    def _pods(self, resource: Resource) -> Objects:
+    def _derived(self, resource: Resource) -> Objects:
+        """The ReplicaSets of Deployments, and the pods that everything asks for."""
         made: Objects = []
-        for (plural, _, name), obj in sorted(self.objects.items()):
-            if plural != DEPLOYMENTS.plural:
-                continue
-            owner = {"kind": "Deployment", "name": name, "uid": obj["metadata"]["uid"], "controller": True}
-            replica_set = f"rs-{obj['metadata']['uid']}"
-            if resource is REPLICA_SETS:
-                made.append({"metadata": {"name": name, "uid": replica_set, "ownerReferences": [owner]}})
-                continue
-            owner = {"kind": "ReplicaSet", "name": name, "uid": replica_set, "controller": True}
-            gpu = {"requests": {"nvidia.com/gpu": "1"}}
-            number_of_pods = obj["spec"]["replicas"] if self.pods_end else 1
-            for number in range(number_of_pods if self.pods_run else 0):
-                made.append(
-                    {
-                        "metadata": {"name": f"{name}-{number}", "ownerReferences": [owner]},
-                        "spec": {"nodeName": "n", "containers": [{"resources": gpu}]},
-                        "status": {"phase": "Running"},
-                    }
-                )
+        for (plural, namespace, name), obj in sorted(self.objects.items()):
+            uid, spec = obj["metadata"]["uid"], obj.get("spec") or {}
+            if plural == DEPLOYMENTS.plural:
+                if resource is REPLICA_SETS:
+                    made.append(_made(resource, namespace, name, f"rs-{uid}", obj))
+                owner = {"kind": "ReplicaSet", "metadata": {"name": name, "uid": f"rs-{uid}"}}
+            else:
+                owner = obj
+            if resource is PODS and plural in _PODS_OF:
+                asked = 0 if spec.get("suspend", not spec) else int(spec.get("replicas", 1))
+                asked = 0 if STOPPED in _node_selector(spec) else asked
+                for number in range((asked if self.pods_end else 1) if self.pods_run else 0):
+                    pod = _made(resource, namespace, f"{name}-{number}", f"{uid}-{number}", owner)
+                    gpu = {"requests": {"nvidia.com/gpu": "1"}}
+                    pod |= {"spec": {"nodeName": "n", "containers": [{"resources": gpu}]}}
+                    made.append(pod)
         return made
+
+
+def _made(resource: Resource, namespace: str, name: str, uid: str, owner: Mapping[str, Any]) -> Json:
+    reference = {"kind": owner["kind"], "controller": True}
+    reference |= {key: owner["metadata"][key] for key in ("name", "uid")}
+    metadata: Json = {"namespace": namespace, "name": name, "uid": uid, "resourceVersion": "1"}
+    metadata |= {"ownerReferences": [reference]}
+    return {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata}
+
+
+def _node_selector(spec: Mapping[str, Any]) -> Mapping[str, str]:
+    found: Mapping[str, str] = spec.get("template", {}).get("spec", {}).get("nodeSelector", {})
+    return found
 
 
 def with_namespace(api: FakeAPI, name: str, **annotations: str) -> None:
@@ -190,8 +215,11 @@ def _key(resource: Resource, name: str, namespace: str | None) -> Key:
     return resource.plural, namespace or "", name
 
 
-def _owner(manager: str) -> Json:
-    return {"manager": manager, "operation": "Update", "fieldsV1": {"f:spec": {"f:replicas": {}}}}
+def _owner(manager: str, path: str) -> Json:
+    fields: Json = {}
+    for part in reversed(parts(path)):
+        fields = {f"f:{part}": fields}
+    return {"manager": manager, "operation": "Update", "fieldsV1": fields}
 
 
 def _merge(target: Json, patch: Mapping[str, Any]) -> None:

@@ -46,7 +46,7 @@ def test_who_is_annotated() -> None:
     idle = make_claimant("llm", rates={"llm": 0})
     assert changes([idle], {}, NONE, NOWHERE) == {}
     assert changes([idle], {LLM: NOTE}, NONE, NOWHERE) == {}
-    assert changes([make_claimant("p", workload_kind="Pod")], {}, NONE, NOWHERE) == {}
+    assert changes([make_claimant("p", workload_kind="RayCluster")], {}, NONE, NOWHERE) == {}
     assert changes([make_claimant("llm")], {}, NONE, Untouchable(frozenset({"team"}))) == {}
 
 

@@ -122,8 +122,8 @@ def test_not_protected(annotations: dict[str, str]) -> None:
 
 
 def test_other_kinds_and_places_are_spared() -> None:
-    """What is no Deployment, what is gone or unreadable, and what is in an untouchable namespace."""
-    job = make_claimant("train", workload_kind="Job", uid="b-2")
+    """What no kind is known of, what is gone or unreadable, and what is in an untouchable namespace."""
+    job = make_claimant("train", workload_kind="RayJob", uid="b-2")
     system = make_claimant("dns", namespace="kube-system", uid="b-3")
     own = make_claimant("exporter", namespace="gpu-operator", uid="b-4")
     gone = make_claimant("gone", uid="b-5")
