@@ -29,7 +29,7 @@ class Fleet:
 
     def __init__(self, story: Story) -> None:
         self.story = story
-        story.limits = Limits(OPERATOR, rails=Rails(percent=100))
+        story.limits = Limits(OPERATOR, rails=Rails(percent=1000))
         self.made: dict[Workload, Json] = {}
         for name in ("given", "absent"):
             for kind in KINDS.values():
