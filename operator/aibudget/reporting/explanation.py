@@ -1,0 +1,248 @@
+"""Why a workload is held, or why not: from its Hold, itself and the budgets' own statuses. Pure.
+
+Nothing is computed anew that the operator has decided: a budget's status says where its thresholds stand and
+whom it spares. What is read from the workload itself (a protection, a veto) is true now, also where the
+operator has not looked yet. Knows nothing of the API server; the command reads, this explains.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Literal
+
+from aibudget.api.budget import Budget, ClusterAIBudget
+from aibudget.api.conditions import ConditionType, find_condition
+from aibudget.api.fields import format_instant
+from aibudget.api.hold import Claim, Hold
+from aibudget.enforcement.claims import is_closed
+from aibudget.enforcement.facts import NamespaceFacts
+from aibudget.enforcement.hold import is_true, way_back
+from aibudget.enforcement.live import Live, is_protected, vetoes_of
+from aibudget.enforcement.sparing import unfit
+
+State = Literal["Held", "OnNotice", "WaitingForApproval", "Contested", "HoldGone", "Free"]
+
+_OF_CLAIMS = {"Approved": "OnNotice", "Pending": "AsksApproval", "Vetoed": "Vetoed", "Expired": "NotApproved"}
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """What one budget has to do with the workload: `verdict` in one word, `message` in sentences.
+
+    `until` is the end of its period. `place` is why the workload was chosen and where it stood.
+    """
+
+    kind: str
+    name: str
+    verdict: str
+    message: str
+    threshold: str | None = None
+    period_id: str | None = None
+    notice_time: datetime | None = None
+    until: datetime | None = None
+    place: str | None = None
+    rank: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What was read of the workload; `namespace` is None where it could not be read."""
+
+    live: Live
+    namespace: NamespaceFacts | None
+    hold: Hold | None
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """The whole answer. `puts_back` are paths with JSON text, None for what was absent."""
+
+    namespace: str
+    kind: str
+    name: str
+    state: State
+    since: datetime | None
+    hold: str | None
+    puts_back: tuple[tuple[str, str | None], ...]
+    avoided_cost_per_hour: Decimal | None
+    budgets: tuple[Word, ...]
+    way_back: tuple[str, ...] = field(default=())
+
+    def to_dict(self) -> dict[str, Any]:
+        """As `-o json` prints it: camelCase, times in RFC 3339, money as text, nothing that is unknown."""
+        found = asdict(self)
+        found["puts_back"] = [_known({"path": path, "json": json}) for path, json in self.puts_back]
+        found["budgets"] = [_known(word) for word in found["budgets"]]
+        return _known(found)
+
+
+def explain(subject: Subject, budgets: Sequence[Budget], now: datetime) -> Explanation:
+    """Of the budgets, those that cover the workload or claim it, each with its word."""
+    hold, workload = subject.hold, subject.live.workload
+    state = state_of(subject)
+    open_claims = () if hold is None else tuple(c for c in hold.spec.claims if not is_closed(c))
+    noticed = min((claim.notice_time for claim in open_claims if claim.notice_time), default=None)
+    words = [word for budget in budgets if (word := word_of(budget, subject, now)) is not None]
+    known = {budget.uid for budget in budgets}
+    words += [_claims(claim, hold, None) for claim in open_claims if hold and claim.uid not in known]
+    return Explanation(
+        namespace=workload.namespace,
+        kind=workload.kind,
+        name=workload.name,
+        state=state,
+        since=None if hold is None or state == "Free" else hold.status.enforced_time or noticed,
+        hold=None if hold is None else hold.name,
+        puts_back=() if hold is None else tuple((o.path, o.json_value) for o in hold.spec.original or ()),
+        avoided_cost_per_hour=None if hold is None else hold.status.avoided_cost_per_hour,
+        budgets=tuple(words),
+        way_back=() if hold is None or state == "Free" else way_back(hold),
+    )
+
+
+def state_of(subject: Subject) -> State:
+    """Where the workload stands; a Hold whose claims are all closed does nothing."""
+    hold = subject.hold
+    if hold is None:
+        return "Free" if subject.live.hold_label is None else "HoldGone"
+    if all(map(is_closed, hold.spec.claims)) and not is_true(hold, ConditionType.APPLIED):
+        return "Free"
+    if is_true(hold, ConditionType.CONTESTED):
+        return "Contested"
+    if is_true(hold, ConditionType.APPLIED):
+        return "Held"
+    approved = any(claim.decision == "Approved" for claim in hold.spec.claims)
+    return "OnNotice" if approved else "WaitingForApproval"
+
+
+def word_of(budget: Budget, subject: Subject, now: datetime) -> Word | None:
+    """What the budget has to do with the workload; None where it does not cover it."""
+    hold = subject.hold
+    claim = next((c for c in hold.spec.claims if c.uid == budget.uid), None) if hold else None
+    if claim is not None and hold is not None:
+        return _claims(claim, hold, budget)
+    covered = _covers(budget, subject)
+    if covered is None:
+        said = f"Namespace {subject.live.workload.namespace} could not be read: its scope may cover it."
+        return Word(budget.kind, budget.name, "Unknown", said)
+    return _leaves(budget, subject, now) if covered else None
+
+
+def _covers(budget: Budget, subject: Subject) -> bool | None:
+    namespace = subject.live.workload.namespace
+    if not isinstance(budget, ClusterAIBudget):
+        return budget.namespace == namespace
+    if subject.namespace is not None:
+        return budget.spec.scope.covers(namespace, dict(subject.namespace.labels))
+    if namespace in (budget.spec.scope.namespaces or ()):
+        return True
+    return None if budget.spec.scope.namespace_selector is not None else False
+
+
+def _claims(claim: Claim, hold: Hold, budget: Budget | None) -> Word:
+    held = claim.decision == "Approved" and is_true(hold, ConditionType.APPLIED)
+    period = None if budget is None else budget.status.period
+    by = f" by {claim.decided_by}" if claim.decided_by else ""
+    message = f"Threshold {claim.threshold} is crossed; {claim.decision}{by}."
+    if budget is not None:
+        message += f" {_used(budget)}"
+    return Word(
+        claim.kind,
+        claim.name,
+        "Holds" if held else _OF_CLAIMS[claim.decision],
+        message,
+        threshold=claim.threshold,
+        period_id=claim.period_id,
+        notice_time=claim.notice_time,
+        until=period.end_time if period is not None and period.id == claim.period_id else None,
+        place=claim.reason,
+        rank=claim.rank,
+    )
+
+
+def _leaves(budget: Budget, subject: Subject, now: datetime) -> Word:
+    """Why a budget that covers the workload does not claim it."""
+    verdict, said = _why_not(budget, subject, now)
+    return Word(budget.kind, budget.name, verdict, f"{said} {_used(budget)}")
+
+
+def _why_not(budget: Budget, subject: Subject, now: datetime) -> tuple[str, str]:
+    acting = [t for t in budget.spec.effective_thresholds if "ScaleDown" in t.actions]
+    if not acting:
+        return "StopsNothing", "It stops nothing: no threshold of it lists ScaleDown."
+    if budget.spec.enforcement.mode == "Observe":
+        return "Observes", "Mode Observe: it stops nothing."
+    states = {threshold.name: threshold.state for threshold in budget.status.thresholds}
+    found = [states.get(threshold.name) for threshold in acting]
+    if "Active" in found:
+        return _spares(budget, subject, now)
+    if "Waiting" in found:
+        return (
+            "Waiting",
+            "A threshold was crossed by an edit, not by new spend: it acts from the next period on.",
+        )
+    if None in found:
+        return "NotEvaluated", "It is not evaluated yet."
+    percent = min(threshold.percent for threshold in acting)
+    return "BelowThreshold", f"No threshold that scales down is crossed; the first is at {percent} %."
+
+
+def _spares(budget: Budget, subject: Subject, now: datetime) -> tuple[str, str]:
+    live, workload = subject.live, subject.live.workload
+    for one in budget.status.spared:
+        named = (one.namespace or budget.namespace, one.kind, one.name)
+        if named == (workload.namespace, workload.kind, workload.name):
+            return "Spares", f"It spares it ({one.reason}): {one.message}."
+    if subject.namespace and is_protected(subject.namespace.labels, subject.namespace.annotations, now):
+        return "Spares", "It spares it: its namespace is protected."
+    tenant = not isinstance(budget, ClusterAIBudget)
+    if tenant and is_protected(live.labels, live.annotations, now):
+        return "Spares", "It spares it: it is protected."
+    period = budget.status.period
+    if tenant and period is not None and (budget.uid, period.id) in vetoes_of(live):
+        return "Spares", "It spares it: somebody had it back in this period."
+    selector = budget.spec.enforcement.protect
+    if selector is not None and selector.matches(live.labels):
+        return "Spares", "It spares it: its enforcement.protect selects it."
+    if (why := unfit(live)) is not None:
+        return "Spares", f"It spares it ({why[0]}): {why[1]}."
+    return _not_yet(budget)
+
+
+def _not_yet(budget: Budget) -> tuple[str, str]:
+    fresh = find_condition(budget.status.conditions, ConditionType.DATA_FRESH)
+    if fresh is not None and fresh.status != "True":
+        return "DataStale", f"Usage is not known well enough to stop anything: {fresh.message}"
+    said = (
+        "A threshold that scales down is crossed, and no Hold asks for this workload: it was not seen to "
+        "spend in this budget, or the kill switch is set, or the next cycle takes it."
+    )
+    return "NotChosen", said
+
+
+def _used(budget: Budget) -> str:
+    spend, limit = budget.status.spend, budget.spec.limit
+    if spend is None or spend.used_percent is None:
+        return f"What is spent of {limit.money} is not known."
+    at = f" at {format_instant(spend.as_of_time)}" if spend.as_of_time else ""
+    return f"{spend.used_percent} % of {limit.money} was spent{at}."
+
+
+def _known(values: dict[str, Any]) -> dict[str, Any]:
+    return {_camel(key): _plain(value) for key, value in values.items() if value is not None}
+
+
+def _camel(key: str) -> str:
+    first, *rest = key.split("_")
+    return first + "".join(map(str.capitalize, rest))
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case datetime():
+            return format_instant(value)
+        case Decimal():
+            return format(value, "f")
+        case tuple():
+            return list(value)
+    return value
