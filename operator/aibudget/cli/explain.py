@@ -42,7 +42,7 @@ _STATES: Final = {
 @connection_options
 @output_option
 def explain(connection: Connection, workload: str, output: str) -> None:
-    """Explain why a workload is held or why it is not.
+    """Explain why a workload is held, or why it is not.
 
     Says by which budgets, since when and until when, what is put back, and how to get it back.
     """
