@@ -333,11 +333,7 @@ class _Progress:
             rate = self.wish.rate_per_hour.quantize(_CENT)
             status = status.model_copy(update={"avoided_cost_per_hour": rate})
         if status != self.hold.status:
-            patch = {"status": status.to_dict()}
-            changed = await self.site.cluster.patch(
-                HOLDS, self.hold.name, patch, self.hold.namespace, status=True
-            )
-            self.hold = Hold.read(changed)
+            self.hold = await record.status(self.site.cluster, self.hold, status)
 
     def _alive(self) -> Live:
         assert self.live is not None, "without a workload the only step is to delete the Hold"

@@ -13,11 +13,12 @@ from datetime import datetime
 from aibudget.api.conditions import ConditionType
 from aibudget.api.hold import Hold
 from aibudget.api.names import BUDGET_ANNOTATION, HOLD_LABEL, STATE_ANNOTATION
-from aibudget.enforcement.act import carry_out
+from aibudget.enforcement.act import NO_MARKS, carry_out
 from aibudget.enforcement.claimant import Claimant
 from aibudget.enforcement.crews import read_crews
+from aibudget.enforcement.edits import edit
 from aibudget.enforcement.facts import Untouchable
-from aibudget.enforcement.hold import is_true, workload_of
+from aibudget.enforcement.hold import is_true, wears_marks, workload_of
 from aibudget.enforcement.kinds import KINDS, Kind
 from aibudget.enforcement.live import Live, read
 from aibudget.enforcement.notes import Note, changes, note_of, title
@@ -26,7 +27,7 @@ from aibudget.enforcement.orphan import is_orphan, let_go
 from aibudget.enforcement.outcome import Outcome, each
 from aibudget.enforcement.plan import plan
 from aibudget.enforcement.pods import read_pods
-from aibudget.enforcement.port import Port, Site, disown, is_paused, look
+from aibudget.enforcement.port import Port, Site, disown, is_paused, look, write
 from aibudget.enforcement.rails import Rails, pace, would_act
 from aibudget.enforcement.settling import Settling
 from aibudget.enforcement.sparing import Spared, exempt
@@ -181,7 +182,7 @@ class Enforcer:
                 await outcome.guard(workload_of(hold), respect(hold))
 
     async def _sweep(self, outcome: Outcome) -> None:
-        """Find what an earlier life of ours left on workloads: notes, and the ownership of freed fields."""
+        """Find what is left on workloads: notes, ownership of freed fields, marks that came back."""
         for kind in [kind for kind in KINDS.values() if kind.name in self._unswept]:
             nowhere = Workload("", kind.name, "")
             objects = await outcome.guard(nowhere, self._cluster.list(kind.resource, metadata_only=True))
@@ -192,15 +193,20 @@ class Enforcer:
                 # Between a workload and its pods annotations are copies, and no notes.
                 if (note := note_of(live.annotations)) is not None and not _is_between(live):
                     self._notes[live.workload] = note
-                if live.owned and live.hold_label is None:
-                    await outcome.guard(live.workload, self._disown_leftover(outcome.site, live))
+                if live.hold_label is None and (live.owned or wears_marks(live)):
+                    await outcome.guard(live.workload, self._clean(outcome.site, live))
 
-    async def _disown_leftover(self, site: Site, seen: Live) -> None:
+    async def _clean(self, site: Site, seen: Live) -> None:
+        """`rollout undo` brings annotations back that the old ReplicaSet had copied while it was held."""
         live = await look(self._cluster, seen.workload)
-        if live is None or not live.owned or live.hold_label is not None or live.stopped:
+        if live is None or live.hold_label is not None or (live.stopped and not live.taken_from_us):
             return
-        site.check_lease()
-        await disown(self._cluster, live)
+        if wears_marks(live):
+            site.check_lease()
+            live = await write(self._cluster, live, edit(live, {}, NO_MARKS))
+        if live.owned:
+            site.check_lease()
+            await disown(self._cluster, live)
 
     async def _annotate(self, outcome: Outcome, claimants: Sequence[Claimant], *, paused: bool) -> None:
         gone = await self._gone_notes(outcome, claimants)

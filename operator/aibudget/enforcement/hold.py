@@ -79,6 +79,11 @@ def original_of(hold: Hold) -> tuple[str | None] | None:
     return (hold.spec.original[0].json_value,) if hold.spec.original else None
 
 
+def vetoes_in(hold: Hold) -> tuple[Claim, ...]:
+    """The claims that a person vetoed in the Hold; what tenants must not lift is a ClusterAIBudget."""
+    return tuple(c for c in hold.spec.claims if c.decision == "Vetoed" and c.kind == "AIBudget")
+
+
 def reverts_of(hold: Hold) -> int:
     """How often it was put back; a count that cannot be read is one too many."""
     text = hold.metadata.annotations.get(REVERTS_ANNOTATION, "0")

@@ -109,14 +109,15 @@ class Live:
 
     @property
     def taken_from_us(self) -> bool:
-        """Whether we have written here, and the field's present value is somebody else's.
+        """Whether the field was ours, and its present value is somebody else's.
 
-        A write of 0 through `/scale` leaves the field without any owner; managed fields that were erased as a
-        whole say nothing. What an autoscaler wrote is nobody's wish.
+        A write of 0 through `/scale` leaves the field without any owner, and leaves us the label that we
+        wrote with it. Managed fields that were erased as a whole, whatever was written since, say nothing.
+        What an autoscaler wrote is nobody's wish.
         """
         if self.autoscaled or (self.kind.stop is not None and self.kind.stop.is_ours):
             return False
-        wrote = any(entry.get("manager") == FIELD_MANAGER for entry in self.managed_fields)
+        wrote = any(e.get("manager") == FIELD_MANAGER and _labelled(e) for e in self.managed_fields)
         return bool(self.others) or (wrote and not self.owned)
 
     @property
@@ -220,6 +221,12 @@ def vetoed(live: Live, pairs: Set[tuple[str, str]]) -> dict[str, str | None]:
     anew = {uid for uid, _ in pairs}
     kept = {(uid, period_id) for uid, period_id in vetoes_of(live) if uid not in anew}
     return {VETO_ANNOTATION: veto_text(frozenset(pairs | kept))} if pairs else {}
+
+
+def _labelled(entry: Mapping[str, Any]) -> bool:
+    """Whether the entry owns the label that is written together with the field."""
+    labels = ((entry.get("fieldsV1") or {}).get("f:metadata") or {}).get("f:labels") or {}
+    return f"f:{HOLD_LABEL}" in labels
 
 
 def _controller(metadata: Mapping[str, Any]) -> Controller | None:

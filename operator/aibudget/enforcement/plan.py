@@ -20,7 +20,7 @@ from aibudget.enforcement.claimant import Claimant
 from aibudget.enforcement.claims import Standing, due_time, is_closed, new_claim, renewed
 from aibudget.enforcement.facts import Facts
 from aibudget.enforcement.followers import follow
-from aibudget.enforcement.hold import workload_of
+from aibudget.enforcement.hold import vetoes_in, workload_of
 from aibudget.enforcement.live import Live
 from aibudget.enforcement.order import Place, ranked
 from aibudget.enforcement.refusal import Refusal
@@ -76,8 +76,7 @@ def plan(claimants: Sequence[Claimant], facts: Facts, now: datetime) -> Plan:
             for c in hold.spec.claims
             if _keeps(c, hold, by_uid.get(c.uid), draft)
         )
-        vetoes = tuple(claim for claim in hold.spec.claims if _is_vetoed(claim))
-        wish = Wish(workload_of(hold), hold, live, kept, vetoes=vetoes)
+        wish = Wish(workload_of(hold), hold, live, kept, vetoes=vetoes_in(hold))
         draft.wishes[wish.key] = wish
         for claim in () if _follows(live) else kept:
             if not is_closed(claim):
@@ -103,7 +102,7 @@ def _held(facts: Facts) -> frozenset[Workload]:
 
 def _keeps(claim: Claim, hold: Hold, claimant: Claimant | None, draft: _Draft) -> bool:
     facts = draft.facts
-    if _is_vetoed(claim) or claim.uid in facts.gone:
+    if claim in vetoes_in(hold) or claim.uid in facts.gone:
         return False
     if claimant is None:
         return True
@@ -148,11 +147,6 @@ def _follow(by_uid: Mapping[str, Claimant], draft: _Draft) -> None:
     for claim, workload, why in follow(draft.facts, draft.wishes, draft.led, refused):
         if claim.uid in by_uid:
             draft.spared.append(Spared(by_uid[claim.uid].evaluation.budget, workload, *why))
-
-
-def _is_vetoed(claim: Claim) -> bool:
-    # What a tenant must not lift is a ClusterAIBudget.
-    return claim.decision == "Vetoed" and claim.kind == "AIBudget"
 
 
 def _choose(claimant: Claimant, draft: _Draft) -> None:

@@ -1,13 +1,15 @@
 """What is written into a Hold's own object: claims, the original, a count. Each write is safe to repeat.
 
-Every one is a JSON patch with a `test` of the resourceVersion, so that a person's decision in between wins.
+A person's decision in between wins: each is a JSON patch with a `test` of the resourceVersion. A status has
+no version of its own; what its answer shows decided is a conflict.
 """
 
-from aibudget.api.hold import Claim, Hold
+from aibudget.api.hold import Claim, Hold, HoldStatus
 from aibudget.enforcement import hold as holds
 from aibudget.enforcement.edits import edit_map, put
 from aibudget.enforcement.live import Live, stop_of
 from aibudget.enforcement.port import Port, Site
+from aibudget.errors import Conflict
 from aibudget.inventory.kubernetes import Json
 from aibudget.inventory.resource import HOLDS
 
@@ -37,6 +39,18 @@ async def annotate(cluster: Port, hold: Hold, annotations: dict[str, str]) -> Ho
     """The Hold with these annotations, too."""
     patch = [_test(hold), *edit_map("/metadata/annotations", hold.metadata.annotations, annotations)]
     return Hold.read(await cluster.patch(HOLDS, hold.name, patch, hold.namespace))
+
+
+async def status(cluster: Port, hold: Hold, status: HoldStatus) -> Hold:
+    """The Hold with this status; raises `Conflict` where its claims were decided meanwhile.
+
+    A status has no precondition: without this a person's decision in the answer would be taken for read.
+    """
+    patch = {"status": status.to_dict()}
+    after = Hold.read(await cluster.patch(HOLDS, hold.name, patch, hold.namespace, status=True))
+    if after.spec.claims != hold.spec.claims:
+        raise Conflict("Conflict", "A claim was decided meanwhile; it is read at the next cycle.")
+    return after
 
 
 def _test(hold: Hold) -> Json:

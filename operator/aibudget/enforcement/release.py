@@ -12,7 +12,7 @@ from aibudget.api.conditions import EventReason
 from aibudget.api.hold import Hold
 from aibudget.api.names import HOLD_LABEL, KILL_SWITCH
 from aibudget.enforcement.act import carry_out
-from aibudget.enforcement.hold import workload_of
+from aibudget.enforcement.hold import vetoes_in, workload_of
 from aibudget.enforcement.kinds import KINDS
 from aibudget.enforcement.live import Live, read
 from aibudget.enforcement.notice import Act
@@ -70,7 +70,7 @@ async def _release(site: Site, obj: Json) -> list[Act]:
         return []
     hold = Hold.read(fresh)
     told: list[Act] = []
-    await carry_out(site, Wish(workload_of(hold), hold, None, ()), told)
+    await carry_out(site, Wish(workload_of(hold), hold, None, (), vetoes=vetoes_in(hold)), told)
     return told
 
 
