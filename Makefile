@@ -9,7 +9,7 @@ INSTALLED := .venv/.installed
 OUT ?= .
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check verify bench generate lock clean
+.PHONY: help demo test check verify chaos bench generate lock clean
 
 help: ## Explain the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ verify: $(INSTALLED) ## Fail when a generated file is not what `make generate` w
 		diff -ru --exclude=generate.py --exclude=__pycache__ "$$path" "$$fresh/$$path" || stale=yes; \
 	done && \
 	if [ -n "$$stale" ]; then echo "Generated files are stale: run 'make generate' and commit the result." >&2; exit 1; fi
+
+chaos: $(INSTALLED) ## Kill, refuse, race and edit at random until something is lost; CHAOS="--seed 1 --steps 500"
+	PYTHONPATH=tests $(VENV)/python -m chaos.run $(CHAOS)
 
 bench: $(INSTALLED) ## Measure speed and memory; prints JSON
 	$(VENV)/python tests/bench/run.py

@@ -1,0 +1,272 @@
+"""Stories: random steps as plain data, played on a fresh world, and cut short when they fail.
+
+A step is a name and two numbers, and means something in any state of the world; so a story from which steps
+were taken is a story, too, and the shortest that still fails is what is printed.
+"""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from aibudget.api.names import FIELD_MANAGER, ORIGINAL_ANNOTATION, REASON_ANNOTATION
+from aibudget.enforcement.live import Live, vetoes_of
+from aibudget.inventory.kubernetes import Json
+from aibudget.inventory.resource import HOLDS
+from chaos.people import DOWNSCALER, PEOPLE
+from chaos.shapes import stoppable
+from chaos.wire import FAULTS
+from chaos.world import PLACES, Broken, World
+
+Step = tuple[str, int, int]
+_OPERATORS: Final[dict[str, int]] = {
+    "pass": 220,
+    "fault": 40,
+    "kill": 10,
+    "begin": 10,
+    "lease": 4,
+    "split": 1,
+    "freeze": 6,
+    "wait": 8,
+}
+_MANY = 1 << 16
+_CALM_CYCLES = 9
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A story that breaks a rule, as short as it could be made."""
+
+    seed: int
+    kinds: int
+    steps: tuple[Step, ...]
+    message: str
+    told: tuple[str, ...]
+
+    def __str__(self) -> str:
+        steps = "\n".join(f"  {step!r}," for step in self.steps)
+        told = "\n".join(f"  {line}" for line in self.told)
+        head = f"seed {self.seed}, kinds {self.kinds}: {self.message}"
+        return f"{head}\nThe shortest story found:\n{steps}\nWhat happened in it:\n{told}"
+
+
+def invent(seed: int, length: int) -> tuple[Step, ...]:
+    """The story of this seed."""
+    chance = random.Random(seed)
+    weights = _OPERATORS | {name: weight for name, (weight, _) in PEOPLE.items()}
+    names = chance.choices(list(weights), list(weights.values()), k=length)
+    return tuple((name, chance.randrange(_MANY), chance.randrange(_MANY)) for name in names)
+
+
+def play(steps: Sequence[Step], kinds: int = 0) -> Counter[str]:
+    """Play it, let the dust settle, look; then let all budgets be kept, and look again. Raises `Broken`."""
+    world = World(kinds)
+    asyncio.run(_play(world, steps))
+    return world.counts
+
+
+def search(seed: int, length: int, kinds: int) -> Counter[str] | Failure:
+    """Play the story of this seed; what fails is cut down."""
+    steps = invent(seed, length)
+    try:
+        return play(steps, kinds)
+    except Exception as error:  # noqa: BLE001 - whatever went wrong, its shortest story is wanted
+        short = _shorten(steps, kinds, type(error))
+        return Failure(seed, kinds, short, *_retell(short, kinds))
+
+
+async def _play(world: World, steps: Sequence[Step]) -> None:
+    for step in steps:
+        world.tick += 1
+        await _take(world, *step)
+        await world.spin()
+        world.check_originals()
+    await _settle(world)
+    _check_settled(world)
+    for budget in world.budgets:
+        budget.over, budget.fresh = False, True
+    await _settle(world)
+    _check_free(world)
+    world.counts["steps"] += len(steps)
+
+
+async def _take(world: World, name: str, number: int, how: int) -> None:
+    if name in PEOPLE:
+        world.told.append(f"somebody: {name} of {number % len(PLACES)}, {how}")
+        PEOPLE[name][1](world, number, how)
+        world.counts["edits by others"] += 1
+        return
+    match name:
+        case "pass":
+            await _pass(world, number, 1 + how % 16)
+        case "fault":
+            await _pass(world, number, 1, tuple(FAULTS)[how % len(FAULTS)])
+        case "kill":
+            world.kill(number, arrives=how % 2 == 0)
+        case "begin":
+            world.begin(number % 2)
+        case "lease":
+            world.leader = number % 2
+        case "split":
+            world.split = how % 2 == 0
+        case "freeze":
+            process = world.processes[number % len(world.processes)]
+            process.frozen = how % 4 == 0
+        case _:
+            world.now += timedelta(minutes=how % 15)
+
+
+async def _pass(world: World, number: int, often: int, fault: str | None = None) -> None:
+    for turn in range(often):
+        ready = [p for p in world.processes if p.connection.waiting and not p.frozen]
+        if not ready:
+            world.begin(world.leader)
+            await world.spin()
+            continue
+        waiting = ready[number % len(ready)].connection.waiting
+        request = waiting[(number + turn) % len(waiting)]
+        if fault is not None:
+            world.counts["faults"] += 1
+            world.told.append(f"fault {fault}: {request.what}")
+        request.pass_on(fault)
+        await world.spin()
+
+
+async def _settle(world: World) -> None:
+    """Faults cease, pods end, the kill switch goes; a fresh leader does its cycles."""
+    world.split = False
+    for process in world.processes:
+        process.frozen = False
+    world.server.lingering.clear()
+    world.switch_off()
+    await _drain(world)
+    # Whoever was in the middle of `release --all` has set it meanwhile.
+    world.switch_off()
+    # A new process looks for what `rollout undo` may have brought back.
+    for number in range(2):
+        world.kill(number, arrives=False)
+    for _ in range(_CALM_CYCLES):
+        world.now += timedelta(minutes=11)
+        world.tick += 1
+        world.begin(world.leader)
+        await _drain(world)
+
+
+async def _drain(world: World) -> None:
+    await world.spin()
+    while waiting := [r for process in world.processes for r in process.connection.waiting]:
+        waiting[0].pass_on(None)
+        await world.spin()
+
+
+def _check_settled(world: World) -> None:
+    """Each workload is what its owner asked for, or is held with its original and a standing claim."""
+    world.check_originals()
+    for live in _lives(world):
+        asked = world.asked[live.uid]
+        hold = world.hold(live)
+        if live.value == asked:
+            # What was put back is stopped again only by fresh data; till then the marks stay beside the Hold.
+            if hold is None:
+                _check_unmarked(world, live)
+            _check_not_forgotten(world, live, hold)
+            continue
+        if hold is None or live.hold_label != hold["metadata"]["name"]:
+            raise Broken(f"{live.workload} is stopped, and no Hold says why")
+        if [one.get("json") for one in hold["spec"].get("original", ())] != [asked]:
+            raise Broken(f"the Hold of {live.workload} keeps {hold['spec'].get('original')}, not {asked}")
+        if not any(_stands(world, claim, live) for claim in hold["spec"]["claims"]):
+            raise Broken(f"{live.workload} is held, and no claim on it stands: {hold['spec']['claims']}")
+
+
+def _check_free(world: World) -> None:
+    """With every budget kept nothing of ours is left anywhere."""
+    for live in _lives(world):
+        if live.value != world.asked[live.uid]:
+            raise Broken(f"{live.workload} is {live.value}; its owner asked for {world.asked[live.uid]}")
+        _check_unmarked(world, live)
+        if live.owned:
+            raise Broken(f"the field of {live.workload} is still owned by {FIELD_MANAGER}")
+    if left := world.server.list(HOLDS):
+        raise Broken(f"Holds are left: {[hold['metadata']['name'] for hold in left]}")
+
+
+def _check_unmarked(world: World, live: Live) -> None:
+    ours = {ORIGINAL_ANNOTATION, REASON_ANNOTATION} & set(live.annotations)
+    if world.labelled(live) or ours:
+        raise Broken(f"{live.workload} is free, and still marked: {live.labels} {sorted(ours)}")
+
+
+def _check_not_forgotten(world: World, live: Live, hold: Json | None) -> None:
+    """What a budget may stop is stopped in the end, unless somebody would not have it."""
+    if live.stopped or live.workload.name in world.server.without_devices or DOWNSCALER in live.annotations:
+        return
+    if live.workload.namespace.startswith("kube-"):
+        return
+    conditions = (hold or {}).get("status", {}).get("conditions", ())
+    if any(c["type"] == "Contested" and c["status"] == "True" for c in conditions):
+        world.counts["contested"] += 1
+        return
+    claims = [] if hold is None else hold["spec"]["claims"]
+    closed = {(c["uid"], c["periodId"]) for c in claims if c["decision"] == "Vetoed"}
+    for claimant in world.claimants():
+        key = claimant.budget.uid, claimant.evaluation.period.id
+        if world.entitled(claimant, live) and key not in vetoes_of(live) | closed:
+            raise Broken(f"{live.workload} runs, though {claimant.budget.name} would have it held")
+
+
+def _stands(world: World, claim: Json, live: Live) -> bool:
+    for budget in world.budgets:
+        if (budget.uid, budget.period_id) == (claim["uid"], claim["periodId"]) and budget.enforce:
+            kept = not budget.fresh or budget.over
+            own = budget.kind == "AIBudget"
+            vetoed = own and (live.uid, budget.uid, budget.period_id) in world.vetoes
+            return kept and not vetoed
+    return False
+
+
+def _lives(world: World) -> list[Live]:
+    return [live for live in map(world.live, range(len(PLACES))) if live is not None]
+
+
+def _retell(steps: Sequence[Step], kinds: int) -> tuple[str, tuple[str, ...]]:
+    """What goes wrong, and all that changed something before."""
+    world = World(kinds)
+    try:
+        asyncio.run(_play(world, steps))
+    except Exception as error:  # noqa: BLE001 - it is told in full
+        return f"{type(error).__name__}: {error}", tuple(world.told)
+    return "it does not fail again", ()
+
+
+def _fails(steps: Sequence[Step], kinds: int, how: type[Exception]) -> bool:
+    try:
+        play(steps, kinds)
+    except how:
+        return True
+    except Exception:  # noqa: BLE001 - another failure is another story
+        return False
+    return False
+
+
+def _shorten(steps: tuple[Step, ...], kinds: int, how: type[Exception]) -> tuple[Step, ...]:
+    """Leave out halves, quarters, …, single steps, as long as it still fails."""
+    size = len(steps) // 2
+    while size:
+        start = 0
+        while start < len(steps):
+            fewer = steps[:start] + steps[start + size :]
+            if _fails(fewer, kinds, how):
+                steps = fewer
+            else:
+                start += size
+        size //= 2
+    return steps
+
+
+def number_of_rotations() -> int:
+    """How many rotations of kinds there are to play."""
+    return len(stoppable())
