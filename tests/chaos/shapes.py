@@ -26,7 +26,6 @@ _SHAPES: Mapping[str, Shape] = {
     "StatefulSet": _REPLICAS,
     "ReplicaSet": _REPLICAS,
     "Job": _SUSPEND,
-    "CronJob": _SUSPEND,
 }
 
 
