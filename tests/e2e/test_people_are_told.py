@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from aibudget.api.fields import format_instant
+from aibudget.sandbox.operator import Operator
 from aibudget.sandbox.process import wait_until
 from e2e.conftest import Instead, MakeTeam
 from e2e.team import LITTLE, PATIENCE, PLENTY, await_cycles
@@ -69,13 +70,14 @@ def test_a_crossing_is_delivered_once_though_the_operator_is_killed(
 
         told.budget(LITTLE, notify=["ops", "alerts"])
         wait_until(lambda: "BudgetExceeded" in heard(), PATIENCE, "the crossing to be delivered")
+        _await_marked(operator)
         operator.kill()
         operator.start()
         await_cycles(operator)
         told.await_held()
         wait_until(lambda: "WorkloadScaledDown" in heard(), PATIENCE, "the act to be delivered")
         wait_until(lambda: "AIBudgetThresholdCrossed" in _firing(alerts), PATIENCE, "the alert")
-
+        _await_marked(operator)
         operator.kill()
         operator.start()
         await_cycles(operator)
@@ -91,6 +93,17 @@ def test_a_crossing_is_delivered_once_though_the_operator_is_killed(
         assert operator.process is not None
         assert "T0PS3CRET" not in operator.process.log.read_text()
     assert {request.headers["Authorization"] for request in webhook.requests} == {"Bearer T0PS3CRET"}
+
+
+def _await_marked(operator: Operator) -> None:
+    """What has arrived is marked as such: before that a kill would have it sent again, under the same id."""
+    waiting = 'aibudget_notification_waiting{receiver="ops"}'
+    await_cycles(operator)
+    wait_until(
+        lambda: all(line.endswith(" 0.0") for line in operator.metrics().splitlines() if waiting in line),
+        PATIENCE,
+        "nothing to wait in the outbox",
+    )
 
 
 def _firing(alerts: Inbox) -> set[str]:

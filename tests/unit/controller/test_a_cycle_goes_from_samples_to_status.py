@@ -1,7 +1,7 @@
 """Whole cycles on a real ledger, with cluster and meter by hand: what people see after each of them."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -15,7 +15,8 @@ from aibudget.controller import judge
 from aibudget.controller.accounts import Accounts
 from aibudget.controller.cache import WATCHED, Cache, read
 from aibudget.controller.cycle import Cycle, Parts
-from aibudget.controller.reporter import Reporter
+from aibudget.controller.notifier import Notifier
+from aibudget.controller.reporter import Report, Reporter
 from aibudget.enforcement.cluster import Enforcer, Limits
 from aibudget.errors import Conflict
 from aibudget.inventory.kubernetes import Json, Patch
@@ -29,6 +30,7 @@ from aibudget.inventory.resource import (
     Resource,
 )
 from aibudget.ledger.store import Ledger
+from aibudget.reporting.events import Event
 from unit.controller.meters import DAY, MIDNIGHT, Meter
 from unit.enforcement.fake_api import FakeAPI, Key
 
@@ -65,6 +67,7 @@ class World:
     cluster: FakeCluster = field(default_factory=FakeCluster)
     cycle: Cycle | None = None
     ledger: Ledger | None = None
+    notifier: Notifier = field(default_factory=Notifier)
 
     def start(self) -> None:
         """A new process: nothing in memory."""
@@ -78,6 +81,7 @@ class World:
             enforcer=Enforcer(self.cluster, Limits("system"), lambda: True),
             reporter=Reporter(self.cluster, "replica"),
             worker=self.worker,
+            notifier=self.notifier,
         )
         self.cycle = Cycle(parts)
 
@@ -290,6 +294,38 @@ def test_a_receiver_that_nobody_configured_is_named(world: World) -> None:
     world.budget("b", 1000, notify=None)
     world.pass_time()
     assert "ReceiversResolved" not in world.conditions("b")
+
+
+class Notes(Notifier):
+    """Writes down what it is given; dies before that as often as `deaths` says."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.deaths = 0
+        self.given: list[str] = []
+
+    async def take(self, reports: Sequence[Report], acts: Sequence[Event], now: int) -> list[Report]:
+        """The process ends here, or the outbox has it."""
+        if self.deaths:
+            self.deaths -= 1
+            raise KeyboardInterrupt
+        told = (event for report in reports for event in (*report.events, *acts))
+        self.given += [str(event.reason) for event in told if event.regarding.kind == "AIBudget"]
+        return list(reports)
+
+
+def test_a_death_before_the_outbox_has_it_forgets_no_crossing(world: World) -> None:
+    """The status, which remembers a crossing as told, is written after the outbox and not before it."""
+    notes = world.notifier = Notes()
+    world.budget("b", 145, thresholds=STOP)
+    world.pass_time(cycles=2)
+    notes.deaths = 1
+    with pytest.raises(KeyboardInterrupt):
+        world.pass_time(1200)
+    assert "BudgetExceeded" not in notes.given
+    world.start()
+    world.pass_time(cycles=2)
+    assert notes.given.count("BudgetExceeded") == 1
 
 
 def test_a_changed_price_list_prices_the_open_period_again(world: World) -> None:
