@@ -6,6 +6,7 @@ followed, no proxy of the environment used, no cookie kept, and an answer is rea
 What is told of a failure holds neither address, header nor answer: any of them may be a secret.
 """
 
+import asyncio
 import socket
 import ssl
 import time
@@ -36,13 +37,13 @@ class Sender:
     async def send(self, receiver: Receiver, body: bytes, content_type: str, path: str = "") -> Outcome:
         """One attempt; never raises for what the network, the receiver or its files do."""
         try:
-            url = files.address(receiver)
-            headers = files.headers(receiver) | {"Content-Type": content_type, "User-Agent": _USER_AGENT}
-            tls = None if url.startswith("http:") else ssl.create_default_context(cafile=receiver.ca_file)
+            # Files and certificates are read anew each time; not in the loop that renews the Lease.
+            url, headers, tls = await asyncio.to_thread(_read, receiver)
         except ValueError as error:
             return Outcome(problem=str(error))
         except (ssl.SSLError, OSError):
             return Outcome(problem=f"caFile {receiver.ca_file} holds no certificates")
+        headers |= {"Content-Type": content_type, "User-Agent": _USER_AGENT}
         guard = _Guard(receiver.allowed_networks)
         try:
             async with (
@@ -86,6 +87,12 @@ class _Guard:
         if self.refused is not None:
             raise PermissionError(self.refused)
         return socket.socket(family, kind, protocol)
+
+
+def _read(receiver: Receiver) -> tuple[str, dict[str, str], ssl.SSLContext | None]:
+    url = files.address(receiver)
+    tls = None if url.startswith("http:") else ssl.create_default_context(cafile=receiver.ca_file)
+    return url, files.headers(receiver), tls
 
 
 def _below(url: str, path: str) -> str:
