@@ -115,8 +115,8 @@ class Reason(StrEnum):
 
     # Hold: Applied, Effective, Contested, Ineffective
     PENDING = "Pending", "noticed, not yet acted"
-    NOT_APPROVED = "NotApproved", "nobody approved it in time; the target is left alone"
-    VETOED = "Vetoed", "a person vetoed it; the target is left alone until the period ends"
+    NOT_APPROVED = "NotApproved", "nobody approved it in time, or no longer; the target is left alone"
+    VETOED = "Vetoed", "a person vetoed it; the target is left alone for now"
     HELD = "Held", "the target carries the act"
     RELEASING = "Releasing", "no claim is left; the original is being put back"
     PODS_RUNNING = "PodsRunning", "accelerator pods of the target are still ending"
@@ -150,7 +150,11 @@ class EventReason(StrEnum):
     WOULD_SCALE_DOWN = "WouldScaleDown", "Normal", "mode Observe: what would have been held"
     SCALE_DOWN_NOTICE = "ScaleDownNotice", "Warning", "a workload will be held when the grace period ends"
     APPROVAL_REQUESTED = "ApprovalRequested", "Warning", "a workload will be held if a person approves it"
-    APPROVAL_EXPIRED = "ApprovalExpired", "Normal", "nobody decided in time: a workload is left alone"
+    APPROVAL_EXPIRED = (
+        "ApprovalExpired",
+        "Normal",
+        "nobody decided in time, or an approval ended: a workload is left alone",
+    )
     HOLD_APPROVED = "HoldApproved", "Normal", "a workload may be held: a person approved it"
     SCALE_DOWN_WITHDRAWN = "ScaleDownWithdrawn", "Normal", "a notice ended without an act: it is not needed"
     WORKLOAD_SCALED_DOWN = "WorkloadScaledDown", "Warning", "a workload was held"

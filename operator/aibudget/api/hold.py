@@ -48,11 +48,15 @@ class Claim(Value):
     """The threshold that was crossed."""
     decision: Decision
     """Pending waits for a person, Approved acts, Vetoed leaves the target alone until the period ends;
-    Expired was not decided in time and leaves it alone until a higher threshold is crossed."""
+    Expired was not decided in time, or is approved no longer, and leaves it alone until a higher
+    threshold is crossed."""
     decided_by: Text | None = None
     """Who decided, where a person did."""
     decided_time: Instant | None = None
     """When the operator took note of that decision."""
+    decided_until: Instant | None = None
+    """Until when that decision holds, where its maker said so; the period's end if absent. Then what was
+    approved is given back, and what was vetoed is asked for anew."""
     expire_time: Instant | None = None
     """When a decision that is still Pending lapses."""
     notice_time: Instant | None = None

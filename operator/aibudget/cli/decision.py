@@ -4,12 +4,14 @@ A decision is a patch of `decision` and `decidedBy` in a Hold; the API server ch
 what RBAC grants (the chart's policy). The operator finds it at its next cycle. Knows nothing of acts.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import click
 
+from aibudget.api.fields import format_instant, parse_instant
 from aibudget.api.hold import Claim, Hold
 from aibudget.api.model import JsonObject
 from aibudget.cli.connection import Connection
@@ -30,11 +32,15 @@ _PLURALS: Final = {"AIBudget": "aibudgets", "ClusterAIBudget": "clusteraibudgets
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a person wants decided. `budget` is NAME or KIND/NAME; None means every budget that asks."""
+    """What a person wants decided. `budget` is NAME or KIND/NAME; None means every budget that asks.
+
+    `until` None is until the period ends.
+    """
 
     targets: tuple[str, ...]
     verdict: Verdict
     budget: str | None = None
+    until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,31 +103,47 @@ def sorted_out(hold: Hold, request: Request) -> tuple[list[int], list[Answer]]:
     return places, said
 
 
-def patch(hold: Hold, places: Sequence[int], verdict: Verdict, who: str) -> list[JsonObject]:
+def patch(hold: Hold, places: Sequence[int], request: Request, who: str) -> list[JsonObject]:
     """The JSON patch that decides these claims, on exactly the Hold that was looked at."""
+    decision = {"decision": request.verdict, "decidedBy": who}
+    if request.until is not None:
+        decision["decidedUntil"] = format_instant(request.until)
     version = {"op": "test", "path": "/metadata/resourceVersion", "value": hold.metadata.resource_version}
     return [
         version,
         *(
             {"op": "add", "path": f"/spec/claims/{place}/{field}", "value": value}
             for place in places
-            for field, value in (("decision", verdict), ("decidedBy", who))
+            for field, value in decision.items()
         ),
-        # An earlier decision was noted then; this one is not yet.
         *(
-            {"op": "remove", "path": f"/spec/claims/{place}/decidedTime"}
+            {"op": "remove", "path": f"/spec/claims/{place}/{field}"}
             for place in places
-            if hold.spec.claims[place].decided_time is not None
+            for field in _of_an_earlier_decision(hold.spec.claims[place])
+            if field not in decision
         ),
     ]
+
+
+def _of_an_earlier_decision(claim: Claim) -> Iterator[str]:
+    if claim.decided_time is not None:
+        yield "decidedTime"
+    if claim.decided_until is not None:
+        yield "decidedUntil"
+
+
+def instant(context: click.Context, option: click.Parameter, text: str | None) -> datetime | None:
+    """What `--until` says; click asks."""
+    try:
+        return None if text is None else parse_instant(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
 
 
 def _too_late(hold: Hold, claim: Claim) -> str:
     title = f"{claim.kind} {claim.name}"
     if claim.decision == "Expired":
-        return (
-            f"{title} asks no more: nobody decided in time. A higher threshold or the next period asks anew."
-        )
+        return f"{title} asks no more: its time is over. A higher threshold or the next period asks anew."
     by = f"{claim.decided_by} has" if claim.decided_by else "Somebody has"
     return (
         f"{by} vetoed it for {title}, until its period ends. "
@@ -178,9 +200,7 @@ async def _decide_one(
         if not allowed:
             return said, obj
         try:
-            obj = await cluster.patch(
-                HOLDS, hold.name, patch(hold, allowed, request.verdict, who), hold.namespace
-            )
+            obj = await cluster.patch(HOLDS, hold.name, patch(hold, allowed, request, who), hold.namespace)
         except Conflict:
             if last:
                 raise

@@ -76,7 +76,9 @@ def decision(claim: Claim) -> str:
     """What was decided about a claim, by whom; until when it waits."""
     if claim.decision == "Pending":
         return f"Pending until {format_instant(claim.expire_time)}" if claim.expire_time else "Pending"
-    return f"{claim.decision} by {claim.decided_by}" if claim.decided_by else claim.decision
+    by = f" by {claim.decided_by}" if claim.decided_by else ""
+    until = f" until {format_instant(claim.decided_until)}" if claim.decided_until else ""
+    return f"{claim.decision}{by}{until}"
 
 
 async def _holds(cluster: "Cluster", namespace: str | None) -> list[JsonObject]:

@@ -63,7 +63,9 @@ def renewed(claim: Claim, claimant: Claimant | None, standing: Standing) -> Clai
     now = standing.now.replace(microsecond=0)
     if claim.decided_by is not None and claim.decided_time is None and claim.decision != "Pending":
         return claim.model_copy(update={"decided_time": now, "expire_time": None})
-    lapsed = claim.expire_time is not None and now >= claim.expire_time
+    lapsed = _is_over(claim, now)
+    if claim.decision == "Approved" and lapsed:
+        return _lapsed(claim)
     if standing.paused or claimant is None or not claimant.may_claim(standing.action):
         return _lapsed(claim) if claim.decision == "Pending" and lapsed else claim
     match claim.decision:
@@ -74,7 +76,8 @@ def renewed(claim: Claim, claimant: Claimant | None, standing: Standing) -> Clai
         case "Approved" if claimant.mode == "Approve" and claim.decided_by is None and not standing.acted:
             expiry = _expiry(claimant, now)
             return claim.model_copy(update={"decision": "Pending", "expire_time": expiry})
-    if claim.decision == "Expired" and _asks_anew(claim, claimant, standing.action):
+    revived = claim.decision == "Vetoed" and lapsed
+    if revived or (claim.decision == "Expired" and _asks_anew(claim, claimant, standing.action)):
         anew = new_claim(claimant, standing.action, now)
         return anew.model_copy(update={"rank": claim.rank, "reason": claim.reason})
     return claim
@@ -106,10 +109,11 @@ def transitions(before: Sequence[Claim], after: Sequence[Claim]) -> Iterator[tup
                     ),
                 )
             case "Expired":
-                said = f"Nobody approved it for {title} in time: it is left alone."
+                so = "The approval has ended" if claim.decided_by else "Nobody approved it in time"
+                said = f"{so} for {title}: it is left alone."
                 yield EventReason.APPROVAL_EXPIRED, claim, said
             case "Vetoed":
-                said = f"Vetoed{by} for {title}: it is left alone until the period ends."
+                said = f"Vetoed{by} for {title}: it is left alone until {_end(claim)}."
                 yield EventReason.HOLD_VETOED, claim, said
             case "Approved" if old is not None and old.decision == "Pending":
                 yield (
@@ -118,7 +122,7 @@ def transitions(before: Sequence[Claim], after: Sequence[Claim]) -> Iterator[tup
                     f"The mode of {title} is Enforce now: it needs no approval.",
                 )
             case "Approved" if claim.decided_time is not None:
-                yield EventReason.HOLD_APPROVED, claim, f"Approved{by} for {title}."
+                yield EventReason.HOLD_APPROVED, claim, f"Approved{by} for {title}, until {_end(claim)}."
 
 
 def standing_of(claims: Sequence[Claim]) -> tuple[Reason, str]:
@@ -129,8 +133,19 @@ def standing_of(claims: Sequence[Claim]) -> tuple[Reason, str]:
     if "Pending" in first:
         return Reason.AWAITING_APPROVAL, f"Waits for a person's approval{_until(first['Pending'])}."
     if "Expired" in first:
-        return Reason.NOT_APPROVED, "Nobody approved it in time: it is left alone."
-    return Reason.VETOED, "Vetoed: it is left alone until the period ends."
+        return Reason.NOT_APPROVED, "Nobody approved it in time, or no longer: it is left alone."
+    return Reason.VETOED, f"Vetoed: it is left alone until {_end(first['Vetoed'])}."
+
+
+def _end(claim: Claim) -> str:
+    """When a person's decision ends."""
+    return format_instant(claim.decided_until) if claim.decided_until else "the period ends"
+
+
+def _is_over(claim: Claim, now: datetime) -> bool:
+    """Whether the time of the question, or of the decision, has passed."""
+    ends = claim.expire_time if claim.decision == "Pending" else claim.decided_until
+    return ends is not None and now >= ends
 
 
 def _until(claim: Claim) -> str:

@@ -80,8 +80,9 @@ def original_of(hold: Hold) -> tuple[str | None] | None:
 
 
 def vetoes_in(hold: Hold) -> tuple[Claim, ...]:
-    """The claims that a person vetoed in the Hold; what tenants must not lift is a ClusterAIBudget."""
-    return tuple(c for c in hold.spec.claims if c.decision == "Vetoed" and c.kind == "AIBudget")
+    """The vetoes that the workload remembers; one with an end, or of what no tenant may lift, stays here."""
+    decided = (c for c in hold.spec.claims if c.decision == "Vetoed" and c.kind == "AIBudget")
+    return tuple(claim for claim in decided if claim.decided_until is None)
 
 
 def reverts_of(hold: Hold) -> int:

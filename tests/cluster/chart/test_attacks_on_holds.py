@@ -97,6 +97,7 @@ CHANGES = [
     Write("another period", lambda a: _claims(a, periodId="2099-01@UTC")),
     Write("a later end", lambda a: _claims(a, expireTime="2099-01-01T00:00:00Z")),
     Write("somebody else decided", lambda a: _claims(a, decidedBy="alice")),
+    Write("another end of a decision", lambda a: _claims(a, decidedUntil="2099-01-01T00:00:00Z")),
     Write("noted in the operator's name", lambda a: _claims(a, decidedTime="2026-11-21T10:00:00Z")),
     Write("forgotten reverts", lambda _: {"metadata": {"annotations": {"aibudget.io/reverts": "-1"}}}),
     Write("a label", lambda _: {"metadata": {"labels": {"mine": "true"}}}),
@@ -132,7 +133,7 @@ def test_nobody_writes_holds_but_the_operator(arena: Arena) -> None:
     same = mighty.client.request("PUT", arena.hold_path(before["metadata"]["name"]), before)
     assert same.ok, f"a storage migration writes what is there already: {same.text}"
     explained = mighty.patch(arena.hold_path(before["metadata"]["name"]), _claims(arena, periodId="x")).text
-    assert "only decision and decidedBy of a claim may be changed" in explained
+    assert "only decision, decidedBy and decidedUntil of a claim" in explained
 
 
 def test_nobody_creates_holds_but_the_operator(arena: Arena) -> None:

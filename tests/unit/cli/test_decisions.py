@@ -1,5 +1,6 @@
 """Which claims `approve` and `veto` mean, what they write, and what they say of the rest."""
 
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -82,9 +83,16 @@ def test_the_patch_decides_on_what_was_looked_at() -> None:
     claim = one.spec.claims[0].__class__(**{**one.spec.claims[0].model_dump(), **noted})
     one = one.model_copy(update={"spec": one.spec.model_copy(update={"claims": (claim,)})})
 
-    assert patch(one, [0], "Vetoed", "bob") == [
+    assert patch(one, [0], Request(("x",), "Vetoed"), "bob") == [
         {"op": "test", "path": "/metadata/resourceVersion", "value": "7"},
         {"op": "add", "path": "/spec/claims/0/decision", "value": "Vetoed"},
         {"op": "add", "path": "/spec/claims/0/decidedBy", "value": "bob"},
         {"op": "remove", "path": "/spec/claims/0/decidedTime"},
     ]
+
+
+def test_until_is_written_as_kubernetes_does() -> None:
+    """In UTC, whatever zone it was typed in."""
+    until = datetime(2026, 11, 22, 8, tzinfo=timezone(timedelta(hours=1)))
+    written = patch(hold(training="Pending"), [0], Request(("x",), "Approved", until=until), "bob")
+    assert {"op": "add", "path": "/spec/claims/0/decidedUntil", "value": "2026-11-22T07:00:00Z"} in written

@@ -134,7 +134,10 @@ def test_a_hold_s_row_tells_who_since_when_and_what_comes_back() -> None:
         ),
         ({"decision": "Approved"}, "Approved"),
         ({"decision": "Approved", "decided_by": "alice"}, "Approved by alice"),
-        ({"decision": "Vetoed", "decided_by": "bob"}, "Vetoed by bob"),
+        (
+            {"decision": "Vetoed", "decided_by": "bob", "decided_until": "2026-11-22T10:00:00Z"},
+            "Vetoed by bob until 2026-11-22T10:00:00Z",
+        ),
         ({"decision": "Expired", "expire_time": "2026-11-22T10:00:00Z"}, "Expired"),
     ],
 )

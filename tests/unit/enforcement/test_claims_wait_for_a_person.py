@@ -7,10 +7,13 @@ from typing import Any
 import pytest
 
 from aibudget.api.conditions import find_condition
+from aibudget.api.fields import format_instant
 from aibudget.api.hold import Hold
 from aibudget.enforcement.claimant import Claimant
 from aibudget.enforcement.cluster import Enforcer, Limits, Report
 from aibudget.inventory.resource import DEPLOYMENTS, HOLDS
+from aibudget.reporting import enforcing
+from aibudget.reporting.facts import Enforcing
 from unit.enforcement.conftest import NOW, make_claimant
 from unit.enforcement.fake_api import FakeAPI, with_namespace
 
@@ -46,10 +49,11 @@ class Team:
     def decisions(self) -> list[tuple[str, str]]:
         return [(claim.uid, claim.decision) for claim in self.hold.spec.claims]
 
-    def decide(self, decision: str, who: str = "alice", claim: int = 0) -> None:
-        """What `aibudget approve` and `veto` write."""
+    def decide(self, decision: str, who: str = "alice", minutes: int | None = None) -> None:
+        """What `aibudget approve` and `veto` write about the first claim."""
         stored = self.api.objects[HOLDS.plural, "team", self.hold.name]
-        stored["spec"]["claims"][claim] |= {"decision": decision, "decidedBy": who}
+        until = {} if minutes is None else {"decidedUntil": format_instant(NOW + timedelta(minutes=minutes))}
+        stored["spec"]["claims"][0] |= {"decision": decision, "decidedBy": who, **until}
         stored["metadata"]["resourceVersion"] += "-decided"
 
     def noted(self) -> datetime | None:
@@ -103,7 +107,7 @@ def test_what_nobody_decides_lapses(team: Team) -> None:
     assert report.acts == ()
     assert [spared.reason for spared in report.spared] == ["NotApproved"]
     assert team.decisions() == [("b-1", "Expired")]
-    assert reason(team.hold) == "NotApproved: Nobody approved it in time: it is left alone."
+    assert reason(team.hold) == "NotApproved: Nobody approved it in time, or no longer: it is left alone."
     assert team.replicas == 6
     assert team.told(make_claimant("llm", mode="Approve", period="2026-12@UTC"), minutes=601) == [
         "ApprovalRequested"
@@ -235,3 +239,56 @@ def test_a_question_ends_with_its_period(team: Team) -> None:
     late = 60 * 24 * 8
     team.cycle(patient, minutes=late)
     assert str(team.hold.spec.claims[0].expire_time) == "2026-12-01 00:00:00+00:00"
+
+
+def test_an_approval_with_an_end(team: Team) -> None:
+    """At its end the workload is given back, and the same threshold does not ask again."""
+    team.cycle(ASKED)
+    team.decide("Approved", minutes=120)
+    assert "until 2026-11-21T12:00:00Z" in team.cycle(ASKED, minutes=15).acts[0].message
+    assert team.replicas == 0
+    resting = make_claimant("llm", mode="Approve", rates={"llm": 0})
+    assert team.told(resting, minutes=120) == ["ApprovalExpired", "WorkloadRestored"]
+    assert team.told(ASKED, minutes=121) == []
+    assert (team.replicas, team.decisions()) == (6, [("b-1", "Expired")])
+
+
+def test_a_veto_with_an_end(team: Team) -> None:
+    """It keeps the budget off until then, and no longer; a new question has its own notice."""
+    team.cycle(ASKED)
+    team.decide("Vetoed", minutes=120)
+    assert team.told(ASKED, minutes=1) == ["HoldVetoed"]
+    assert reason(team.hold) == "Vetoed: Vetoed: it is left alone until 2026-11-21T12:00:00Z."
+    assert team.told(ASKED, minutes=119) == []
+    assert team.told(ASKED, minutes=120) == ["ApprovalRequested"]
+    assert team.hold.spec.claims[0].decided_by is None
+    assert team.told(ENFORCED, minutes=134) == ["HoldApproved"]
+    assert team.told(ENFORCED, minutes=135) == ["WorkloadScaledDown"]
+
+
+def test_each_decision_is_an_event_of_workload_and_budget(team: Team) -> None:
+    """The same in every cycle that finds it, so that it is told once; another budget hears nothing of it."""
+    other = make_claimant("llm", uid="b-2", mode="Approve")
+    team.cycle(ASKED, other)
+    team.decide("Approved")
+    report = team.cycle(ASKED, other, minutes=1)
+
+    told = [event for event in enforcing.told(report, 0) if event.reason == "HoldApproved"]
+
+    assert [(event.regarding.kind, event.regarding.name) for event in told] == [
+        ("Deployment", "llm"),
+        ("AIBudget", "b-1"),
+    ]
+    assert "by alice" in told[0].message
+    assert [event.name for event in told] == [
+        event.name for event in enforcing.told(report, 9000) if event.reason == "HoldApproved"
+    ]
+
+
+def test_the_budget_s_status_counts_what_waits(team: Team) -> None:
+    """What waits is pending, in the condition by its name; what lapsed is nothing any more."""
+    waits = enforcing.by_budget(team.cycle(ASKED))["b-1"]
+    assert (waits.active, waits.pending, waits.waiting) == (0, 1, 1)
+    lapsed = team.cycle(ASKED, minutes=60)
+    assert (lapsed.holds[0].spec.claims[0].decision, enforcing.states(lapsed)["pending"]) == ("Expired", 0)
+    assert enforcing.by_budget(lapsed).get("b-1", Enforcing()).pending == 0
