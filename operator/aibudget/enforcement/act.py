@@ -153,7 +153,7 @@ class _Progress:
         if (why := unfit(live, heard=heard)) is not None:
             await self.pending(why[1])
             return False
-        if not self.site.pods_of(live):
+        if not self.site.pods_of(live) and not self.wish.proven:
             await self.pending("the API server shows no running pod of it that holds an accelerator")
             return False
         await self.site.check_may_act()

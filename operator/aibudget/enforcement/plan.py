@@ -48,7 +48,8 @@ class _Draft:
     """A plan while budgets are asked one after another.
 
     `spending`: whom each budget, by its uid, finds spending. `asked`: in which wishes it has a claim already.
-    `led`: the claims to what needs no Hold itself, for those that follow it.
+    `led`: the claims to what needs no Hold itself, for those that follow it. `leading`: whose followers are
+    held.
     """
 
     facts: Facts
@@ -61,13 +62,14 @@ class _Draft:
     open: set[Workload] = field(default_factory=set)
     unneeded: set[tuple[str, Workload]] = field(default_factory=set)
     led: defaultdict[Workload, list[Claim]] = field(default_factory=lambda: defaultdict(list))
+    leading: frozenset[Workload] = frozenset()
 
 
 def plan(claimants: Sequence[Claimant], facts: Facts, now: datetime) -> Plan:
     """The same facts always give the same plan, releases first."""
     by_uid = {claimant.budget.uid: claimant for claimant in claimants}
     spending = {uid: frozenset(s.workload for s in victims(claimant)) for uid, claimant in by_uid.items()}
-    draft = _Draft(facts, now, _held(facts), spending)
+    draft = _Draft(facts, now, _held(facts), spending, leading=_leading(facts))
     for hold in facts.holds:
         live = facts.lives.get(workload_of(hold))
         standing = Standing(_ACTION, now, acted=bool(hold.spec.original), paused=facts.paused)
@@ -100,6 +102,11 @@ def _held(facts: Facts) -> frozenset[Workload]:
     return frozenset(workload_of(hold) for hold, live in acted if live is None or live.stopped)
 
 
+def _leading(facts: Facts) -> frozenset[Workload]:
+    followers = (facts.lives.get(workload_of(hold)) for hold in facts.holds if hold.spec.original)
+    return frozenset(live.parent for live in followers if live is not None and live.parent and live.stopped)
+
+
 def _keeps(claim: Claim, hold: Hold, claimant: Claimant | None, draft: _Draft) -> bool:
     facts = draft.facts
     if claim in vetoes_in(hold) or claim.uid in facts.gone:
@@ -123,7 +130,8 @@ def _keeps(claim: Claim, hold: Hold, claimant: Claimant | None, draft: _Draft) -
     if claimant.active(_ACTION) is None:
         return claimant.undecided(_ACTION)
     fit = live is None or unfit(live, heard=claimant.hears_tenants) is None
-    spends = _billed(workload_of(hold), live) in draft.spending[claim.uid]
+    billed = _billed(workload_of(hold), live)
+    spends = billed in draft.spending[claim.uid] or billed in draft.leading
     return hold.spec.original is not None or (fit and spends)
 
 
@@ -213,4 +221,5 @@ def _with_due(wish: Wish, by_uid: Mapping[str, Claimant], draft: _Draft) -> Wish
     known = [end for end in ends if end is not None]
     noticed = wish.hold.spec.claims if wish.hold and not wish.hold.spec.original else ()
     withdrawn = () if wish.claims else tuple(claim for claim in noticed if not is_closed(claim))
-    return replace(wish, due_for=due_for, due_at=min(known, default=None), withdrawn=withdrawn)
+    due_at, proven = min(known, default=None), wish.workload in draft.leading
+    return replace(wish, due_for=due_for, due_at=due_at, withdrawn=withdrawn, proven=proven)

@@ -19,7 +19,8 @@ class Wish:
     the first notice of an approved claim ends, None where there is none. `vetoes` are
     those that a person wrote into claims; the workload remembers them. `rate_per_hour` is what holding it
     avoids, None where it is unknown. `withdrawn` are the claims of a notice that ends without an act.
-    `waits` says why an act whose notice is over does not come yet.
+    `waits` says why an act whose notice is over does not come yet. `proven`: what it has started is held
+    already, so that accelerator pods of it were seen.
     """
 
     workload: Workload
@@ -32,6 +33,7 @@ class Wish:
     vetoes: tuple[Claim, ...] = ()
     withdrawn: tuple[Claim, ...] = ()
     waits: str | None = None
+    proven: bool = False
 
     @property
     def key(self) -> str:

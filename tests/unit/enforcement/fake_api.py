@@ -5,11 +5,12 @@ wants a crash raises from `before_write`.
 """
 
 import copy
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from aibudget.api.names import FIELD_MANAGER, KILL_SWITCH, STOPPED
-from aibudget.enforcement.kinds import KINDS
+from aibudget.enforcement.kinds import KINDS, Kind
 from aibudget.enforcement.pointer import parts, value_at
 from aibudget.errors import Conflict
 from aibudget.inventory.kubernetes import AlreadyExists, Json, NotFound, NotServed, Objects, Patch, Slim
@@ -56,6 +57,16 @@ class FakeAPI:
         obj = copy.deepcopy(self.objects[_key(DEPLOYMENTS, name, namespace)])
         obj["spec"]["replicas"] = replicas
         self._store(DEPLOYMENTS, obj, manager=manager, forced=True)
+
+    def ask(self, kind: Kind, name: str, namespace: str, value: str | None, manager: str = "kubectl") -> None:
+        """What the owner of any kind does: the field that stops it is his. JSON text, None: absent."""
+        assert kind.stop is not None
+        obj = copy.deepcopy(self.objects[_key(kind.resource, name, namespace)])
+        if value is not None:
+            _apply(obj, {"op": "add", "path": kind.stop.path, "value": json.loads(value)})
+        elif value_at(obj, kind.stop.path) is not None:
+            _apply(obj, {"op": "remove", "path": kind.stop.path})
+        self._store(kind.resource, obj, manager=manager, forced=True)
 
     def remove(self, resource: Resource, name: str, namespace: str = "") -> None:
         """Deleted by a person."""
