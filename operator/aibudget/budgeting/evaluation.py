@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
-from aibudget.api.budget import Threshold
+from aibudget.api.budget import Extent, Threshold
 from aibudget.budgeting.period import Period
 from aibudget.inventory.workload import Workload
 
@@ -113,6 +113,12 @@ class Evaluation:
     began: bool
     evaluated: int
     uncharged: tuple[Uncharged, ...] = ()
+    extent: Extent = "Everything"
+
+    @property
+    def stops_everything(self) -> bool:
+        """Whether a ScaleDown takes all that spends: by the budget's word, or since the limit is passed."""
+        return self.extent == "Everything" or self.spend.amount > self.limit
 
     def active(self, action: str) -> ThresholdState | None:
         """The highest threshold in force that lists the action, or None."""

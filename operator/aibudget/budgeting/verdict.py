@@ -61,6 +61,7 @@ def evaluate(budget: Budget, period: Period, share: Share, memory: Memory, momen
         began=new_period,
         evaluated=moment.now,
         uncharged=share.uncharged,
+        extent=budget.spec.enforcement.extent,
     )
 
 

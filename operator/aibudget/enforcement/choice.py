@@ -86,7 +86,7 @@ def choose(
     """
     everyone = frozenset(place.candidate.workload for place in places)
     outlook = Outlook.of(claimant.evaluation)
-    if claimant.budget.spec.enforcement.extent == "Everything" or outlook.exceeded:
+    if claimant.evaluation.stops_everything:
         return Choice(everyone)
     if not outlook.known or not claimant.evaluation.fresh:
         return Choice(frozenset(), unneeded=frozenset(one.workload for one in mine if not one.acted))

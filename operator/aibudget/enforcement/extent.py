@@ -22,8 +22,9 @@ Hours = Fraction
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """What a budget has left, and for how long. `room` is below 0 past the limit; `known` is False where the
-    spend is not known in full.
+    """What a budget below its limit has left, and for how long.
+
+    `known` is False where that is not known in full.
     """
 
     room: Decimal
@@ -39,11 +40,6 @@ class Outlook:
         left = max(0, evaluation.period.interval.end - since)
         known = spend.as_of is not None and spend.complete and evaluation.rate_per_hour is not None
         return cls(evaluation.limit - spend.amount, evaluation.limit, Fraction(left, 3600), known)
-
-    @property
-    def exceeded(self) -> bool:
-        """Whether the limit is passed: known spend is a lower bound, so this holds whatever is unknown."""
-        return self.room < 0
 
     def saving(self, rate: Decimal, runs_on: Hours) -> Fraction:
         """What a stop keeps from being spent, if it comes after so many hours."""

@@ -186,7 +186,7 @@ def _choose(claimant: Claimant, draft: _Draft) -> None:
     draft.spared += eligible.spared
     draft.spared += [Spared(claimant.evaluation.budget, workload, *FITS) for workload in sorted(fits)]
     draft.unneeded |= {(uid, workload) for workload in choice.unneeded}
-    if choice.chosen:
+    if choice.chosen and not facts.paused:
         draft.open |= {one.workload for one in eligible.candidates}
 
 

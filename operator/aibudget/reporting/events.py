@@ -201,10 +201,16 @@ def _consequence(state: ThresholdState, evaluation: Evaluation, *, enforcing: bo
     if not enforcing:
         return "Enforcement is switched off: nothing is stopped."
     return (
-        "What spends in it is scaled down after the grace period, in mode Approve if approved. "
+        f"{_extent(evaluation)} is scaled down after the grace period, in mode Approve if approved. "
         "Raise spec.limit.amount, protect a workload or delete its Hold to keep it; "
         f"all comes back at {iso(evaluation.period.interval.end)}."
     )
+
+
+def _extent(evaluation: Evaluation) -> str:
+    if evaluation.stops_everything:
+        return "What spends in it"
+    return "As much of it as the forecast asks for"
 
 
 def _spenders(evaluation: Evaluation) -> str:
@@ -214,7 +220,8 @@ def _spenders(evaluation: Evaluation) -> str:
         if spend.rate_per_hour > 0
     ]
     more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    return ", ".join(names[:MOST_NAMED]) + more or "nothing that spends now"
+    told = ", ".join(names[:MOST_NAMED]) + more or "nothing that spends now"
+    return told if evaluation.stops_everything else f"as much as the forecast asks for, of {told}"
 
 
 def _data(subject: Subject, before: BudgetStatus, data: DataState) -> Iterator[Event]:

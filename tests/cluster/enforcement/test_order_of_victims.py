@@ -74,6 +74,7 @@ def judged(story: Story, claimant: Claimant, now: datetime) -> Claimant:
         rate_per_hour=6 * RATE,
         workloads=spends,
         evaluated=at,
+        extent=claimant.budget.spec.enforcement.extent,
     )
     return replace(claimant, evaluation=evaluation)
 

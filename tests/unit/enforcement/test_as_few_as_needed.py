@@ -66,6 +66,7 @@ def budget(
         period=Period("2026-11@UTC", Interval(0, at + hours * HOUR)),
         spend=replace(made.evaluation.spend, amount=Decimal(spent), as_of=at),
         rate_per_hour=sum((one.rate_per_hour for one in spends), Decimal(0)),
+        extent=made.budget.spec.enforcement.extent,
         workloads=spends,
         evaluated=at,
     )
