@@ -196,7 +196,9 @@ class Accounts:
                 break
         if not seconds:
             return Recent((), 0)
-        newest, watched = head.statement(start, end), head.statement(head.start, end)
+        # Whether anything is done takes longer to tell than what it costs: the last half hour, whole slots.
+        watched = self.statement(Interval(slot_of(now - WINDOW_SECONDS), end))
+        newest = head.statement(start, end)
         return Recent(newest.lines, seconds, watched.lines, watched.coverage.covered_seconds)
 
     def unpriced(self) -> Mapping[str, float]:

@@ -256,3 +256,18 @@ def test_a_slot_that_has_just_begun_is_not_all_that_is_recent(ledger: Ledger) ->
     recent = books.newest(meter.now)
     assert recent.seconds == SLOT_SECONDS + 40
     assert sum(line.quantity for line in recent.lines) == recent.seconds * 1000
+
+
+def test_devices_are_watched_for_half_an_hour_whatever_was_posted(ledger: Ledger) -> None:
+    """Right after a slot is posted the head alone would be too short to call anything idle."""
+    meter = Meter(MIDNIGHT + DAY)
+    books = accounts(meter, ledger)
+    books.advance(book(), LABELS)
+    forever(books, MIDNIGHT)
+    for _ in range(3):
+        meter.now += SLOT_SECONDS + 5
+        books.advance(book(), LABELS)
+        recent = books.newest(meter.now)
+        assert 1800 <= recent.watched_seconds < 1800 + 2 * SLOT_SECONDS
+        held = sum(line.quantity for line in recent.watched)
+        assert held == recent.watched_seconds * 1000
