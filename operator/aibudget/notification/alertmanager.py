@@ -31,6 +31,7 @@ def _postable(alert: Alert, ends: int, link: str | None) -> dict[str, object]:
         "labels": dict(alert.labels),
         "annotations": {"summary": alert.summary},
         "startsAt": format_instant(alert.starts),
-        "endsAt": iso(ends),
+        # Clocks step back: an end before its start would be refused.
+        "endsAt": iso(max(ends, int(alert.starts.timestamp()))),
     }
     return found | ({"generatorURL": link} if link else {})

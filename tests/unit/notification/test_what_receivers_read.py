@@ -116,6 +116,17 @@ def test_alertmanager_gets_alerts_with_their_ends() -> None:
     ]
 
 
+def test_no_alert_ends_before_it_starts() -> None:
+    """Alertmanager refuses such an alert, and it would be sent for ever."""
+    starts = datetime(2026, 11, 21, 10, tzinfo=UTC)
+    over = Alert((("alertname", "AIBudgetDataStale"),), starts, "stale")
+
+    (told,) = json.loads(alertmanager.body([], {over.labels: (over, 0)}, 0, None))
+
+    assert told["endsAt"] == told["startsAt"] == "2026-11-21T10:00:00Z"
+    assert "generatorURL" not in told
+
+
 def test_nobody_calls_a_channel_through_a_message(make_message: MakeMessage) -> None:
     """`<!channel>` in a name or a message is text, not a call to everybody."""
     body = slack.body(make_message(message="<!channel> & <https://evil.example|click>"))
