@@ -24,7 +24,7 @@ from aibudget.api.selector import LabelSelector
 PeriodType = Literal["Daily", "Weekly", "Monthly", "Quarterly", "Yearly", "Fixed"]
 Weekday = Literal["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
 Basis = Literal["Actual"]
-Action = Literal["Notify", "Annotate", "ScaleDown"]
+Action = Literal["Notify", "Annotate", "Freeze", "Block", "ScaleDown"]
 Mode = Literal["Observe", "Approve", "Enforce"]
 OnAlreadyCrossed = Literal["NextPeriod", "Enforce"]
 Extent = Literal["Everything", "UntilForecastFits"]
@@ -113,10 +113,11 @@ class Threshold(Value):
     """What is compared with the limit: Actual is what has been spent."""
     actions: Annotated[
         tuple[Action, ...],
-        Field(min_length=1, max_length=3, json_schema_extra=LIST_SET),
+        Field(min_length=1, max_length=5, json_schema_extra=LIST_SET),
         AfterValidator(once_each),
     ]
-    """Notify writes an Event, Annotate marks the workloads that spend, ScaleDown holds them."""
+    """Notify writes an Event, Annotate marks the workloads that spend. Freeze keeps the namespace's use of
+    accelerators from growing, Block refuses its new pods that ask for any, ScaleDown holds what spends."""
 
 
 BUILT_IN_THRESHOLDS: Final = (
@@ -135,7 +136,8 @@ class Enforcement(Value):
     grace_period_seconds: Annotated[Integer, Field(ge=0, le=86400, json_schema_extra={"format": "int32"})] = (
         900
     )
-    """The notice before the first ScaleDown, at most a day."""
+    """The notice before the first ScaleDown, at most a day. Freeze and Block stop nothing that runs, and
+    happen at once."""
     approval_seconds: Annotated[Integer, Field(ge=60, le=604800, json_schema_extra={"format": "int32"})] = (
         86400
     )

@@ -104,10 +104,10 @@ class SparedWorkload(Observed):
 
 
 class HoldCounts(Observed):
-    """The workloads that this budget holds back."""
+    """The Holds of this budget, on workloads and namespaces."""
 
     active: Count = 0
-    """Held."""
+    """In force."""
     pending: Count = 0
     """On notice, or waiting for approval."""
 
@@ -147,7 +147,7 @@ class BudgetStatus(Observed):
     top_workloads: Annotated[tuple[TopWorkload, ...], Field(max_length=5, json_schema_extra=LIST_ATOMIC)] = ()
     """The workloads that spend most, at most 5."""
     holds: HoldCounts | None = None
-    """The workloads held back."""
+    """How many Holds it has."""
     spared: Annotated[tuple[SparedWorkload, ...], Field(max_length=10, json_schema_extra=LIST_ATOMIC)] = ()
     """Who spends and is not held for an acting threshold, and why; the dearest 10."""
     history: Annotated[tuple[PastPeriod, ...], Field(max_length=12, json_schema_extra=LIST_ATOMIC)] = ()

@@ -38,7 +38,7 @@ class ConditionType(StrEnum):
     STALLED = "Stalled", "abnormal-true", "waits for a human; retrying changes nothing"
     WITHIN_BUDGET = "WithinBudget", "normal-true", "known spend is below the limit; Unknown without data"
     DATA_FRESH = "DataFresh", "normal-true", "usage of the last 30 minutes is known well enough to act on"
-    ENFORCED = "Enforced", "abnormal-true", "workloads are held for this budget"
+    ENFORCED = "Enforced", "abnormal-true", "workloads or namespaces are held for this budget"
     RECEIVERS_RESOLVED = (
         "ReceiversResolved",
         "normal-true",
@@ -46,7 +46,7 @@ class ConditionType(StrEnum):
     )
 
     APPLIED = "Applied", "normal-true", "the act is written to the target"
-    EFFECTIVE = "Effective", "normal-true", "the target's accelerator pods are gone"
+    EFFECTIVE = "Effective", "normal-true", "accelerator pods are gone, or new ones refused, as the act means"
     CONTESTED = "Contested", "abnormal-true", "another manager keeps reverting the act; acting has stopped"
     INEFFECTIVE = "Ineffective", "abnormal-true", "accelerator pods are still there after their time to end"
 
@@ -99,6 +99,7 @@ class Reason(StrEnum):
     PRICE_MISSING = "PriceMissing", "usage has no matching price; it is counted and not yet charged"
 
     # Enforced
+    NAMESPACES_FENCED = "NamespacesFenced", "growth, or new accelerator pods, are refused for this budget"
     WORKLOADS_HELD = "WorkloadsHeld", "workloads are held back for this budget"
     AWAITING_APPROVAL = "AwaitingApproval", "mode Approve: a person is asked first"
     GRACE_PERIOD = "GracePeriod", "a threshold that acts is crossed; the notice before the act is running"
@@ -122,6 +123,9 @@ class Reason(StrEnum):
     PODS_RUNNING = "PodsRunning", "accelerator pods of the target are still ending"
     PODS_GONE = "PodsGone", "no accelerator pod of the target is left"
     REVERTED_BY_OTHER = "RevertedByOther", "another manager has put the held field back three times"
+    REFUSING = "Refusing", "growth, or each new accelerator pod, is refused in the namespace"
+    PARTIAL = "Partial", "growth is refused, but some DRA device classes are not counted by the API server"
+    NOT_REFUSING = "NotRefusing", "the quota or the admission policy that should refuse is not in force"
     PODS_REMAIN = "PodsRemain", "accelerator pods outlived their termination grace period"
 
 
@@ -148,6 +152,11 @@ class EventReason(StrEnum):
     )
     PERIOD_STARTED = "PeriodStarted", "Normal", "a new period began"
     WOULD_SCALE_DOWN = "WouldScaleDown", "Normal", "mode Observe: what would have been held"
+    WOULD_FREEZE = "WouldFreeze", "Normal", "mode Observe: the namespaces that would have been frozen"
+    WOULD_BLOCK = "WouldBlock", "Normal", "mode Observe: the namespaces that would have been blocked"
+    NAMESPACE_FROZEN = "NamespaceFrozen", "Warning", "a namespace may not use more accelerators than it does"
+    NAMESPACE_BLOCKED = "NamespaceBlocked", "Warning", "new accelerator pods are refused in a namespace"
+    NAMESPACE_RELEASED = "NamespaceReleased", "Normal", "a namespace is no longer frozen or blocked"
     SCALE_DOWN_NOTICE = "ScaleDownNotice", "Warning", "a workload will be held when the grace period ends"
     APPROVAL_REQUESTED = "ApprovalRequested", "Warning", "a workload will be held if a person approves it"
     APPROVAL_EXPIRED = (

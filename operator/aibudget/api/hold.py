@@ -1,19 +1,19 @@
-"""Hold: one act of the operator on one workload; its intent, the original and the audit in one object.
+"""Hold: one act of the operator on one workload or namespace; intent, original and audit in one object.
 
 Claims are keyed by the budget's uid, not by kind and name: a budget that is deleted and made again under its
 old name is another budget, and must inherit neither an approval nor a veto. Created before the act, so that a
 crash in between leaves a trace; who may do what to it is ``enforcement``'s business.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from aibudget.api.conditions import Conditions
 from aibudget.api.fields import AmountText, Generation, Instant, Text
 from aibudget.api.model import Observed, Resource, Value, celed, list_by, once_each_by, rule
 
-HoldAction = Literal["ScaleDown"]
+HoldAction = Literal["Freeze", "Block", "ScaleDown"]
 Decision = Literal["Pending", "Approved", "Vetoed", "Expired"]
 
 Count = Annotated[int, Field(ge=0, json_schema_extra={"format": "int64"})]
@@ -28,7 +28,7 @@ class TargetRef(Value):
     kind: Annotated[str, Field(min_length=1, max_length=63)]
     """Its kind."""
     name: Text
-    """Its name, in the Hold's namespace."""
+    """Its name, in the Hold's namespace; or that namespace's own."""
     uid: Uid
     """Its identity: an object made again under the same name is not held."""
 
@@ -93,12 +93,18 @@ class HoldSpec(Value):
             ".original",
             reason="FieldValueForbidden",
         ),
+        rule(
+            "self.action in ['Freeze', 'Block'] == (self.targetRef.apiVersion == 'v1' "
+            "&& self.targetRef.kind == 'Namespace')",
+            "Freeze and Block act on the v1 Namespace, and nothing else does",
+            ".targetRef.kind",
+        ),
     )
 
     target_ref: TargetRef
     """The object that is held."""
     action: HoldAction
-    """What is done to it."""
+    """What is done to it: ScaleDown to a workload, Freeze or Block to the Hold's namespace."""
     claims: Annotated[
         tuple[Claim, ...],
         Field(
@@ -116,7 +122,17 @@ class HoldSpec(Value):
         ),
         AfterValidator(once_each_by("path")),
     ] = None
-    """What to put back; absent until the act."""
+    """What to put back; absent until the act. With Freeze: what the namespace may use while it lasts."""
+
+    @model_validator(mode="after")
+    def _action_fits_target(self) -> Self:
+        target = self.target_ref
+        on_namespace = (target.api_version, target.kind) == ("v1", "Namespace")
+        if (self.action in ("Freeze", "Block")) != on_namespace:
+            raise ValueError(
+                "targetRef.kind: Freeze and Block act on the v1 Namespace, and nothing else does"
+            )
+        return self
 
 
 class HoldStatus(Observed):
@@ -137,7 +153,7 @@ class HoldStatus(Observed):
 
 
 class Hold(Resource):
-    """One act of the operator on one workload. Delete it to give the workload back for this period."""
+    """One act of the operator on one workload or namespace. Delete it to undo the act for this period."""
 
     kind: Literal["Hold"]
     spec: HoldSpec

@@ -93,7 +93,7 @@ KINDS: Final[tuple[Kind, ...]] = (
             Column("Target", ".spec.targetRef.name", "What is held"),
             Column("Action", ".spec.action", "What is done to it"),
             Column("Applied", _condition("Applied", "status"), "Whether it is written to the target"),
-            Column("Effective", _condition("Effective", "status"), "Whether its accelerator pods are gone"),
+            Column("Effective", _condition("Effective", "status"), "Whether the act has its effect"),
             Column("State", _condition("Applied", "reason"), "Where it stands in one word", wide=True),
             Column("Budget", ".spec.claims[0].name", "The first budget that wants it held", wide=True),
             _AGE,

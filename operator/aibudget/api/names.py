@@ -27,6 +27,13 @@ REVERTS_ANNOTATION: Final = "aibudget.io/reverts"
 VETO_ANNOTATION: Final = "aibudget.io/vetoed"
 """On a workload whose Hold was deleted by a person: the period in which it is left alone."""
 
+FREEZE_QUOTA: Final = "aibudget-freeze"
+"""ResourceQuota of ours in a frozen namespace; deleting it is the whole restore."""
+FENCES: Final = "aibudget-fences"
+"""ConfigMap in the operator's namespace: a blocked namespace is a key, what people vetoed another."""
+BLOCK_POLICY: Final = "aibudget-block"
+"""The ValidatingAdmissionPolicy that reads it, and its binding."""
+
 PROTECTED: Final = "aibudget.io/protected"
 """On a workload or namespace: anything but "false" exempts it from namespaced budgets."""
 PROTECTED_UNTIL: Final = "aibudget.io/protected-until"

@@ -1,4 +1,4 @@
-"""`aibudget holds`: which workloads are held back, by whom, since when, and the way back."""
+"""`aibudget holds`: which workloads and namespaces are held, by whom, since when, and the way back."""
 
 from typing import TYPE_CHECKING
 
@@ -8,6 +8,7 @@ from aibudget.api.conditions import ConditionType, find_condition
 from aibudget.api.fields import format_instant
 from aibudget.api.hold import Claim, Hold
 from aibudget.api.model import JsonObject
+from aibudget.api.names import FREEZE_QUOTA
 from aibudget.cli.connection import Connection, connection_options, namespace_options
 from aibudget.cli.output import objects, output_option
 from aibudget.reporting.table import table
@@ -33,7 +34,7 @@ To give back everything and stop all acts:   {program} release --all"""
 @output_option
 @click.pass_context
 def holds(ctx: click.Context, connection: Connection, output: str) -> None:
-    """Show which workloads are held, by which budget, and how to get them back."""
+    """Show which workloads and namespaces are held, by which budget, and how to get them back."""
     found = connection.run(lambda cluster: _holds(cluster, connection.scope()))
     if output in ("json", "yaml"):
         click.echo(objects(found, output))
@@ -64,7 +65,7 @@ def row(hold: Hold, *, wide: bool) -> tuple[str, ...]:
         applied.reason if applied else "",
         format_instant(since) if since else "",
         ", ".join(f"{c.kind}/{c.name} ({c.threshold}, {decision(c)})" for c in claims),
-        ", ".join(f"{original.path} = {original.json_value or 'absent'}" for original in spec.original or ()),
+        _puts_back(hold),
     )
     if not wide:
         return cells
@@ -79,6 +80,16 @@ def decision(claim: Claim) -> str:
     by = f" by {claim.decided_by}" if claim.decided_by else ""
     until = f" until {format_instant(claim.decided_until)}" if claim.decided_until else ""
     return f"{claim.decision}{by}{until}"
+
+
+def _puts_back(hold: Hold) -> str:
+    if not hold.spec.original:
+        return ""
+    if hold.spec.action == "Freeze":
+        return f"deletes ResourceQuota {FREEZE_QUOTA}"
+    if hold.spec.action == "Block":
+        return "lets new pods in"
+    return ", ".join(f"{one.path} = {one.json_value or 'absent'}" for one in hold.spec.original)
 
 
 async def _holds(cluster: "Cluster", namespace: str | None) -> list[JsonObject]:

@@ -18,7 +18,7 @@ SUMMARIES: Final[dict[str, str]] = {
     "approve": "Let workloads be held for which budgets in mode Approve ask a person.",
     "crds": "Print the CustomResourceDefinitions.",
     "explain": "Explain why a workload is held, or why it is not.",
-    "holds": "Show which workloads are held, by which budget, and how to get them back.",
+    "holds": "Show which workloads and namespaces are held, by which budget, and how to get them back.",
     "release": "Give held workloads back, even with no operator running.",
     "run": "Run the operator.",
     "sandbox": "Run a real Kubernetes control plane and Prometheus on this machine.",

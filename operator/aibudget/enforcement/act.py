@@ -87,7 +87,7 @@ async def _bring_further(
     if live is not None and live.uid == hold.spec.target_ref.uid:
         live = await remember_vetoes(site, live, wish.vetoes, told)
     before, hold = hold.spec.claims, await record.claim(site, hold, wish.claims)
-    told += decided(wish, hold, before)
+    told += decided(wish.workload, hold, before)
     mark = None if live is None else mark_of(live)
     after = _Progress(site, wish, hold, live, told, mark.claims if mark else ())
     new = find_condition(hold.status.conditions, ConditionType.APPLIED) is None

@@ -25,6 +25,7 @@ from aibudget.enforcement.notes import Note, changes, note_of, title
 from aibudget.enforcement.notice import Act, remember_vetoes
 from aibudget.enforcement.orphan import is_orphan, let_go
 from aibudget.enforcement.outcome import Outcome, each
+from aibudget.enforcement.perimeter import Perimeter, apart
 from aibudget.enforcement.plan import plan
 from aibudget.enforcement.pods import read_pods
 from aibudget.enforcement.port import Port, Site, disown, is_paused, look, write
@@ -88,6 +89,7 @@ class Enforcer:
         self._limits = limits
         self._may_write = may_write
         self._clock = clock
+        self._perimeter = Perimeter(cluster, limits.untouchable)
         self._unswept = set(KINDS)
         self._notes: dict[Workload, Note] = {}
         self._noticed: list[Hold] = []
@@ -98,7 +100,8 @@ class Enforcer:
         site = Site(self._cluster, self._limits.operator_namespace, self._may_write, now, clock=self._clock)
         outcome = Outcome(site)
         paused = not self._limits.enabled or await is_paused(self._cluster, self._limits.operator_namespace)
-        objects = await self._cluster.list(HOLDS)
+        fences, objects = apart(await self._cluster.list(HOLDS))
+        fenced = await self._perimeter.run(outcome, claimants, fences, paused=paused)
         await self._release_orphans(outcome, objects)
         await self._respect_withdrawn_notices(outcome, objects)
         await self._sweep(outcome)
@@ -137,8 +140,8 @@ class Enforcer:
         await self._annotate(outcome, claimants, paused=paused)
         return Report(
             acts=tuple(outcome.acts),
-            spared=planned.spared,
-            holds=tuple(hold for hold in after if hold is not None),
+            spared=(*fenced.spared, *planned.spared),
+            holds=(*fenced.holds, *(hold for hold in after if hold is not None)),
             paused=paused,
             queued=paced.queued,
             rails=str(self._limits.rails),

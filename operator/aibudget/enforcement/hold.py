@@ -48,10 +48,13 @@ class Step(Enum):
 
 def hold_name(kind: Kind, name: str, uid: str) -> str:
     """The only name a Hold of this object can have: creating it is the mutex. Fits into a label's value."""
-    identity = f"{kind.resource.group}/{kind.name}/{uid}"
+    return hashed_name(f"{kind.name.lower()}-{name}", f"{kind.resource.group}/{kind.name}/{uid}")
+
+
+def hashed_name(prefix: str, identity: str) -> str:
+    """A name that this identity alone has, and that a person can still read. Fits into a label's value."""
     digest = hashlib.sha256(identity.encode()).hexdigest()[:_DIGEST]
-    prefix = f"{kind.name.lower()}-{name}"[: _LABEL_VALUE - _DIGEST - 1].rstrip("-.")
-    return f"{prefix}-{digest}"
+    return f"{prefix[: _LABEL_VALUE - _DIGEST - 1].rstrip('-.')}-{digest}"
 
 
 def workload_of(hold: Hold) -> Workload:

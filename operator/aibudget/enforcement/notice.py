@@ -37,7 +37,7 @@ async def create(site: Site, wish: Wish, told: list[Act]) -> Hold:
     await site.check_may_act()
     created = await site.cluster.create(HOLDS, holds.body(wish.live, wish.claims), wish.workload.namespace)
     hold = Hold.read(created)
-    told += decided(wish, hold, holds.approved(hold))
+    told += decided(wish.workload, hold, holds.approved(hold))
     if not (noticed := holds.approved(hold)):
         return hold
     message = words.notice(hold, noticed, wish.due_at)
@@ -45,11 +45,11 @@ async def create(site: Site, wish: Wish, told: list[Act]) -> Hold:
     return hold
 
 
-def decided(wish: Wish, hold: Hold, before: Sequence[Claim]) -> Iterator[Act]:
+def decided(workload: Workload, hold: Hold, before: Sequence[Claim]) -> Iterator[Act]:
     """What is told of claims that stand otherwise than before, each to its own budget."""
     for reason, claim, said in transitions(before, hold.spec.claims):
         ask = f" {holds.way_to_decide(hold)}" if reason is EventReason.APPROVAL_REQUESTED else ""
-        yield Act(wish.workload, reason, f"{said}{ask}", (claim,), hold.spec.target_ref.uid)
+        yield Act(workload, reason, f"{said}{ask}", (claim,), hold.spec.target_ref.uid)
 
 
 async def remember_vetoes(site: Site, live: Live, claims: Sequence[Claim], told: list[Act]) -> Live:

@@ -35,6 +35,12 @@ async def original(cluster: Port, hold: Hold, live: Live) -> Hold:
     return Hold.read(await cluster.patch(HOLDS, hold.name, [_test(hold), value], hold.namespace))
 
 
+async def kept(cluster: Port, hold: Hold, path: str, value: str | None) -> Hold:
+    """The Hold of a fence with what was written for it, once."""
+    operation = put("/spec/original", holds.original_json(path, value))
+    return Hold.read(await cluster.patch(HOLDS, hold.name, [_test(hold), operation], hold.namespace))
+
+
 async def annotate(cluster: Port, hold: Hold, annotations: dict[str, str]) -> Hold:
     """The Hold with these annotations, too."""
     patch = [_test(hold), *edit_map("/metadata/annotations", hold.metadata.annotations, annotations)]

@@ -1,7 +1,8 @@
 """Giving everything back with no operator: what `aibudget release --all` does.
 
-The kill switch is set first, so that an operator that still runs stops nothing anew. Then every marked
-workload is put back by its Hold, or by its own annotation where the Hold is gone.
+The kill switch is set first, so that an operator that still runs stops nothing anew. Then every Block and
+Freeze is lifted, and every marked workload is put back by its Hold, or by its own annotation where the Hold
+is gone.
 """
 
 from collections.abc import Callable, Coroutine
@@ -17,6 +18,7 @@ from aibudget.enforcement.kinds import KINDS
 from aibudget.enforcement.live import Live, read
 from aibudget.enforcement.notice import Act
 from aibudget.enforcement.orphan import let_go
+from aibudget.enforcement.perimeter import apart, lifts
 from aibudget.enforcement.port import Port, Site, look
 from aibudget.enforcement.wish import Wish
 from aibudget.errors import AIBudgetError, Conflict
@@ -35,7 +37,11 @@ async def release_all(cluster: Port, operator_namespace: str, now: datetime) -> 
     await set_kill_switch(cluster, operator_namespace)
     site = Site(cluster, operator_namespace, lambda: True, now)
     told: list[Act] = []
-    for obj in await _holds(cluster):
+    # Fences first, or what is put back would find its pods refused.
+    fences, others = apart(await _holds(cluster))
+    for subject, work in await lifts(site, fences):
+        told += await _attempt(subject, work)
+    for obj in others:
         workload = _target(obj)
         told += await _attempt(workload, lambda obj=obj: _release(site, obj))  # type: ignore[misc]
     for kind in KINDS.values():

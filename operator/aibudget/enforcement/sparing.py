@@ -63,6 +63,17 @@ def _outside(claimant: Claimant, name: str, facts: Facts, now: datetime) -> Refu
 
 def _spoken_for(claimant: Claimant, live: Live, now: datetime) -> Refusal | None:
     """What is written on the workload, and of it in the budget."""
+    if (why := spared_by_person(claimant, live, now)) is not None:
+        return why
+    if live.kind.asks and live.annotations.get(ALLOW_STOP) != "true":
+        return SpareReason.NOT_ASKED, (
+            f'a {live.kind.name} is stopped only where its annotation {ALLOW_STOP} is "true"'
+        )
+    return None
+
+
+def spared_by_person(claimant: Claimant, live: Live, now: datetime) -> Refusal | None:
+    """What somebody decided about this very workload that counts against this budget."""
     selector = claimant.budget.spec.enforcement.protect
     if selector is not None and selector.matches(live.labels):
         return SpareReason.PROTECTED_BY_BUDGET, "the budget's enforcement.protect selects it"
@@ -71,10 +82,6 @@ def _spoken_for(claimant: Claimant, live: Live, now: datetime) -> Refusal | None
             return SpareReason.PROTECTED, "it is protected"
         if (claimant.budget.uid, claimant.evaluation.period.id) in vetoes_of(live):
             return VETOED
-    if live.kind.asks and live.annotations.get(ALLOW_STOP) != "true":
-        return SpareReason.NOT_ASKED, (
-            f'a {live.kind.name} is stopped only where its annotation {ALLOW_STOP} is "true"'
-        )
     return None
 
 

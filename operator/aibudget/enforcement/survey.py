@@ -34,7 +34,7 @@ async def survey(
 ) -> Facts:
     """The facts about these Holds (`objects`, as listed) and about whatever the budgets may want held."""
     cluster = outcome.site.cluster
-    found = [hold for obj in objects if (hold := _parse(outcome, obj)) is not None]
+    found = [hold for obj in objects if (hold := parse_hold(outcome, obj)) is not None]
     spends = {spend.workload for claimant in claimants for spend in victims(claimant)}
     wanted = {w for w in spends if w.kind in _STOPPABLE and w.namespace not in untouchable}
     wanted |= {workload_of(hold) for hold in found if hold.spec.target_ref.kind in _STOPPABLE}
@@ -73,7 +73,7 @@ async def survey(
     await each(
         sorted({w.namespace for w in wanted}), lambda n: outcome.guard(Workload(n, "Namespace", n), know(n))
     )
-    gone = await _gone(outcome, claimants, found)
+    gone = await gone_budgets(outcome, claimants, found)
     return Facts(tuple(found), lives, namespaces, gone, paused, untouchable, along=along)
 
 
@@ -83,7 +83,9 @@ async def budget_uid(cluster: Port, kind: str, name: str, namespace: str | None)
     return None if obj is None else str(obj["metadata"]["uid"])
 
 
-async def _gone(outcome: Outcome, claimants: Sequence[Claimant], found: Sequence[Hold]) -> frozenset[str]:
+async def gone_budgets(
+    outcome: Outcome, claimants: Sequence[Claimant], found: Sequence[Hold]
+) -> frozenset[str]:
     """The uids of claiming budgets that a GET, past any cache, says are no more."""
     known = {claimant.budget.uid for claimant in claimants}
     asked = {
@@ -100,7 +102,8 @@ async def _gone(outcome: Outcome, claimants: Sequence[Claimant], found: Sequence
     return frozenset(gone)
 
 
-def _parse(outcome: Outcome, obj: Json) -> Hold | None:
+def parse_hold(outcome: Outcome, obj: Json) -> Hold | None:
+    """The Hold, or None and a failure in the outcome."""
     try:
         return Hold.read(obj)
     except InvalidManifest as error:

@@ -44,6 +44,20 @@ NAMESPACES: Final = Resource("v1", "namespaces", "Namespace", namespaced=False)
 NODES: Final = Resource("v1", "nodes", "Node", namespaced=False)
 PODS: Final = Resource("v1", "pods", "Pod")
 CONFIG_MAPS: Final = Resource("v1", "configmaps", "ConfigMap")
+RESOURCE_QUOTAS: Final = Resource("v1", "resourcequotas", "ResourceQuota")
+DEVICE_CLASSES: Final = Resource("resource.k8s.io/v1", "deviceclasses", "DeviceClass", namespaced=False)
+BLOCK_POLICIES: Final = Resource(
+    "admissionregistration.k8s.io/v1",
+    "validatingadmissionpolicies",
+    "ValidatingAdmissionPolicy",
+    namespaced=False,
+)
+BLOCK_BINDINGS: Final = Resource(
+    "admissionregistration.k8s.io/v1",
+    "validatingadmissionpolicybindings",
+    "ValidatingAdmissionPolicyBinding",
+    namespaced=False,
+)
 EVENTS: Final = Resource("v1", "events", "Event")
 DEPLOYMENTS: Final = Resource("apps/v1", "deployments", "Deployment")
 REPLICA_SETS: Final = Resource("apps/v1", "replicasets", "ReplicaSet")

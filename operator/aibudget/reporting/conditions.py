@@ -144,12 +144,16 @@ def _enforced(enforcing: Enforcing) -> Fact | None:
         waits = "waits for its" if enforcing.queued == 1 else "wait for their"
         said = f"{enforcing.active} held back, {enforcing.queued} more {waits} turn: {enforcing.rails}."
         return "True", Reason.STOPS_PACED, said
-    held = f"{enforcing.active} workload{'s' if enforcing.active != 1 else ''} held back"
+    workloads = enforcing.active - enforcing.fences
+    held = f"{workloads} workload{'s' if workloads != 1 else ''} held back"
+    if enforcing.fences:
+        held += f", {enforcing.fences} Freeze or Block in force"
     asked = f"{enforcing.waiting} waiting for approval"
     noticed = enforcing.pending - enforcing.waiting
     if enforcing.active:
         waiting = f", {asked}" if enforcing.waiting else ""
-        return "True", Reason.WORKLOADS_HELD, f"{held}, {noticed} on notice{waiting}."
+        reason = Reason.WORKLOADS_HELD if workloads else Reason.NAMESPACES_FENCED
+        return "True", reason, f"{held}, {noticed} on notice{waiting}."
     if enforcing.waiting and not noticed:
         return "True", Reason.AWAITING_APPROVAL, f"{asked}: kubectl aibudget holds."
     if enforcing.pending and not enforcing.paused:

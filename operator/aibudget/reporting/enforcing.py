@@ -15,12 +15,15 @@ from aibudget.api.names import API_VERSION
 from aibudget.budgeting.evaluation import BudgetKey
 from aibudget.enforcement.claims import is_closed
 from aibudget.enforcement.cluster import Report
+from aibudget.enforcement.fences import ACTIONS
 from aibudget.enforcement.kinds import KINDS
 from aibudget.enforcement.notice import Act
 from aibudget.enforcement.sparing import Spared
+from aibudget.inventory.resource import NAMESPACES
 from aibudget.reporting.events import Event, Subject, budget
 from aibudget.reporting.facts import Enforcing
 
+_RESOURCES: Final = {NAMESPACES.kind: NAMESPACES} | {kind.name: kind.resource for kind in KINDS.values()}
 _REPEAT_SECONDS: Final = 3600
 """How often a failure that lasts is told again."""
 
@@ -32,10 +35,14 @@ def by_budget(report: Report | None) -> Mapping[str, Enforcing]:
     active: Counter[str] = Counter()
     pending: Counter[str] = Counter()
     waiting: Counter[str] = Counter()
+    fences: Counter[str] = Counter()
     failures: defaultdict[str, list[str]] = defaultdict(list)
     for hold in report.holds:
         counts = active if state_of(hold) == "active" else pending
-        counts.update(claim.uid for claim in hold.spec.claims if claim.decision == "Approved")
+        approved = [claim.uid for claim in hold.spec.claims if claim.decision == "Approved"]
+        counts.update(approved)
+        if counts is active and hold.spec.action in ACTIONS:
+            fences.update(approved)
         asked = [claim.uid for claim in hold.spec.claims if claim.decision == "Pending"]
         pending.update(asked)
         waiting.update(asked)
@@ -50,6 +57,7 @@ def by_budget(report: Report | None) -> Mapping[str, Enforcing]:
     return {
         uid: Enforcing(
             active=active[uid],
+            fences=fences[uid],
             pending=pending[uid],
             waiting=waiting[uid],
             paused=report.paused,
@@ -70,11 +78,10 @@ def told(
     `budgets` are those that there are, by uid.
     """
     for act in () if report is None else report.acts:
-        workload, kind = act.workload, KINDS.get(act.workload.kind)
-        if kind is not None and act.uid:
-            subject = Subject(
-                kind.resource.api_version, workload.kind, workload.namespace, workload.name, act.uid
-            )
+        workload, resource = act.workload, _RESOURCES.get(act.workload.kind)
+        if resource is not None and act.uid:
+            # An Event about a namespace is kept in it, where its people look.
+            subject = Subject(resource.api_version, workload.kind, workload.namespace, workload.name, act.uid)
             yield Event(subject, act.reason, "Enforce", act.message, _transition(act, now))
         for claim in act.claims:
             namespace = workload.namespace if claim.kind == "AIBudget" else None
@@ -105,11 +112,14 @@ def _paced(report: Report, now: int) -> Iterator[Event]:
         yield Event(subject, EventReason.STOPS_PACED, "Enforce", message, str(now // _REPEAT_SECONDS))
 
 
-def states(report: Report | None) -> Mapping[str, int]:
-    """How many Holds there are in each state; one whose claims are all closed asks for nothing."""
+def states(report: Report | None) -> Mapping[tuple[str, str], int]:
+    """How many Holds of each action are in each state; one whose claims are all closed asks for nothing."""
     holds = () if report is None else report.holds
-    found = Counter(state_of(hold) for hold in holds if not _asks_nothing(hold))
-    return {state: found[state] for state in ("pending", "active", "contested")}
+    found: Counter[tuple[str, str]] = Counter(
+        (hold.spec.action, state_of(hold)) for hold in holds if not _asks_nothing(hold)
+    )
+    actions, known = (*ACTIONS, "ScaleDown"), ("pending", "active", "contested")
+    return {(action, state): found[action, state] for action in actions for state in known}
 
 
 def backlog(report: Report | None) -> Mapping[str, int]:

@@ -26,6 +26,16 @@ from aibudget.reporting.facts import DataState
 REPORTER: Final = "aibudget"
 MOST_NAMED: Final = 5
 _CLUSTER_SCOPED: Final = "default"
+_WOULD: Final = {
+    "Freeze": EventReason.WOULD_FREEZE,
+    "Block": EventReason.WOULD_BLOCK,
+    "ScaleDown": EventReason.WOULD_SCALE_DOWN,
+}
+_DONE: Final = {"Freeze": "frozen", "Block": "blocked", "ScaleDown": "scaled down"}
+_MEANS: Final = {
+    "Freeze": "Use of accelerators may not grow from now on.",
+    "Block": "New pods with accelerators are refused from now on.",
+}
 
 JsonObject = dict[str, Any]
 
@@ -174,14 +184,20 @@ def _threshold(
     reason = EventReason.BUDGET_EXCEEDED if over else EventReason.BUDGET_THRESHOLD_REACHED
     message = f"{what} is crossed. {_consequence(state, evaluation, enforcing=enforcing)}"
     yield Event(subject, reason, "Evaluate", message, transition)
-    if "ScaleDown" not in threshold.actions:
-        return
+    undone = [(_WOULD[action], f"{_DONE[action]}: {_to_whom(action, evaluation)}") for action in _acts(state)]
     if state.standing == "Crossed":
-        message = f"Mode Observe: in another mode this would be scaled down: {_spenders(evaluation)}."
-        yield Event(subject, EventReason.WOULD_SCALE_DOWN, "Evaluate", message, transition)
-    elif state.standing == "Active" and not enforcing:
-        message = f"Enforcement is switched off, else this would be scaled down: {_spenders(evaluation)}."
+        for reason, done in undone:
+            message = f"Mode Observe: in another mode this would be {done}."
+            yield Event(subject, reason, "Evaluate", message, transition)
+    elif state.standing == "Active" and not enforcing and undone:
+        all_of_it = "; ".join(done for _, done in undone)
+        message = f"Enforcement is switched off, else this would be {all_of_it}."
         yield Event(subject, EventReason.ENFORCEMENT_PAUSED, "Enforce", message, transition)
+
+
+def _acts(state: ThresholdState) -> list[str]:
+    """The actions of its threshold that hold something, in the order in which they are taken."""
+    return [action for action in _WOULD if action in state.threshold.actions]
 
 
 def _where(evaluation: Evaluation) -> str:
@@ -191,7 +207,8 @@ def _where(evaluation: Evaluation) -> str:
 
 
 def _consequence(state: ThresholdState, evaluation: Evaluation, *, enforcing: bool) -> str:
-    if "ScaleDown" not in state.threshold.actions:
+    acts = _acts(state)
+    if not acts:
         return "Nothing is stopped for it."
     match state.standing:
         case "Waiting":
@@ -201,16 +218,27 @@ def _consequence(state: ThresholdState, evaluation: Evaluation, *, enforcing: bo
     if not enforcing:
         return "Enforcement is switched off: nothing is stopped."
     return (
-        f"{_extent(evaluation)} is scaled down after the grace period, in mode Approve if approved. "
+        f"{' '.join(_means(action, evaluation) for action in acts)} In mode Approve each waits for a person. "
         "Raise spec.limit.amount, protect a workload or delete its Hold to keep it; "
         f"all comes back at {iso(evaluation.period.interval.end)}."
     )
 
 
-def _extent(evaluation: Evaluation) -> str:
-    if evaluation.stops_everything:
-        return "What spends in it"
-    return "As much of it as the forecast asks for"
+def _means(action: str, evaluation: Evaluation) -> str:
+    if action != "ScaleDown":
+        return _MEANS[action]
+    extent = "What spends in it" if evaluation.stops_everything else "As much of it as the forecast asks for"
+    return f"{extent} is scaled down after the grace period."
+
+
+def _to_whom(action: str, evaluation: Evaluation) -> str:
+    if action == "ScaleDown":
+        return _spenders(evaluation)
+    own = evaluation.budget.namespace
+    spending = {spend.workload.namespace for spend in evaluation.workloads}
+    names = [own] if own else sorted(spending)
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return f"namespace {', '.join(names[:MOST_NAMED])}{more}" if names else "no namespace that spends"
 
 
 def _spenders(evaluation: Evaluation) -> str:

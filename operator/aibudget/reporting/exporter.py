@@ -70,7 +70,7 @@ class Snapshot:
 
     leader: bool = False
     budgets: tuple[BudgetView, ...] = ()
-    holds: Mapping[str, int] = field(default_factory=dict)
+    holds: Mapping[tuple[str, str], int] = field(default_factory=dict)
     backlog: Mapping[str, int] = field(default_factory=dict)
     cycle: CycleView = CycleView()
     counters: Counters = Counters()
@@ -103,7 +103,10 @@ class Exporter(Collector):
         if not snapshot.leader:
             return
         yield from _budgets(snapshot.budgets)
-        yield _by("aibudget_holds", "Holds by state.", "state", snapshot.holds)
+        holds = GaugeMetricFamily("aibudget_holds", "Holds by action and state.", labels=("action", "state"))
+        for labels, number in sorted(snapshot.holds.items()):
+            holds.add_metric(labels, number)
+        yield holds
         yield _by("aibudget_backlog", "Workloads that wait for their turn.", "action", snapshot.backlog)
         yield from _cycle(snapshot.cycle)
         yield from _counters(snapshot.counters)

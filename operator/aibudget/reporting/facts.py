@@ -20,7 +20,7 @@ class DataState:
 
 @dataclass(frozen=True, slots=True)
 class Enforcing:
-    """What enforcement does for one budget.
+    """What enforcement does for one budget. `fences` are those of the active ones on namespaces.
 
     `waiting` is the part of `pending` that a person is asked about. `failures` are sentences; `next_act` is
     the end of the next notice. `queued` counts those whose notice is over and that the rails (`rails` in
@@ -28,6 +28,7 @@ class Enforcing:
     """
 
     active: int = 0
+    fences: int = 0
     pending: int = 0
     waiting: int = 0
     paused: bool = False

@@ -139,11 +139,18 @@ class Story:
 
         wait_until(counted, 60, f"{number} running pods")
 
-    def budget(self, name: str = "training", *, cluster: bool = False, **enforcement: Any) -> Claimant:
+    def budget(
+        self,
+        name: str = "training",
+        *,
+        cluster: bool = False,
+        actions: Sequence[str] = ("ScaleDown", "Annotate"),
+        **enforcement: Any,
+    ) -> Claimant:
         """A budget that exists, is over its threshold and may act at once."""
         spec: Json = {
             "limit": {"amount": 100, "currency": "USD"},
-            "thresholds": [{"name": "over", "percent": 100, "actions": ["ScaleDown", "Annotate"]}],
+            "thresholds": [{"name": "over", "percent": 100, "actions": list(actions)}],
             "enforcement": {"mode": "Enforce", "gracePeriodSeconds": 0, **enforcement},
         }
         if cluster:

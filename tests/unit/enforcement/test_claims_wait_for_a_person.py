@@ -290,5 +290,8 @@ def test_the_budget_s_status_counts_what_waits(team: Team) -> None:
     waits = enforcing.by_budget(team.cycle(ASKED))["b-1"]
     assert (waits.active, waits.pending, waits.waiting) == (0, 1, 1)
     lapsed = team.cycle(ASKED, minutes=60)
-    assert (lapsed.holds[0].spec.claims[0].decision, enforcing.states(lapsed)["pending"]) == ("Expired", 0)
+    assert (lapsed.holds[0].spec.claims[0].decision, enforcing.states(lapsed)["ScaleDown", "pending"]) == (
+        "Expired",
+        0,
+    )
     assert enforcing.by_budget(lapsed).get("b-1", Enforcing()).pending == 0

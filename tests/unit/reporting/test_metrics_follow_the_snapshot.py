@@ -83,7 +83,7 @@ def test_the_cycle_is_shown(evaluation: EvaluationMaker) -> None:
         unpriced={"gpu": 0.5},
     )
     counters = Counters(cycles=3, queries=24, query_errors={"PrometheusUnavailable": 2})
-    exporter.show(Snapshot(leader=True, holds={"active": 2}, cycle=cycle, counters=counters))
+    exporter.show(Snapshot(leader=True, holds={("Freeze", "active"): 2}, cycle=cycle, counters=counters))
     found = samples(exporter)
     assert found["aibudget_last_cycle_timestamp_seconds", frozenset()] == 1e9
     assert found["aibudget_cycle_duration_seconds", frozenset()] == 2.5
@@ -91,7 +91,7 @@ def test_the_cycle_is_shown(evaluation: EvaluationMaker) -> None:
     assert found["aibudget_data_age_seconds", frozenset()] == 35
     assert found["aibudget_coverage_ratio", frozenset({("meter", "gpu")})] == 0.97
     assert found["aibudget_unpriced_usage", frozenset({("meter", "gpu")})] == 0.5
-    assert found["aibudget_holds", frozenset({("state", "active")})] == 2
+    assert found["aibudget_holds", frozenset({("action", "Freeze"), ("state", "active")})] == 2
     assert found["aibudget_prometheus_queries_total", frozenset()] == 24
     reason = frozenset({("reason", "PrometheusUnavailable")})
     assert found["aibudget_prometheus_query_errors_total", reason] == 2
