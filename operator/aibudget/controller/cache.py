@@ -6,6 +6,7 @@ had to start anew never tells what was deleted meanwhile. An object that no mode
 error that it is. Knows neither kopf nor the API server, and no two threads.
 """
 
+import json
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -30,13 +31,14 @@ Model = AIBudget | ClusterAIBudget | AIPriceList | Hold
 class Seen:
     """One object of our group.
 
-    `model` is what it says, or why it says nothing; `status` is as it is stored.
+    `model` is what it says, or why it says nothing; `stored` is its status as JSON text: as objects, the
+    statuses of a thousand budgets would take more than all else that is known of them.
     """
 
     resource: Resource
     metadata: Metadata
     model: Model | InvalidManifest
-    status: Mapping[str, Any]
+    stored: str
 
     @property
     def uid(self) -> str:
@@ -65,19 +67,21 @@ class World:
 
 def read(resource: Resource, obj: Mapping[str, Any]) -> Seen | NamespaceSeen:
     """An object as the API server gives it."""
-    metadata = Metadata.model_validate(obj["metadata"], by_alias=True, by_name=False)
     if resource is NAMESPACES:
-        return NamespaceSeen(metadata)
+        return NamespaceSeen(_metadata(obj))
     status = obj.get("status")
-    model: Model | InvalidManifest
+    stored = json.dumps(status if isinstance(status, Mapping) else {}, separators=(",", ":"))
+    # Lists and watches of some servers leave out what each item is. The status is read when it is needed.
+    spoken = {key: value for key, value in obj.items() if key != "status"}
     try:
-        # Lists and watches of some servers leave out what each item is. The status is read when it is needed:
-        # as a model it would be half of what a thousand budgets take.
-        spoken = {key: value for key, value in obj.items() if key != "status"}
         model = parse({**spoken, "apiVersion": resource.api_version, "kind": resource.kind})
     except InvalidManifest as invalid:
-        model = invalid
-    return Seen(resource, metadata, model, status if isinstance(status, Mapping) else {})
+        return Seen(resource, _metadata(obj), invalid, stored)
+    return Seen(resource, model.metadata, model, stored)
+
+
+def _metadata(obj: Mapping[str, Any]) -> Metadata:
+    return Metadata.model_validate(obj["metadata"], by_alias=True, by_name=False)
 
 
 def read_all(resource: Resource, objects: Iterable[Mapping[str, Any]]) -> list[Seen | NamespaceSeen]:

@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from typing import Final, TypeVar
 
 from aibudget.api.budget import AIBudget, ClusterAIBudget
+from aibudget.api.budgetstatus import BudgetStatus
 from aibudget.budgeting.period import preceding, steady
 from aibudget.budgeting.verdict import Moment
 from aibudget.controller.accounts import Accounts
@@ -142,32 +143,33 @@ class Cycle:
         self, judged: Sequence[Judged], measured: Measured, enforced: Enforced | None, now: int
     ) -> list[Report]:
         by_budget = enforcing.by_budget(enforced)
-        return [
-            Report(
-                one.seen,
-                status.render(
-                    Facts(
-                        generation=one.seen.metadata.generation,
-                        before=one.before,
-                        now=now,
-                        evaluation=one.evaluation,
-                        data=measured.data,
-                        enforcing=by_budget.get(one.seen.uid, Enforcing()),
-                        problem=one.problem,
-                        backfill=progress(measured.backfill),
-                        history=one.history,
-                        unknown_receivers=self._parts.notifier.unknown(one.seen.model),
-                    )
-                ),
-                self._events(one, measured, enforced),
+        reports = []
+        for one in judged:
+            # Read once more: the statuses of before take as much as those that are made here.
+            before = self._parts.reporter.before(one.seen)
+            facts = Facts(
+                generation=one.seen.metadata.generation,
+                before=before,
+                now=now,
+                evaluation=one.evaluation,
+                data=measured.data,
+                enforcing=by_budget.get(one.seen.uid, Enforcing()),
+                problem=one.problem,
+                backfill=progress(measured.backfill),
+                history=one.history,
+                unknown_receivers=self._parts.notifier.unknown(one.seen.model),
             )
-            for one in judged
-        ]
+            reports.append(
+                Report(one.seen, status.render(facts), self._events(one, before, measured, enforced))
+            )
+        return reports
 
-    def _events(self, one: Judged, measured: Measured, enforced: Enforced | None) -> tuple[events.Event, ...]:
+    def _events(
+        self, one: Judged, before: BudgetStatus, measured: Measured, enforced: Enforced | None
+    ) -> tuple[events.Event, ...]:
         if one.evaluation is not None:
             acting = self._enforcement and enforced is not None and not enforced.paused
-            return events.transitions(one.before, one.evaluation, measured.data, enforcing=acting)
+            return events.transitions(before, one.evaluation, measured.data, enforcing=acting)
         if one.problem is not None and one.problem is one.seen.model:
             return (
                 events.invalid(events.budget(one.key), one.seen.metadata.generation, one.problem.message),

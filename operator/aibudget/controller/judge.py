@@ -35,7 +35,6 @@ class Judged:
     """One budget after its evaluation; `evaluation` is None where `problem` kept it from happening."""
 
     seen: Seen
-    before: BudgetStatus
     evaluation: Evaluation | None = None
     problem: AIBudgetError | None = None
     history: tuple[PastPeriod, ...] = ()
@@ -64,19 +63,19 @@ class Judge:
 
     def _guarded(self, seen: Seen, before: BudgetStatus, stalled: Stalled | None) -> Judged:
         if isinstance(seen.model, InvalidManifest):
-            return Judged(seen, before, problem=seen.model)
+            return Judged(seen, problem=seen.model)
         if stalled is not None:
-            return Judged(seen, before, problem=stalled)
+            return Judged(seen, problem=stalled)
         try:
             return self._one(seen, before)
         except AIBudgetError as error:
-            return Judged(seen, before, problem=error)
+            return Judged(seen, problem=error)
         except Exception as error:
             log.exception("a budget could not be evaluated", extra={"budget": str(seen.model)})
             said = (
                 f"AIBudget failed on this budget ({type(error).__name__}); the operator's log has its trace."
             )
-            return Judged(seen, before, problem=Stalled("InternalError", f"{said} Report it, please."))
+            return Judged(seen, problem=Stalled("InternalError", f"{said} Report it, please."))
 
     def _one(self, seen: Seen, before: BudgetStatus) -> Judged:
         budget = seen.model
@@ -85,7 +84,7 @@ class Judge:
         period = steady(budget.spec.period, self._moment.now, memory.period_start)
         share = self._share(budget, period.interval)
         evaluation = evaluate(budget, period, share, memory, self._moment)
-        return Judged(seen, before, evaluation, history=self._history(budget, before, evaluation))
+        return Judged(seen, evaluation, history=self._history(budget, before, evaluation))
 
     def _share(self, budget: Budget, interval: Interval) -> Share:
         whole = snapped(interval)

@@ -5,10 +5,11 @@ does not take its own old status for the present one. Writes are merge patches o
 """
 
 import asyncio
+import json
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol, TypeVar
 
 from pydantic import ValidationError
@@ -58,9 +59,19 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
+class _Draft:
+    """What of a report is to be written; `waited` since when, where it may wait for its turn."""
+
+    seen: Seen
+    events: tuple[Event, ...]
+    difference: Mapping[str, Any] | None
+    waited: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class _Written:
     version: int
-    status: Mapping[str, Any]
+    status: str
 
 
 class Reporter:
@@ -76,12 +87,11 @@ class Reporter:
     def stored(self, seen: Seen) -> Mapping[str, Any]:
         """The status as it is stored, by the newer of the watch and our own last write."""
         ours = self._written.get(seen.uid)
-        if ours is None:
-            return seen.status
-        if ours.version <= version_of(seen.metadata.resource_version):
+        if ours is not None and ours.version <= version_of(seen.metadata.resource_version):
+            ours = None
             del self._written[seen.uid]
-            return seen.status
-        return ours.status
+        status: Mapping[str, Any] = json.loads(seen.stored if ours is None else ours.status)
+        return status
 
     def before(self, seen: Seen) -> BudgetStatus:
         """A budget's stored status; an empty one where it cannot be read, as after a downgrade."""
@@ -98,30 +108,18 @@ class Reporter:
             log.warning("the status of %s is not one of ours and is made anew: %s", seen.metadata.name, error)
             return kind()
 
-    async def report(self, reports: Sequence[Report], now: int) -> None:
+    async def report(self, reports: Iterable[Report], now: int) -> None:
         """Say everything; what fails is logged, counted and said again at the next cycle."""
         gate = asyncio.Semaphore(AT_ONCE)
-        writes = self._writes(reports, now)
-        await asyncio.gather(
-            *(self._one(report, writes.get(report.seen.uid), now, gate) for report in reports)
-        )
-        self._forget({report.seen.uid for report in reports})
+        drafts = [self._draft(report, now) for report in reports]
+        await asyncio.gather(*(self._one(draft, now, gate) for draft in _in_turn(drafts)))
+        self._forget({draft.seen.uid for draft in drafts})
 
-    def _writes(self, reports: Sequence[Report], now: int) -> dict[str, Mapping[str, Any]]:
-        """The patches of this cycle by uid: all that matter, and as many quiet ones as have their turn."""
-        loud: dict[str, Mapping[str, Any]] = {}
-        quiet: list[tuple[int, str, Mapping[str, Any]]] = []
-        for report in reports:
-            stored, uid = self.stored(report.seen), report.seen.uid
-            difference = patch(stored, report.status, now)
-            if difference is None:
-                continue
-            if is_quiet(stored, difference):
-                quiet.append((written(stored), uid, difference))
-            else:
-                loud[uid] = difference
-        quiet.sort(key=lambda one: one[:2])
-        return loud | {uid: difference for _, uid, difference in quiet[:QUIET_AT_MOST]}
+    def _draft(self, report: Report, now: int) -> _Draft:
+        stored = self.stored(report.seen)
+        difference = patch(stored, report.status, now)
+        quiet = difference is not None and is_quiet(stored, difference)
+        return _Draft(report.seen, report.events, difference, written(stored) if quiet else None)
 
     async def tell(self, events: Iterable[Event], now: int) -> None:
         """Events alone, each of them whatever becomes of the others."""
@@ -131,17 +129,16 @@ class Reporter:
             except AIBudgetError as error:
                 self._failed(f"Event {event.reason} of {event.regarding.name}", error)
 
-    async def _one(
-        self, report: Report, difference: Mapping[str, Any] | None, now: int, gate: asyncio.Semaphore
-    ) -> None:
-        seen, metadata = report.seen, report.seen.metadata
+    async def _one(self, draft: _Draft, now: int, gate: asyncio.Semaphore) -> None:
+        seen, metadata = draft.seen, draft.seen.metadata
         async with gate:
             try:
-                await tell(self._sink, report.events, now, self._instance)
-                if difference is None:
+                await tell(self._sink, draft.events, now, self._instance)
+                if draft.difference is None:
                     return
+                change = {"status": draft.difference}
                 stored = await self._sink.patch(
-                    seen.resource, metadata.name, {"status": difference}, metadata.namespace, status=True
+                    seen.resource, metadata.name, change, metadata.namespace, status=True
                 )
             except NotFound:
                 return
@@ -150,7 +147,7 @@ class Reporter:
                 return
         self.writes += 1
         self._written[seen.uid] = _Written(
-            version_of(stored["metadata"]["resourceVersion"]), stored.get("status") or {}
+            version_of(stored["metadata"]["resourceVersion"]), json.dumps(stored.get("status") or {})
         )
 
     def _failed(self, what: str, error: AIBudgetError) -> None:
@@ -160,6 +157,14 @@ class Reporter:
     def _forget(self, present: set[str]) -> None:
         for uid in self._written.keys() - present:
             del self._written[uid]
+
+
+def _in_turn(drafts: Iterable[_Draft]) -> list[_Draft]:
+    """What is written in this cycle: all that matters, and as many quiet ones as have their turn."""
+    quiet = sorted((d for d in drafts if d.waited is not None), key=lambda d: (d.waited, d.seen.uid))
+    late = [replace(draft, difference=None) for draft in quiet[QUIET_AT_MOST:]]
+    loud = [d for d in drafts if d.waited is None]
+    return [d for d in (*loud, *quiet[:QUIET_AT_MOST], *late) if d.events or d.difference is not None]
 
 
 def version_of(text: str) -> int:

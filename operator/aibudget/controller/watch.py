@@ -176,6 +176,8 @@ def _tune(settings: kopf.OperatorSettings, **_: Any) -> None:
     settings.networking.request_timeout = 30.0
     settings.networking.connect_timeout = 5.0
     settings.watching.chunk_size = 500
+    # A worker keeps the last event of its object, all of it, for as long as it waits for another.
+    settings.queueing.idle_timeout = 0.5
     # Our CRDs are there before us, and a role for all CRDs is more than we need.
     settings.scanning.disabled = True
     settings.process.ultimate_exiting_timeout = None

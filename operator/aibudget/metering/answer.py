@@ -29,7 +29,7 @@ def document_of(response: requests.Response, body: bytes, url: str) -> dict[str,
             "Check the token, the password or the tenant header."
         )
     try:
-        document = json.loads(body, object_hook=_compacted)
+        document = json.loads(body, object_hook=_Compaction())
         outcome = document["status"]
     except (LookupError, TypeError, ValueError, RecursionError) as odd:
         raise garbage(url, f"status {status}, {_kind(response)}, {_start_of(body)}") from odd
@@ -76,12 +76,18 @@ def _start_of(body: bytes) -> str:
     return repr(body[:80].decode("utf-8", errors="replace"))
 
 
-def _compacted(parsed: dict[str, Any]) -> Any:
+class _Compaction:
     """A series as arrays the moment it is parsed, so that an answer never stands in memory as lists of
-    lists.
+    lists; series of the same instants share one array of them.
     """
-    if not isinstance(parsed.get("metric"), dict):
-        return parsed
-    samples = parsed["values"] if "values" in parsed else [parsed["value"]]
-    times = array("d", [sample[0] for sample in samples])
-    return Series(parsed["metric"], times, array("d", [float(sample[1]) for sample in samples]))
+
+    def __init__(self) -> None:
+        self._times: dict[bytes, array[float]] = {}
+
+    def __call__(self, parsed: dict[str, Any]) -> Any:
+        if not isinstance(parsed.get("metric"), dict):
+            return parsed
+        samples = parsed["values"] if "values" in parsed else [parsed["value"]]
+        times = array("d", [sample[0] for sample in samples])
+        values = array("d", [float(sample[1]) for sample in samples])
+        return Series(parsed["metric"], self._times.setdefault(times.tobytes(), times), values)

@@ -41,7 +41,7 @@ MOST_STEPS = 10_000
 # Half of Prometheus's default query.max-samples, at four samples a pod and step.
 MOST_SAMPLES = 25_000_000 // 4
 # What one answer may hold, so that memory stays flat over a month: about 30 MB while it is parsed.
-MOST_POINTS = 600_000
+MOST_POINTS = 300_000
 # Utilisation is averaged over at least this, in milliseconds: its exporter has an interval of its own.
 BUSY_WINDOW = 60_000
 
@@ -176,9 +176,8 @@ class _Part:
         _one_cluster(seen)
         # What lies around the grid matters only to gaps at its edges, and is half of a short reading.
         reach = self.grid if known(self.grid, seen, coverage.unread).is_closed else wide
-        answer = over_range(self.source, self.queries.held(window), reach)
-        held, dropped = holdings(answer.series)
-        unread = coverage.unread | answer.unread
+        held, dropped, unasked = self._held(reach)
+        unread = coverage.unread | unasked
         phaseless = self._phaseless({t: seen[t] for t in seen if t in reach.instants}, held)
         beyond = {t for t in seen if t not in reach.instants}
         sure = known(self.grid, seen, unread | phaseless | beyond)
@@ -198,6 +197,12 @@ class _Part:
             step=self.grid.step,
             scrape_interval=self.scrape.interval,
         )
+
+    def _held(self, reach: Grid) -> tuple[dict[Holding, Samples], int, frozenset[int]]:
+        """What `holdings` makes of the answer, and what was not answered; the answer itself is let go of."""
+        answer = over_range(self.source, self.queries.held(self.scrape.window), reach)
+        held, dropped = holdings(answer.series)
+        return held, dropped, answer.unread
 
     def _phaseless(self, seen: Mapping[int, Sighting], held: Mapping[Holding, Samples]) -> frozenset[int]:
         """Instants at which accelerators are asked for and no phase is told: nothing held would be a lie.

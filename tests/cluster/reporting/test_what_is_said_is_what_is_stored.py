@@ -118,7 +118,7 @@ def facts(budget: Seen, **changes: Any) -> Facts:
     """All of them."""
     given: Mapping[str, Any] = {
         "generation": budget.metadata.generation,
-        "before": BudgetStatus.model_validate(budget.status),
+        "before": BudgetStatus.model_validate_json(budget.stored),
         "now": NOW,
         "evaluation": evaluation(budget.uid, budget.metadata.name),
         "data": DataState(fresh=False, reason=Reason.LOW_COVERAGE, message="90 % of it was scraped."),
