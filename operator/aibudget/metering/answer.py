@@ -1,21 +1,30 @@
 """What an HTTP answer of Prometheus means: a document, or one of the errors of `source`.
 
 Answers are read with suspicion: login pages, proxies' error pages and truncated JSON come with status 200
-too, and warnings or partial data mean a bill that is too low. Pure but for taking a `requests.Response`
-apart.
+too, and warnings or partial data mean a bill that is too low. A body is parsed while it arrives, for one
+cycle's may be ten megabytes. Pure but for taking a `requests.Response` apart.
 """
 
+import codecs
 import json
+import re
 from array import array
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
+from typing import Any, Final
 
 import requests
 
 from aibudget.metering.source import PartialData, PrometheusUnavailable, QueryRefused, Series, TooManySamples
 
+_RESULT: Final = re.compile(r'"result":\s*\[')
+_HEAD_LENGTH: Final = 1024
+"""Where in an answer its result begins at the latest; one that begins later is parsed as a whole."""
+_NEXT_SERIES: Final = '},{"metric":'
+"""What stands between two series and, quotes being escaped there, in no string."""
 
-def document_of(response: requests.Response, body: bytes, url: str) -> dict[str, Any]:
+
+def document_of(response: requests.Response, body: Iterator[bytes], url: str) -> dict[str, Any]:
     """The JSON document of a successful, complete answer; any other is one of our errors."""
     status = response.status_code
     if 300 <= status < 400:
@@ -28,11 +37,12 @@ def document_of(response: requests.Response, body: bytes, url: str) -> dict[str,
             f"Prometheus at {url} answers {status} {response.reason}. "
             "Check the token, the password or the tenant header."
         )
+    start = next(body, b"")
     try:
-        document = json.loads(body, object_hook=_Compaction())
+        document = _parsed(chain((start,), body))
         outcome = document["status"]
     except (LookupError, TypeError, ValueError, RecursionError) as odd:
-        raise garbage(url, f"status {status}, {_kind(response)}, {_start_of(body)}") from odd
+        raise garbage(url, f"status {status}, {_kind(response)}, {_start_of(start)}") from odd
     if outcome != "success" or status != 200:
         raise _declined(url, status, document)
     warnings = document.get("warnings") or ()
@@ -74,6 +84,25 @@ def _kind(response: requests.Response) -> str:
 
 def _start_of(body: bytes) -> str:
     return repr(body[:80].decode("utf-8", errors="replace"))
+
+
+def _parsed(pieces: Iterable[bytes]) -> Any:
+    """JSON that arrives in pieces, series by series: neither its text nor its lists are ever whole."""
+    decode = codecs.getincrementaldecoder("utf-8")().decode
+    decoder = json.JSONDecoder(object_hook=_Compaction())
+    series: list[Any] = []
+    head, text = "", ""
+    for piece in pieces:
+        text += decode(piece)
+        if not head and (begins := _RESULT.search(text, 0, _HEAD_LENGTH)):
+            head, text = text[: begins.end()], text[begins.end() :]
+        if head and (end := text.rfind(_NEXT_SERIES) + 1):
+            series += decoder.decode(f"[{text[:end]}]")
+            text = text[end + 1 :]
+    document = decoder.decode(head + text)
+    if series:
+        document["data"]["result"] = series + document["data"]["result"]
+    return document
 
 
 class _Compaction:

@@ -7,7 +7,7 @@ bounded body. It raises the errors of `source` and no other.
 
 import ssl
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -102,21 +102,18 @@ class Session(requests.Session):
                 stream=True,
             )
             with response:
-                body = self._body(response, time.monotonic() + patience)
+                document = document_of(response, self._pieces(response, time.monotonic() + patience), shown)
         except (requests.exceptions.ReadTimeout, ReadTimeoutError) as slow:
             raise _too_slow(shown, patience) from slow
         except (requests.RequestException, HTTPError, OSError, ssl.SSLError) as error:
             raise PrometheusUnavailable(_unreachable(shown, error)) from error
-        document = document_of(response, body, shown)
         self.infos = tuple(document.get("infos") or ())
         return _Answer(document)
 
-    def _body(self, response: requests.Response, deadline: float) -> bytes:
-        """The whole body, piece by piece: a server that drips bytes must not hold us for ever."""
-        pieces: list[bytes] = []
+    def _pieces(self, response: requests.Response, deadline: float) -> Iterator[bytes]:
+        """The body, piece by piece: a server that drips bytes must not hold us for ever."""
         size = 0
         while piece := response.raw.read1(READ_BYTES, decode_content=True):
-            pieces.append(piece)
             size += len(piece)
             if time.monotonic() > deadline:
                 raise _too_slow(self._settings.url, self._settings.timeout)
@@ -125,7 +122,7 @@ class Session(requests.Session):
                     f"Prometheus at {self._settings.url} sent more than {self._settings.max_bytes >> 20} MiB "
                     "for one query. Ask for a shorter range."
                 )
-        return b"".join(pieces)
+            yield piece
 
 
 class _Answer(requests.Response):

@@ -10,8 +10,10 @@ from pathlib import Path
 from urllib.parse import parse_qs
 
 import pytest
+import requests
 
 from aibudget.errors import Stalled
+from aibudget.metering.answer import document_of
 from aibudget.metering.prometheus import Prometheus, PrometheusSettings
 from aibudget.metering.source import PartialData, PrometheusUnavailable, QueryRefused, TooManySamples
 
@@ -164,6 +166,34 @@ def test_bad_answers_say_what_to_check(answer: Answer, error: type[Exception], w
         assert type(raised.value) is error
     assert url.removesuffix("/prefix") in str(raised.value)
     assert len(requests) == 1
+
+
+@pytest.mark.parametrize("size", [1, 7, 50, 10_000])
+def test_an_answer_is_the_same_in_any_pieces(size: int) -> None:
+    """Series are parsed while it arrives, wherever it is cut, and whatever its labels look like."""
+    odd = ['},{"metric":', "größer", '"result":[', "plain"]
+    result = [{"metric": {"pod": pod}, "values": [[1, "2"], [2, str(n)]]} for n, pod in enumerate(odd)]
+    said = {"status": "success", "data": {"resultType": "matrix", "result": result}, "infos": ["a remark"]}
+    body = json.dumps(said, separators=(",", ":"), ensure_ascii=False).encode()
+    response = requests.Response()
+    response.status_code = 200
+    document = document_of(response, (body[at : at + size] for at in range(0, len(body), size)), "url")
+    assert document["infos"] == ["a remark"]
+    read = [(s.labels["pod"], list(s.times), list(s.values)) for s in document["data"]["result"]]
+    assert read == [(pod, [1, 2], [2, n]) for n, pod in enumerate(odd)]
+
+
+@pytest.mark.parametrize("end", ['{"metric":{}', "5]}}", "]}", "]}}x"])
+def test_an_answer_that_ends_badly_is_none(end: str) -> None:
+    """However well it began."""
+    begin = '{"status":"success","data":{"resultType":"vector","result":['
+    series = '{"metric":{},"value":[1,"2"]},' * 3
+    with (
+        server(Answer(f"{begin}{series}{end}".encode())) as (url, _),
+        Prometheus(PrometheusSettings(url)) as source,
+        pytest.raises(PrometheusUnavailable, match="path prefix"),
+    ):
+        source.query("x", 1)
 
 
 def test_a_query_that_ran_out_of_time_is_too_much() -> None:
