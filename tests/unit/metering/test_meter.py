@@ -97,7 +97,7 @@ def test_a_step_divides_a_slot() -> None:
 
 def test_a_long_range_is_read_in_whole_slots() -> None:
     """Many pods make many parts, none of which cuts a slot in two."""
-    assert Scrape(30.0, 3_000, 3_000).seconds(30) == 2700
+    assert Scrape(30.0, 6_000, 6_000).seconds(30) == 2700
     assert Scrape(30.0, 1_000_000, 1_000_000).seconds(30) == 900
     source = FakePrometheus([Life("a", 0, 3600)], every(30, -2400, 90_000 * 2))
     parts = list(read_parts(source, Interval(BEGIN + 900, BEGIN + 2 * 86_400), MeterSettings()))
