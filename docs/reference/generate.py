@@ -13,14 +13,27 @@ import click
 from aibudget.api.conditions import ConditionType, EventReason, Reason
 from aibudget.api.crds import definition
 from aibudget.api.kinds import KINDS
+from aibudget.api.names import ALLOW_STOP, STOPPED
 from aibudget.cli.main import cli
 from aibudget.controller.options import OPTIONS
+from aibudget.enforcement.kinds import KINDS as KIND_ROWS
+from aibudget.enforcement.kinds import Stop
+from aibudget.enforcement.refusal import KUEUE_QUEUE
 from aibudget.metering.nodes import AKS_PRIORITY, CAPACITY, GKE_SPOT, SOURCES
 from aibudget.metering.slots import iso
 from aibudget.pricing.public import public_rates
 from aibudget.reporting.exporter import CycleView, Exporter, Snapshot
+from aibudget.sandbox.binaries import pinned_version
 
 DIMENSIONS = ("gpuProduct", "instanceType", "capacityType", "region", "resource")
+UNLESS = {
+    "CronJob": ("suspended by its owner: its running Jobs are, alone",),
+    "Job": ("ended", f"in a Kueue queue (label `{KUEUE_QUEUE}`)", "suspended by its owner"),
+    "StatefulSet": ("`persistentVolumeClaimRetentionPolicy.whenScaled` is `Delete`",),
+    "DaemonSet": (f'without `{ALLOW_STOP}: "true"`',),
+    "Pod": ("always: it could not be given back ([why](../adr/0018-a-bare-pod-is-never-stopped.md))",),
+}
+"""Beside what holds for every kind."""
 NOTE = "<!-- Written by `make generate` from the code; edit that. -->\n"
 
 
@@ -149,6 +162,57 @@ def price_list() -> Iterator[str]:
         yield f"| {rate.name} | {match} | {rate.price} | {iso(rate.interval.start)[:10]} |"
 
 
+def kinds() -> Iterator[str]:
+    """Which kinds are stopped, how they come back, and where that is tried."""
+    tried = f"Kubernetes {pinned_version('kubernetes', 'k8s.io/kubernetes')}, its own controllers"
+    yield f"# Kinds\n\n{NOTE}"
+    yield (
+        "A workload is stopped by one field of the object at the top of its owners. The original "
+        "goes back exactly as it was, and nobody new owns the field; what the API server filled in "
+        "for a field that was left out goes back as that. Each row is held, interrupted at every "
+        "write and given back in [test_kinds.py](../../tests/cluster/enforcement/test_kinds.py).\n"
+    )
+    yield "| kind | stop | restore | not stopped | verified on |\n|---|---|---|---|---|"
+    for kind in sorted(KIND_ROWS.values(), key=lambda kind: kind.disruption):
+        spares = "; ".join(UNLESS.get(kind.name, ()))
+        yield f"| {kind.name} | {_stop(kind.stop)} | {_back(kind.stop)} | {spares} | {tried} |"
+    yield (
+        "\nThe order is that in which they are stopped when nothing else tells them apart. Whatever "
+        "the kind: what a controller of another kind made is not stopped (`Controlled`), nor what "
+        "its owner or another tool has stopped already; that is never started either.\n"
+    )
+    yield (
+        "## CronJobs and Jobs\n\nA CronJob and each Job of it that runs have a Hold each, under the "
+        "same claims; deleting the CronJob's gives back all, deleting a Job's that Job. Suspending a "
+        "Job deletes its pods: what was computed since the last checkpoint is lost, and its deadline "
+        "starts anew when it goes on. A CronJob that is resumed may start the newest run that it "
+        "missed at once, unless `startingDeadlineSeconds` is over.\n"
+    )
+    yield (
+        f'## DaemonSets\n\nThe annotation `{ALLOW_STOP}: "true"` on a DaemonSet lets it be stopped, '
+        f"by whatever budget; taking it off gives it back. No node has the label `{STOPPED}`, so that "
+        "its pods end everywhere at once.\n"
+    )
+    yield (
+        "## Autoscalers\n\nA HorizontalPodAutoscaler rests at 0 replicas. Its bounds are asked again "
+        "at the restore, and the original is fitted into them. One with `minReplicas: 0` (Kubernetes "
+        "1.37 and newer) may wake its target: that counts as a revert, and after three the Hold is "
+        "`Contested`.\n"
+    )
+
+
+def _stop(stop: Stop | None) -> str:
+    return "annotated only" if stop is None else f"`{stop.path}` = `{stop.stopped_json}`"
+
+
+def _back(stop: Stop | None) -> str:
+    if stop is None:
+        return "nothing to give back"
+    if isinstance(stop.originals, range):
+        return f"{stop.originals.start} to {stop.originals.stop - 1}, or absent"
+    return "the key is taken out again" if stop.is_ours else "`false`, or absent"
+
+
 def _sources(dimension: str) -> str:
     labels = {**SOURCES, "capacityType": (*CAPACITY, *GKE_SPOT, AKS_PRIORITY)}.get(dimension)
     if labels is None:
@@ -159,6 +223,7 @@ def _sources(dimension: str) -> str:
 PAGES: dict[str, Callable[[], Iterator[str]]] = {
     "api.md": api,
     "cli.md": commands,
+    "kinds.md": kinds,
     "metrics.md": metrics,
     "price-list.md": price_list,
     "settings.md": settings,
