@@ -53,12 +53,13 @@ class Team:
         grace: int = 0,
         period: Mapping[str, str] | None = None,
         notify: Sequence[str] = (),
+        mode: str = "Enforce",
     ) -> None:
         """Make or change the team's budget: over the amount, its Deployment is held."""
         spec: JsonObject = {
             "limit": {"amount": str(amount), "currency": currency},
             "thresholds": [{"name": "over", "percent": 100, "actions": ["Notify", "Annotate", "ScaleDown"]}],
-            "enforcement": {"mode": "Enforce", "gracePeriodSeconds": grace, "onAlreadyCrossed": "Enforce"},
+            "enforcement": {"mode": mode, "gracePeriodSeconds": grace, "onAlreadyCrossed": "Enforce"},
         }
         if period is not None:
             spec["period"] = dict(period)

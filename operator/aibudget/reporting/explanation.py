@@ -17,7 +17,7 @@ from aibudget.api.fields import format_instant
 from aibudget.api.hold import Claim, Hold
 from aibudget.enforcement.claims import is_closed
 from aibudget.enforcement.facts import NamespaceFacts
-from aibudget.enforcement.hold import is_true, way_back
+from aibudget.enforcement.hold import is_true, way_back, way_to_decide
 from aibudget.enforcement.live import Live, is_protected, vetoes_of
 from aibudget.enforcement.sparing import unfit
 
@@ -96,8 +96,14 @@ def explain(subject: Subject, budgets: Sequence[Budget], now: datetime) -> Expla
         puts_back=() if hold is None else tuple((o.path, o.json_value) for o in hold.spec.original or ()),
         avoided_cost_per_hour=None if hold is None else hold.status.avoided_cost_per_hour,
         budgets=tuple(words),
-        way_back=() if hold is None or state == "Free" else way_back(hold),
+        way_back=_ways(hold, state),
     )
+
+
+def _ways(hold: Hold | None, state: State) -> tuple[str, ...]:
+    if hold is None or state == "Free":
+        return ()
+    return (way_to_decide(hold),) if state == "WaitingForApproval" else way_back(hold)
 
 
 def state_of(subject: Subject) -> State:
