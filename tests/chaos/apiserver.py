@@ -115,12 +115,15 @@ class APIServer:
     def delete(
         self, resource: Resource, name: str, namespace: str | None = None, uid: str | None = None
     ) -> bool:
+        """Whether it was there; what it owns goes with it."""
         key = _key(resource, name, namespace)
         if key not in self.objects:
             return False
         if uid is not None and self.objects[key]["metadata"]["uid"] != uid:
             raise Conflict("Conflict", "another uid")
-        del self.objects[key]
+        gone = self.objects.pop(key)["metadata"]["uid"]
+        owned = {k for k, obj in self.objects.items() if gone in _owners(obj)}
+        self.objects = {k: obj for k, obj in self.objects.items() if k not in owned}
         return True
 
     def _present(self, resource: Resource, name: str, namespace: str | None) -> Json:
@@ -173,7 +176,9 @@ class APIServer:
         for number in range(self._number_of_pods(obj)):
             name = f"{metadata['name']}-1-{number}"
             pod = _dependent(obj, "Pod", name, f"pod-{name}", owner)
-            devices = {} if metadata["name"] in self.without_devices else {"nvidia.com/gpu": "1"}
+            devices = (
+                {} if metadata["name"].removesuffix("-1") in self.without_devices else {"nvidia.com/gpu": "1"}
+            )
             container = {"name": "c", "resources": {"requests": devices}}
             pod["spec"] = {"nodeName": "n", "containers": [container]}
             pod["status"] = {"phase": "Running"}
@@ -183,6 +188,8 @@ class APIServer:
     def _number_of_pods(self, obj: Json) -> int:
         least = 1 if obj["metadata"]["uid"] in self.lingering else 0
         spec = obj["spec"]
+        if obj["kind"] == "CronJob":
+            return 0  # its Jobs are objects of their own
         if obj["kind"] == "DaemonSet":
             away = (spec["template"].get("spec") or {}).get("nodeSelector") or {}
             return least if any("aibudget" in key for key in away) else 2
@@ -191,7 +198,7 @@ class APIServer:
 
 
 _WORKLOADS = frozenset(kind.resource.plural for kind in KINDS.values())
-_BETWEEN = {"Deployment": "ReplicaSet", "CronJob": "Job"}
+_BETWEEN = {"Deployment": "ReplicaSet"}
 
 
 def _key(resource: Resource, name: str, namespace: str | None) -> Key:
@@ -204,6 +211,10 @@ def _dependent(obj: Json, kind: str, name: str, uid: str, owner: Json) -> Json:
     metadata |= {"resourceVersion": "1", "ownerReferences": [owner]}
     version = {"Pod": "v1", "Job": "batch/v1"}.get(kind, "apps/v1")
     return {"apiVersion": version, "kind": kind, "metadata": metadata, "spec": {}}
+
+
+def _owners(obj: Json) -> set[str]:
+    return {owner["uid"] for owner in obj["metadata"].get("ownerReferences") or ()}
 
 
 def _selected(obj: Json, labels: str) -> bool:

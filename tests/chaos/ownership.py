@@ -60,7 +60,8 @@ def after_apply(entries: Entries, before: Json, after: Json, config: Json, manag
 
 
 def _walk(path: Path, value: Any) -> Iterable[tuple[Path, Any]]:
-    if isinstance(value, Mapping):
+    # A node selector is owned as a whole.
+    if isinstance(value, Mapping) and path[-1] != "nodeSelector":
         for key, inner in value.items():
             yield from _walk((*path, key), inner)
     else:

@@ -11,7 +11,7 @@ from aibudget.enforcement.live import mark_of, read
 from aibudget.inventory.kubernetes import Json
 from aibudget.inventory.resource import CONFIG_MAPS, HOLDS, NAMESPACES
 from chaos.budgets import PROTECTED_BY_BUDGET
-from chaos.shapes import manifest, put, shape_of, take
+from chaos.shapes import Value, manifest, running, setter, stopped
 from chaos.world import OPERATOR, PLACES, World
 
 DOWNSCALER: Final = "downscaler/original-replicas"
@@ -23,24 +23,25 @@ def _edit(world: World, number: int, change: Callable[[Json], None], manager: st
     world.someone(lambda: world.server.edit(kind.resource, name, namespace, change, manager))
 
 
-def _value(world: World, number: int, how: int) -> int | bool:
-    shape = shape_of(world.workload(number)[0])
-    values = (*shape.running, *shape.running, shape.stopped)
+def _value(world: World, number: int, how: int) -> Value:
+    kind = world.workload(number)[0]
+    values = (*running(kind), *running(kind), stopped(kind))
     return values[how % len(values)]
 
 
 def scale(world: World, number: int, how: int) -> None:
     """`kubectl scale` to some value; a write of 0 through `/scale` leaves the field without an owner."""
-    shape = shape_of(world.workload(number)[0])
+    kind = world.workload(number)[0]
+    assert kind.stop is not None, "only what can be stopped takes part"
     value = _value(world, number, how)
-    _edit(world, number, lambda obj: put(obj, shape, value), "kubectl" if value else None)
+    nobody = kind.stop.is_count and value == 0
+    _edit(world, number, setter(kind, value), None if nobody else "kubectl")
 
 
 def edit(world: World, number: int, how: int) -> None:
     """`kubectl edit`: also to what it was before, and to stopped."""
-    shape = shape_of(world.workload(number)[0])
-    value = _value(world, number, how)
-    _edit(world, number, lambda obj: put(obj, shape, value), "kubectl-edit")
+    kind = world.workload(number)[0]
+    _edit(world, number, setter(kind, _value(world, number, how)), "kubectl-edit")
 
 
 def replace(world: World, number: int, how: int) -> None:
@@ -49,8 +50,8 @@ def replace(world: World, number: int, how: int) -> None:
     if (live := world.live(number)) is not None:
         world.vetoes = {key: tick for key, tick in world.vetoes.items() if key[0] != live.uid}
     # Who replaces what is held by itself, stopped, has asked for nothing that the API server would record.
-    running = shape_of(kind).running
-    whole = manifest(kind, namespace, name, running[how % len(running)])
+    values = running(kind)
+    whole = manifest(kind, namespace, name, values[how % len(values)])
 
     def change(obj: Json) -> None:
         obj["spec"] = whole["spec"]
@@ -76,40 +77,37 @@ def apply(world: World, number: int, how: int) -> None:
 
 def apply_client_side(world: World, number: int, how: int) -> None:
     """`kubectl apply`: a patch of what differs between Git and the cluster."""
-    scale_to = _value(world, number, how)
-    shape = shape_of(world.workload(number)[0])
-    _edit(world, number, lambda obj: put(obj, shape, scale_to), "kubectl-client-side-apply")
+    kind = world.workload(number)[0]
+    _edit(world, number, setter(kind, _value(world, number, how)), "kubectl-client-side-apply")
 
 
 def forget_field(world: World, number: int, how: int) -> None:
     """The field is taken out by an update; the API server fills in its default."""
-    shape = shape_of(world.workload(number)[0])
-    _edit(world, number, lambda obj: take(obj, shape))
+    _edit(world, number, setter(world.workload(number)[0], None))
 
 
 def autoscale(world: World, number: int, how: int) -> None:
     """An HPA: inactive at 0, else it moves the replicas."""
     live = world.live(number)
-    if live is not None and not live.stopped and live.kind.name != "Job":
-        value = shape_of(live.kind).running[how % len(shape_of(live.kind).running)]
-        _edit(world, number, lambda obj: put(obj, shape_of(live.kind), value), "kube-controller-manager")
+    if live is not None and not live.stopped and live.kind.stop is not None and live.kind.stop.is_count:
+        value = running(live.kind)[how % len(running(live.kind))]
+        _edit(world, number, setter(live.kind, value), "kube-controller-manager")
 
 
 def downscale(world: World, number: int, how: int) -> None:
     """kube-downscaler: its mark and the zero in one update; or its restore."""
     live = world.live(number)
-    if live is None:
+    if live is None or live.kind.name == "DaemonSet":
         return
-    shape = shape_of(live.kind)
 
     def change(obj: Json) -> None:
         annotations = obj["metadata"].setdefault("annotations", {})
         if not live.stopped:
             annotations[DOWNSCALER] = str(live.value)
-            put(obj, shape, shape.stopped)
+            setter(live.kind, stopped(live.kind))(obj)
         elif DOWNSCALER in annotations:
             del annotations[DOWNSCALER]
-            put(obj, shape, shape.running[-1])
+            setter(live.kind, running(live.kind)[-1])(obj)
 
     _edit(world, number, change, "kopf")
 

@@ -165,7 +165,7 @@ async def _drain(world: World) -> None:
 def _check_settled(world: World) -> None:
     """Each workload is what its owner asked for, or is held with its original and a standing claim."""
     world.check_originals()
-    for live in _lives(world):
+    for live in world.lives():
         asked = world.asked[live.uid]
         hold = world.hold(live)
         if live.value == asked:
@@ -184,7 +184,7 @@ def _check_settled(world: World) -> None:
 
 def _check_free(world: World) -> None:
     """With every budget kept nothing of ours is left anywhere."""
-    for live in _lives(world):
+    for live in world.lives():
         if live.value != world.asked[live.uid]:
             raise Broken(f"{live.workload} is {live.value}; its owner asked for {world.asked[live.uid]}")
         _check_unmarked(world, live)
@@ -202,7 +202,9 @@ def _check_unmarked(world: World, live: Live) -> None:
 
 def _check_not_forgotten(world: World, live: Live, hold: Json | None) -> None:
     """What a budget may stop is stopped in the end, unless somebody would not have it."""
-    if live.stopped or live.workload.name in world.server.without_devices or DOWNSCALER in live.annotations:
+    if live.stopped or DOWNSCALER in live.annotations or live.parent is not None:
+        return
+    if live.workload.name in world.server.without_devices:
         return
     if live.workload.namespace.startswith("kube-"):
         return
@@ -226,10 +228,6 @@ def _stands(world: World, claim: Json, live: Live) -> bool:
             vetoed = own and (live.uid, budget.uid, budget.period_id) in world.vetoes
             return kept and not vetoed
     return False
-
-
-def _lives(world: World) -> list[Live]:
-    return [live for live in map(world.live, range(len(PLACES))) if live is not None]
 
 
 def _retell(steps: Sequence[Step], kinds: int) -> tuple[str, tuple[str, ...]]:

@@ -5,7 +5,6 @@ its owner, and has asked for that value. A broken rule raises `Broken`.
 """
 
 import asyncio
-import json
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
@@ -28,7 +27,7 @@ from aibudget.inventory.resource import AIBUDGETS, CLUSTER_AIBUDGETS, CONFIG_MAP
 from aibudget.inventory.workload import Workload
 from chaos.apiserver import APIServer
 from chaos.budgets import PROTECTED_BY_BUDGET, BudgetState
-from chaos.shapes import manifest, shape_of, stoppable, take
+from chaos.shapes import manifest, running, stoppable, without_field
 from chaos.wire import Connection, Request
 
 OPERATOR: Final = "aibudget-system"
@@ -127,13 +126,25 @@ class World:
         obj = self.server.get(kind.resource, name, namespace)
         return None if obj is None else read(obj)
 
+    def lives(self) -> list[Live]:
+        """Every workload there is, with the Jobs of CronJobs."""
+        resources = [kind.resource for kind in stoppable()]
+        plurals = {resource.plural for resource in resources}
+        return [read(obj) for (plural, *_), obj in sorted(self.server.objects.items()) if plural in plurals]
+
     def deploy(self, number: int, value: int) -> None:
-        """Its owner creates it."""
+        """Its owner creates it; a CronJob has started a Job already."""
         kind, namespace, name = self.workload(number)
-        running = shape_of(kind).running
-        body = manifest(kind, namespace, name, running[value % len(running)])
+        values = running(kind)
+        body = manifest(kind, namespace, name, values[value % len(values)])
         made = read(self.server.create(kind.resource, body, namespace, "kubectl-create"))
         self.asked[made.uid] = made.value
+        for child in (child for child in KINDS.values() if child.parent == kind.name):
+            body = manifest(child, namespace, f"{name}-1", running(child)[0])
+            owner = {"apiVersion": kind.resource.api_version, "kind": kind.name, "name": name}
+            body["metadata"]["ownerReferences"] = [{**owner, "uid": made.uid, "controller": True}]
+            job = read(self.server.create(child.resource, body, namespace, "kube-controller-manager"))
+            self.asked[job.uid] = job.value
 
     def someone(self, act: Callable[[], Any]) -> None:
         """Let somebody write; what he changed is what is asked for now. A refusal is his to bear."""
@@ -148,8 +159,7 @@ class World:
                     self.asked[uid] = value
 
     def _values(self) -> dict[str, str | None]:
-        lives = map(self.live, range(len(PLACES)))
-        return {live.uid: live.value for live in lives if live is not None}
+        return {live.uid: live.value for live in self.lives()}
 
     # Budgets
 
@@ -167,11 +177,11 @@ class World:
     def claimants(self) -> tuple[Claimant, ...]:
         """What a cycle that begins now is given; rates come from meters, and pods still end."""
         rates: dict[Workload, int] = {}
-        for number in range(len(PLACES)):
-            live = self.live(number)
-            if live is not None:
-                lingers = live.uid in self.server.lingering
-                rates[live.workload] = 4 if not live.stopped or lingers else 0
+        for live in self.lives():
+            spends = not live.stopped or live.uid in self.server.lingering
+            # A bill names the CronJob, not its Jobs.
+            payer = live.parent or live.workload
+            rates[payer] = max(rates.get(payer, 0), 4 if spends else 0)
         return tuple(budget.claimant(rates) for budget in self.budgets if budget.uid)
 
     def switch_off(self) -> bool:
@@ -271,7 +281,7 @@ class World:
         if old is None or new is None:
             raise Broken(f"{process.name} created or deleted a workload")
         before, after = read(old), read(new)
-        if _without_field(old, before.kind) != _without_field(new, after.kind):
+        if without_field(old, before.kind) != without_field(new, after.kind):
             raise Broken(f"{process.name} changed more of {after.workload} than its one field")
         if before.value == after.value:
             return
@@ -296,7 +306,10 @@ class World:
         what = f"{process.name} stopped {live.workload}"
         if live.workload.namespace in ("kube-system", "elsewhere"):
             raise Broken(f"{what} in an untouchable or uncovered namespace")
-        if live.workload.name in self.server.without_devices:
+        if (
+            live.workload.name.removesuffix("-1") in self.server.without_devices
+            and live.kind.name != "CronJob"
+        ):
             raise Broken(f"{what}, which holds no accelerator")
         if self.switched is not None and self.switched < process.began:
             raise Broken(f"{what} while the kill switch was set")
@@ -338,9 +351,8 @@ class World:
 
     def check_originals(self) -> None:
         """At any moment: what does not run as asked is stopped, and its original is kept somewhere."""
-        for number in range(len(PLACES)):
-            live = self.live(number)
-            if live is None or live.value == self.asked[live.uid]:
+        for live in self.lives():
+            if live.value == self.asked[live.uid]:
                 continue
             if not live.stopped:
                 raise Broken(f"{live.workload} is {live.value}, its owner asked for {self.asked[live.uid]}")
@@ -358,9 +370,3 @@ class World:
     def labelled(self, live: Live) -> bool:
         """Whether it says of itself that it is held."""
         return HOLD_LABEL in live.labels
-
-
-def _without_field(obj: Json, kind: Kind) -> str:
-    spec = {"spec": json.loads(json.dumps(obj["spec"]))}
-    take(spec, shape_of(kind))
-    return json.dumps(spec, sort_keys=True)
