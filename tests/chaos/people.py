@@ -3,6 +3,7 @@
 The writes are those that the tools make: which manager, which verb, which fields.
 """
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -73,6 +74,15 @@ def apply(world: World, number: int, how: int) -> None:
             world.asked[applied.uid] = applied.value
 
     world.someone(act)
+
+
+def sync(world: World, number: int, how: int) -> None:
+    """Argo CD that was told to ignore the field applies what is in the cluster: that is no wish."""
+    live = world.live(number)
+    if live is not None and live.value is not None:
+        kind, namespace, name = world.workload(number)
+        config = manifest(kind, namespace, name, json.loads(live.value))
+        world.someone(lambda: world.server.apply(kind.resource, config, "argocd-controller", force=True))
 
 
 def apply_client_side(world: World, number: int, how: int) -> None:
@@ -275,6 +285,7 @@ PEOPLE: Final[Mapping[str, tuple[int, Callable[[World, int, int], Any]]]] = {
     "edit": (4, edit),
     "replace": (2, replace),
     "apply": (8, apply),
+    "sync": (4, sync),
     "apply_client_side": (4, apply_client_side),
     "forget_field": (1, forget_field),
     "autoscale": (3, autoscale),

@@ -47,7 +47,8 @@ class Request:
         self.connection.waiting.remove(self)
         if fault is not None and (self.write or fault in READ_FAULTS):
             if fault == "unheard":
-                self.reach()
+                with suppress(AIBudgetError):
+                    self.reach()
             self.answer.set_exception(FAULTS[fault])
             return
         try:

@@ -27,6 +27,8 @@ from aibudget.inventory.workload import Workload
 
 _FOREIGN_ANNOTATIONS: Final = ("downscaler/original-replicas",)
 _FOREIGN_MANAGERS: Final = ("kube-green",)
+_COPYING_MANAGERS: Final = frozenset({"argocd-controller"})
+"""They apply what is in the cluster already, where they were told to ignore a field: that is no wish."""
 _AUTOSCALER: Final = ("kube-controller-manager", "scale")
 """Who writes replicas for a HorizontalPodAutoscaler, and through which subresource."""
 
@@ -118,7 +120,8 @@ class Live:
         if self.autoscaled or (self.kind.stop is not None and self.kind.stop.is_ours):
             return False
         wrote = any(e.get("manager") == FIELD_MANAGER and _labelled(e) for e in self.managed_fields)
-        return bool(self.others) or (wrote and not self.owned)
+        asked = set(self.others) - (_COPYING_MANAGERS if self.owned else set())
+        return bool(asked) or (wrote and not self.owned)
 
     @property
     def others(self) -> tuple[str, ...]:
