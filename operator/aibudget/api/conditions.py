@@ -48,6 +48,7 @@ class ConditionType(StrEnum):
     APPLIED = "Applied", "normal-true", "the act is written to the target"
     EFFECTIVE = "Effective", "normal-true", "accelerator pods are gone, or new ones refused, as the act means"
     CONTESTED = "Contested", "abnormal-true", "another manager keeps reverting the act; acting has stopped"
+    RELEASING = "Releasing", "abnormal-true", "no budget holds it any more; it comes back in a wave"
     INEFFECTIVE = "Ineffective", "abnormal-true", "accelerator pods are still there after their time to end"
 
 
@@ -119,7 +120,8 @@ class Reason(StrEnum):
     NOT_APPROVED = "NotApproved", "nobody approved it in time, or no longer; the target is left alone"
     VETOED = "Vetoed", "a person vetoed it; the target is left alone for now"
     HELD = "Held", "the target carries the act"
-    RELEASING = "Releasing", "no claim is left; the original is being put back"
+    QUEUED = "Queued", "no claim is left; it waits for its turn to be given back"
+    RELEASING = "Releasing", "no claim is left; it comes back, or its pods are not all ready yet"
     PODS_RUNNING = "PodsRunning", "accelerator pods of the target are still ending"
     PODS_GONE = "PodsGone", "no accelerator pod of the target is left"
     REVERTED_BY_OTHER = "RevertedByOther", "another manager has put the held field back three times"

@@ -141,7 +141,7 @@ class HoldStatus(Observed):
     observed_generation: Generation = -1
     """The generation of the spec that this status speaks of."""
     conditions: Conditions = ()
-    """Applied and Effective; Contested and Ineffective only while they are true."""
+    """Applied and Effective; Contested, Ineffective and Releasing only while they are true."""
     enforced_time: Instant | None = None
     """When the act was written to the target."""
     accelerator_pods: Count | None = None

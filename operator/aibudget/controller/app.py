@@ -30,6 +30,7 @@ from aibudget.controller.settings import Settings
 from aibudget.controller.watch import Watch
 from aibudget.enforcement.cluster import Enforcer, Limits
 from aibudget.enforcement.rails import Rails
+from aibudget.enforcement.waves import Waves
 from aibudget.errors import AIBudgetError
 from aibudget.inventory.kubernetes import Cluster
 from aibudget.ledger.store import Ledger
@@ -208,6 +209,7 @@ def _limits(settings: Settings) -> Limits:
         settings.untouchable_namespaces,
         enabled=settings.enforcement,
         rails=Rails(settings.stops_at_most, settings.stops_percent, settings.stops_seconds),
+        waves=Waves(settings.wave_accelerators, settings.wave_ready_seconds, settings.restore_within_seconds),
     )
 
 

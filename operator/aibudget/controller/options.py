@@ -258,6 +258,27 @@ OPTIONS: Final = (
         default="300",
     ),
     Option(
+        "wave_accelerators",
+        _whole(1, 100_000),
+        "a whole number from 1 to 100000, such as 64",
+        "How many accelerators are given back in one wave, when more than these come back at once.",
+        default="64",
+    ),
+    Option(
+        "wave_ready_seconds",
+        _seconds(1, 3600),
+        "whole seconds from 1 to 3600, such as 120",
+        "How long a wave waits for the pods of the one before it to be ready.",
+        default="120",
+    ),
+    Option(
+        "restore_within_seconds",
+        _seconds(1, 86_400),
+        "whole seconds from 1 to 86400, such as 900",
+        "In how long everything is given back, however slow its waves are.",
+        default="900",
+    ),
+    Option(
         "receivers",
         _receivers,
         "the path of a YAML file such as /etc/aibudget/receivers.yaml",

@@ -44,6 +44,9 @@ class Settings:
     stops_at_most: int
     stops_percent: int
     stops_seconds: int
+    wave_accelerators: int
+    wave_ready_seconds: int
+    restore_within_seconds: int
     receivers: tuple[Receiver, ...]
     log_level: LogLevel
 

@@ -94,6 +94,8 @@ async def _bring_further(
     if wish.wanted and (new or not (wish.due or hold.spec.original)):
         reason, why = standing_of(hold.spec.claims)
         await after.pending(wish.waits or why, reason)
+    if wish.wanted and holds.is_true(hold, ConditionType.RELEASING):
+        await after.stay()
     may_act = wish.due and live is not None and is_due(live)
     for _ in range(_MOST_STEPS):
         wanted = wants(wish.claims, acted=bool(after.hold.spec.original))
@@ -141,9 +143,9 @@ class _Progress:
                 await self._leave()
             case Step.DISOWN:
                 await self._disown()
-                await self._end()
+                return await self._end()
             case _:
-                await self._end()
+                return await self._end()
         return True
 
     async def _act(self) -> bool:
@@ -280,9 +282,14 @@ class _Progress:
         await self.site.cluster.delete(HOLDS, self.hold.name, self.hold.namespace, uid=self.hold.uid)
         self.deleted = True
 
-    async def _end(self) -> None:
-        await self._delete()
+    async def _end(self) -> bool:
         live = self.live
+        if self.wish.lingers and live is not None:
+            message = "It is given back; its pods are not all ready yet."
+            status = self._with(ConditionType.APPLIED, "False", Reason.RELEASING, message)
+            await self._say(self._with(ConditionType.RELEASING, "True", Reason.RELEASING, message, status))
+            return False
+        await self._delete()
         if (withdrawn := self.wish.withdrawn) and live is not None:
             message = "Its notice ends without a stop: no budget asks for it any more."
             self.told.append(
@@ -291,6 +298,7 @@ class _Progress:
         if self.wish.claims and live is not None and live.uid == self.hold.spec.target_ref.uid:
             # Given back, since nobody has approved what is left of the claims: they wait on a new Hold.
             await self._begin_anew(live, {})
+        return True
 
     async def _begin_anew(self, live: Live, annotations: dict[str, str]) -> None:
         fresh = holds.body(live, self.wish.claims)
@@ -298,6 +306,14 @@ class _Progress:
         await self.site.check_may_act()
         self.hold = Hold.read(await self.site.cluster.create(HOLDS, fresh, live.workload.namespace))
         self.deleted = False
+
+    async def stay(self) -> None:
+        """It was on its way back, and a budget wants it again."""
+        calm = drop_condition(self.hold.status.conditions, ConditionType.RELEASING)
+        await self._say(self.hold.status.model_copy(update={"conditions": calm}))
+        if not holds.is_true(self.hold, ConditionType.APPLIED):
+            reason, why = standing_of(self.hold.spec.claims)
+            await self.pending(self.wish.waits or why, reason)
 
     async def pending(self, message: str, reason: Reason = Reason.PENDING) -> None:
         """Say that nothing is written to the workload, and why."""
@@ -328,12 +344,10 @@ class _Progress:
         )
 
     async def _say(self, status: HoldStatus) -> None:
-        status = status.model_copy(update={"observed_generation": self.hold.metadata.generation})
         if status.avoided_cost_per_hour is None and self.wish.rate_per_hour:
             rate = self.wish.rate_per_hour.quantize(_CENT)
             status = status.model_copy(update={"avoided_cost_per_hour": rate})
-        if status != self.hold.status:
-            self.hold = await record.status(self.site.cluster, self.hold, status)
+        self.hold = await record.status(self.site.cluster, self.hold, status)
 
     def _alive(self) -> Live:
         assert self.live is not None, "without a workload the only step is to delete the Hold"

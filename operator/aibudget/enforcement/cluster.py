@@ -6,18 +6,22 @@ the Holds on notice, whose deletion leaves no other trace.
 Whatever goes wrong with one object is told in the report, and the others go on.
 """
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
+from itertools import chain
 
-from aibudget.api.conditions import ConditionType
+from aibudget.api.conditions import ConditionType, set_condition
 from aibudget.api.hold import Hold
 from aibudget.api.names import BUDGET_ANNOTATION, HOLD_LABEL, STATE_ANNOTATION
+from aibudget.enforcement import record
 from aibudget.enforcement.act import NO_MARKS, carry_out
 from aibudget.enforcement.claimant import Claimant
 from aibudget.enforcement.crews import read_crews
 from aibudget.enforcement.edits import edit
-from aibudget.enforcement.facts import Untouchable
+from aibudget.enforcement.facts import Facts, Untouchable
 from aibudget.enforcement.hold import is_true, wears_marks, workload_of
 from aibudget.enforcement.kinds import KINDS, Kind
 from aibudget.enforcement.live import Live, read
@@ -26,13 +30,14 @@ from aibudget.enforcement.notice import Act, remember_vetoes
 from aibudget.enforcement.orphan import is_orphan, let_go
 from aibudget.enforcement.outcome import Outcome, each
 from aibudget.enforcement.perimeter import Perimeter, apart
-from aibudget.enforcement.plan import plan
-from aibudget.enforcement.pods import read_pods
+from aibudget.enforcement.plan import Plan, plan
+from aibudget.enforcement.pods import Pods, read_pods
 from aibudget.enforcement.port import Port, Site, disown, is_paused, look, write
 from aibudget.enforcement.rails import Rails, pace, would_act
 from aibudget.enforcement.settling import Settling
 from aibudget.enforcement.sparing import Spared, exempt
 from aibudget.enforcement.survey import BUDGETS, budget_uid, survey
+from aibudget.enforcement.waves import Turns, Waves, in_order, is_returning, moment_of, queued, turns
 from aibudget.enforcement.wish import Wish
 from aibudget.inventory.kubernetes import Json, NotFound
 from aibudget.inventory.resource import HOLDS
@@ -50,6 +55,7 @@ class Limits:
     untouchable_namespaces: tuple[str, ...] = ()
     enabled: bool = True
     rails: Rails = field(default_factory=Rails)
+    waves: Waves = field(default_factory=Waves)
 
     @property
     def untouchable(self) -> Untouchable:
@@ -61,7 +67,8 @@ class Limits:
 class Report:
     """What came of a cycle. `holds` are the Holds as they are now; `paused` is the kill switch.
 
-    `queued` are the stops that the rails (`rails` in words) keep back.
+    `queued` are the stops that the rails (`rails` in words) keep back. `returning` wait for
+    their turn to be given back.
     """
 
     acts: tuple[Act, ...]
@@ -70,6 +77,7 @@ class Report:
     paused: bool
     queued: tuple[Wish, ...] = ()
     rails: str = ""
+    returning: tuple[Wish, ...] = ()
 
 
 class Enforcer:
@@ -84,12 +92,15 @@ class Enforcer:
         limits: Limits,
         may_write: Callable[[], bool],
         clock: Callable[[], float] | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._cluster = cluster
         self._limits = limits
         self._may_write = may_write
         self._clock = clock
         self._perimeter = Perimeter(cluster, limits.untouchable)
+        self._sleep = sleep
+        self._refused: frozenset[str] = frozenset()
         self._unswept = set(KINDS)
         self._notes: dict[Workload, Note] = {}
         self._noticed: list[Hold] = []
@@ -107,36 +118,16 @@ class Enforcer:
         await self._sweep(outcome)
         facts = await survey(outcome, claimants, objects, self._limits.untouchable, paused=paused)
         facts = replace(facts, settling=self._settling.at(claimants, now))
-        planned = plan(claimants, facts, now)
-        if planned.open or any(map(_needs_pods, planned.wishes)):
-            pods = await outcome.guard(Workload("", "Pod", ""), read_pods(self._cluster))
-            site = replace(site, pods=pods)
-            if planned.open and pods is not None:
-                crews = await read_crews(outcome, pods, [facts.lives[w] for w in planned.open])
-                planned = plan(claimants, replace(facts, crews=crews), now)
-        paced = pace(planned.wishes, facts.lives, site.pods, self._limits.rails, now)
+        planned, pods = await self._plan(outcome, claimants, facts)
+        paced = pace(planned.wishes, facts.lives, pods, self._limits.rails, now)
         by_uid = {claimant.budget.uid: claimant for claimant in claimants}
-        # A deletion that failed may have been done all the same: such a Hold is not waited for.
-        noticed = self._noticed = []
+        order = in_order(paced.wishes, by_uid, self._refused, now)
+        taken = turns(paced.wishes, order, pods, self._limits.waves, now)
 
-        async def one(wish: Wish) -> Hold | None:
-            def is_due(live: Live) -> bool:
-                return any(exempt(by_uid[uid], live, facts, now) is None for uid in wish.due_for)
+        def is_due(wish: Wish, live: Live) -> bool:
+            return any(exempt(by_uid[uid], live, facts, now) is None for uid in wish.due_for)
 
-            async def work() -> tuple[Hold | None]:
-                return (await carry_out(site, wish, told, is_due),)
-
-            told: list[Act] = []
-            done = await outcome.guard(wish.workload, work(), wish.claims)
-            outcome.acts += told
-            if done is None:
-                return wish.hold
-            if done[0] is not None and not done[0].spec.original:
-                noticed.append(done[0])
-            return done[0]
-
-        after = await each(paced.wishes, one)
-        self._settling.note(paced.wishes, after, now)
+        after = await self._carry_out(outcome, replace(site, pods=pods), taken, is_due)
         await self._annotate(outcome, claimants, paused=paused)
         return Report(
             acts=tuple(outcome.acts),
@@ -145,7 +136,61 @@ class Enforcer:
             paused=paused,
             queued=paced.queued,
             rails=str(self._limits.rails),
+            returning=(*taken.queued, *filter(is_returning, taken.now)),
         )
+
+    async def _plan(
+        self, outcome: Outcome, claimants: Sequence[Claimant], facts: Facts
+    ) -> tuple[Plan, Pods | None]:
+        """The plan, and the pods where anything is decided by them; None where they were not read."""
+        now = outcome.site.now
+        planned = plan(claimants, facts, now)
+        if not planned.open and not any(map(_needs_pods, planned.wishes)):
+            return planned, None
+        pods = await outcome.guard(Workload("", "Pod", ""), read_pods(self._cluster))
+        if planned.open and pods is not None:
+            crews = await read_crews(outcome, pods, [facts.lives[w] for w in planned.open])
+            planned = plan(claimants, replace(facts, crews=crews), now)
+        return planned, pods
+
+    async def _carry_out(
+        self, outcome: Outcome, site: Site, taken: Turns, is_due: Callable[[Wish, Live], bool]
+    ) -> list[Hold | None]:
+        """Everything that has its turn; the Holds after it, as they were where something failed."""
+        refused: set[str] = set()
+        # A deletion that failed may have been done all the same: such a Hold is not waited for.
+        noticed = self._noticed = []
+
+        async def one(wish: Wish) -> Hold | None:
+            async def work() -> tuple[Hold | None]:
+                return (await carry_out(site, wish, told, partial(is_due, wish)),)
+
+            told: list[Act] = []
+            done = await outcome.guard(wish.workload, work(), wish.claims)
+            outcome.acts += told
+            if done is None:
+                if wish.lingers and wish.hold is not None:
+                    refused.add(wish.hold.uid)
+                return wish.hold
+            if done[0] is not None and not done[0].spec.original:
+                noticed.append(done[0])
+            return done[0]
+
+        async def wait(wish: Wish) -> Hold | None:
+            work = _queue(site, wish, self._limits.waves)
+            return await outcome.guard(wish.workload, work, wish.claims) or wish.hold
+
+        async def moment(wish: Wish) -> None:
+            await self._sleep(moment_of(wish))
+
+        several = await asyncio.gather(
+            each(taken.now, one), each(taken.wave, one, moment), each(taken.queued, wait)
+        )
+        after = list(chain.from_iterable(several))
+        self._settling.note((*taken.now, *taken.wave, *taken.queued), after, site.now)
+        # Whom it could not give back now it tries last: one that cannot be written must not hold up the rest.
+        self._refused = frozenset(refused | {w.hold.uid for w in taken.queued if w.hold} & self._refused)
+        return after
 
     async def _release_orphans(self, outcome: Outcome, objects: Sequence[Json]) -> None:
         """Workloads whose marks speak of a Hold that is no more: a person has deleted it, which is a veto."""
@@ -251,11 +296,19 @@ class Enforcer:
             self._notes[workload] = note
 
 
+async def _queue(site: Site, wish: Wish, waves: Waves) -> Hold:
+    """Say in its Hold since when it waits for its turn."""
+    assert wish.hold is not None, "what comes back has a Hold"
+    status = wish.hold.status
+    conditions = set_condition(status.conditions, queued(wish.hold, waves, site.now), site.now)
+    return await record.status(site.cluster, wish.hold, status.model_copy(update={"conditions": conditions}))
+
+
 def _needs_pods(wish: Wish) -> bool:
     """Whether something is decided by its pods: an act, or whether one has worked."""
     held = wish.wanted and wish.hold is not None and is_true(wish.hold, ConditionType.APPLIED)
     worked = wish.hold is not None and is_true(wish.hold, ConditionType.EFFECTIVE)
-    return would_act(wish) or (held and not worked)
+    return would_act(wish) or (held and not worked) or is_returning(wish)
 
 
 def _stoppable() -> tuple[Kind, ...]:

@@ -51,11 +51,17 @@ class Outcome:
         self.acts.append(Act(workload, reason, message, claims))
 
 
-async def each(items: Iterable[T], work: Callable[[T], Awaitable[R]]) -> list[R]:
-    """All of them, a few at a time, in the order given."""
+async def each(
+    items: Iterable[T],
+    work: Callable[[T], Awaitable[R]],
+    before: Callable[[T], Awaitable[None]] | None = None,
+) -> list[R]:
+    """All of them, a few at a time, in the order given; each not before `before` it is over."""
     gate = asyncio.Semaphore(_IN_FLIGHT)
 
     async def one(item: T) -> R:
+        if before is not None:
+            await before(item)
         async with gate:
             return await work(item)
 

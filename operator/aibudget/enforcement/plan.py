@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
+from aibudget.api.conditions import ConditionType
 from aibudget.api.hold import Claim, Hold
 from aibudget.enforcement.candidates import candidates, victims
 from aibudget.enforcement.choice import choose, claimed
@@ -20,7 +21,7 @@ from aibudget.enforcement.claimant import Claimant
 from aibudget.enforcement.claims import Standing, due_time, is_closed, new_claim, renewed
 from aibudget.enforcement.facts import Facts
 from aibudget.enforcement.followers import follow
-from aibudget.enforcement.hold import vetoes_in, workload_of
+from aibudget.enforcement.hold import is_true, vetoes_in, workload_of
 from aibudget.enforcement.live import Live
 from aibudget.enforcement.order import Place, ranked
 from aibudget.enforcement.refusal import Refusal
@@ -110,6 +111,9 @@ def _leading(facts: Facts) -> frozenset[Workload]:
 def _keeps(claim: Claim, hold: Hold, claimant: Claimant | None, draft: _Draft) -> bool:
     facts = draft.facts
     if claim in vetoes_in(hold) or claim.uid in facts.gone:
+        return False
+    if is_true(hold, ConditionType.RELEASING):
+        # What was promised back comes back; only a new claim, by fresh data, holds it again.
         return False
     if claimant is None:
         return True

@@ -46,6 +46,7 @@ class AcceleratorPod:
     priority: int | None = None
     started: datetime | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    ready: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,7 @@ def _slim_pod(obj: Json) -> Json | None:
     if not accelerators:
         return None
     grace = spec.get("terminationGracePeriodSeconds")
+    conditions = (obj.get("status") or {}).get("conditions") or ()
     pod = AcceleratorPod(
         owner=_owner_uid(obj["metadata"]),
         accelerators=accelerators,
@@ -107,6 +109,7 @@ def _slim_pod(obj: Json) -> Json | None:
         priority=spec.get("priority"),
         started=_started(obj),
         labels=obj["metadata"].get("labels") or {},
+        ready=any(one["type"] == "Ready" and one["status"] == "True" for one in conditions),
     )
     return {"pod": pod}
 

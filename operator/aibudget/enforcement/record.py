@@ -1,4 +1,4 @@
-"""What is written into a Hold's own object: claims, the original, a count. Each write is safe to repeat.
+"""What is written into a Hold's own object: claims, the original, a count, its status; each safe to repeat.
 
 A person's decision in between wins: each is a JSON patch with a `test` of the resourceVersion. A status has
 no version of its own; what its answer shows decided is a conflict.
@@ -48,10 +48,13 @@ async def annotate(cluster: Port, hold: Hold, annotations: dict[str, str]) -> Ho
 
 
 async def status(cluster: Port, hold: Hold, status: HoldStatus) -> Hold:
-    """The Hold with this status; raises `Conflict` where its claims were decided meanwhile.
+    """The Hold with this status, unless it says so already; `Conflict` if its claims were decided meanwhile.
 
     A status has no precondition: without this a person's decision in the answer would be taken for read.
     """
+    status = status.model_copy(update={"observed_generation": hold.metadata.generation})
+    if status == hold.status:
+        return hold
     patch = {"status": status.to_dict()}
     after = Hold.read(await cluster.patch(HOLDS, hold.name, patch, hold.namespace, status=True))
     if after.spec.claims != hold.spec.claims:

@@ -21,6 +21,8 @@ class Wish:
     avoids, None where it is unknown. `withdrawn` are the claims of a notice that ends without an act.
     `waits` says why an act whose notice is over does not come yet. `proven`: what it has started is held
     already, so that accelerator pods of it were seen.
+    `waits` says why an act whose notice is over does not come yet. `lingers`: once given back, the Hold is
+    kept to see the pods become ready.
     """
 
     workload: Workload
@@ -34,6 +36,7 @@ class Wish:
     withdrawn: tuple[Claim, ...] = ()
     waits: str | None = None
     proven: bool = False
+    lingers: bool = False
 
     @property
     def key(self) -> str:

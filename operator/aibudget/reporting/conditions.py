@@ -161,6 +161,8 @@ def _enforced(enforcing: Enforcing) -> Fact | None:
         waiting = f", {asked}" if enforcing.waiting else ""
         said = f"{noticed} on notice{until}{waiting}; delete the Hold to veto."
         return "True", Reason.GRACE_PERIOD, said
+    if enforcing.returning:
+        return "True", Reason.RELEASING, f"{enforcing.returning} on their way back, in waves."
     return None
 
 

@@ -36,8 +36,12 @@ def by_budget(report: Report | None) -> Mapping[str, Enforcing]:
     pending: Counter[str] = Counter()
     waiting: Counter[str] = Counter()
     fences: Counter[str] = Counter()
+    returning: Counter[str] = Counter()
     failures: defaultdict[str, list[str]] = defaultdict(list)
     for hold in report.holds:
+        if state_of(hold) == "releasing":
+            returning.update(claim.uid for claim in hold.spec.claims)
+            continue
         counts = active if state_of(hold) == "active" else pending
         approved = [claim.uid for claim in hold.spec.claims if claim.decision == "Approved"]
         counts.update(approved)
@@ -63,10 +67,11 @@ def by_budget(report: Report | None) -> Mapping[str, Enforcing]:
             paused=report.paused,
             failures=tuple(failures[uid]),
             queued=queued[uid],
+            returning=returning[uid],
             rails=report.rails,
             spared=tuple(spared[uid]),
         )
-        for uid in {*active, *pending, *failures, *queued, *spared}
+        for uid in {*active, *pending, *failures, *queued, *spared, *returning}
     }
 
 
@@ -118,13 +123,15 @@ def states(report: Report | None) -> Mapping[tuple[str, str], int]:
     found: Counter[tuple[str, str]] = Counter(
         (hold.spec.action, state_of(hold)) for hold in holds if not _asks_nothing(hold)
     )
-    actions, known = (*ACTIONS, "ScaleDown"), ("pending", "active", "contested")
+    actions, known = (*ACTIONS, "ScaleDown"), ("pending", "active", "contested", "releasing")
     return {(action, state): found[action, state] for action in actions for state in known}
 
 
 def backlog(report: Report | None) -> Mapping[str, int]:
     """How many workloads wait for their turn, by what is to be done to them."""
-    return {"stop": 0 if report is None else len(report.queued)}
+    stops = () if report is None else report.queued
+    restores = () if report is None else report.returning
+    return {"stop": len(stops), "restore": len(restores)}
 
 
 def _asks_nothing(hold: Hold) -> bool:
@@ -132,8 +139,14 @@ def _asks_nothing(hold: Hold) -> bool:
 
 
 def state_of(hold: Hold) -> str:
-    """In one word: pending until it is written to its target, contested when another manager won."""
-    for kind, state in ((ConditionType.CONTESTED, "contested"), (ConditionType.APPLIED, "active")):
+    """In one word: pending until it is written to its target, contested when another manager won,
+    releasing while it comes back in a wave.
+    """
+    for kind, state in (
+        (ConditionType.RELEASING, "releasing"),
+        (ConditionType.CONTESTED, "contested"),
+        (ConditionType.APPLIED, "active"),
+    ):
         condition = find_condition(hold.status.conditions, kind)
         if condition is not None and condition.status == "True":
             return state

@@ -24,7 +24,7 @@ class Enforcing:
 
     `waiting` is the part of `pending` that a person is asked about. `failures` are sentences; `next_act` is
     the end of the next notice. `queued` counts those whose notice is over and that the rails (`rails` in
-    words) keep back.
+    words) keep back; `returning` those that are given back, in waves.
     """
 
     active: int = 0
@@ -36,6 +36,7 @@ class Enforcing:
     next_act: int | None = None
     spared: tuple[Spared, ...] = ()
     queued: int = 0
+    returning: int = 0
     rails: str = ""
 
 

@@ -71,6 +71,9 @@ def test_the_deployment_sets_only_variables_that_the_operator_reads() -> None:
         (VALUES["enforcement"]["stops"]["atMost"], "stops_at_most"),
         (VALUES["enforcement"]["stops"]["percent"], "stops_percent"),
         (VALUES["enforcement"]["stops"]["seconds"], "stops_seconds"),
+        (VALUES["enforcement"]["restore"]["waveAccelerators"], "wave_accelerators"),
+        (VALUES["enforcement"]["restore"]["readySeconds"], "wave_ready_seconds"),
+        (VALUES["enforcement"]["restore"]["withinSeconds"], "restore_within_seconds"),
         (VALUES["logLevel"], "log_level"),
     ],
 )

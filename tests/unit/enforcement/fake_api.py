@@ -39,6 +39,7 @@ class FakeAPI:
         self.unserved: Resource | None = None
         self.pods_run = True
         self.pods_end = True
+        self.pods_ready = True
         self._version = 0
 
     def seed(self, resource: Resource, name: str, namespace: str = "", **content: Any) -> Json:
@@ -200,6 +201,8 @@ class FakeAPI:
                     pod = _made(resource, namespace, f"{name}-{number}", f"{uid}-{number}", owner)
                     gpu = {"requests": {"nvidia.com/gpu": "1"}}
                     pod |= {"spec": {"nodeName": "n", "containers": [{"resources": gpu}]}}
+                    ready = {"type": "Ready", "status": str(self.pods_ready)}
+                    pod["status"] = {"phase": "Running", "conditions": [ready]}
                     made.append(pod)
         return made
 

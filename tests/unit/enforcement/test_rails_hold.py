@@ -177,7 +177,7 @@ def test_what_waits_is_said() -> None:
     assert len(told[0]) == 1
     assert told[0] == told[1]
     assert enforcing.by_budget(report)["b-1"].queued == 7
-    assert enforcing.backlog(report) == {"stop": 7}
+    assert enforcing.backlog(report) == {"stop": 7, "restore": 0}
     waiting = [o for (plural, _, _), o in cluster.api.objects.items() if plural == HOLDS.plural]
     said = [c["message"] for o in waiting for c in o["status"]["conditions"] if c["reason"] == "Pending"]
     assert len([message for message in said if "waits for its turn" in message]) == 7
