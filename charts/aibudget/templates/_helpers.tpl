@@ -58,3 +58,18 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- end -}}
 {{- end -}}
+
+{{/* Of the hook: not the operator's component, or its Service and `release` would take it for the operator. */}}
+{{- define "aibudget.hookLabels" -}}
+app.kubernetes.io/name: aibudget-release
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: release
+app.kubernetes.io/part-of: aibudget
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end -}}
+
+{{- define "aibudget.hook" -}}
+helm.sh/hook: pre-delete
+helm.sh/hook-weight: {{ . | quote }}
+helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+{{- end -}}

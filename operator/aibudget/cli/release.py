@@ -4,11 +4,12 @@ written on the workloads and in the Holds, and nothing new is held until the kil
 
 import sys
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from aibudget.api.conditions import EventReason
+from aibudget.api.model import JsonObject
 from aibudget.api.names import KILL_SWITCH
 from aibudget.cli.connection import Connection, connection_options
 from aibudget.errors import Stalled
@@ -17,6 +18,8 @@ from aibudget.reporting.table import table
 if TYPE_CHECKING:
     from aibudget.enforcement.notice import Act
     from aibudget.inventory.kubernetes import Cluster
+
+_TOLD_EACH: Final = 50
 
 OPERATOR = "app.kubernetes.io/name=aibudget,app.kubernetes.io/component=operator"
 """The labels of the chart's Deployment."""
@@ -30,8 +33,26 @@ OPERATOR = "app.kubernetes.io/name=aibudget,app.kubernetes.io/component=operator
     metavar="NAME",
     help="Where the kill switch is set; the namespace of the operator's Deployment if absent.",
 )
+@click.option(
+    "--wave",
+    type=click.IntRange(min=1),
+    metavar="NUMBER",
+    help="Give back so many at a time and wait for their pods to be ready; all at once if absent.",
+)
+@click.option(
+    "--wave-ready-seconds",
+    type=click.IntRange(min=1),
+    default=120,
+    show_default=True,
+    help="How long a wave waits for them at most.",
+)
+@click.option(
+    "--uninstall",
+    is_flag=True,
+    help="The kill switch goes with the operator's Deployment, as the chart's hook has it.",
+)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
-def release(connection: Connection, everything: bool, operator_namespace: str | None, yes: bool) -> None:
+def release(connection: Connection, everything: bool, yes: bool, **given: Any) -> None:
     """Give held workloads back, even with no operator running.
 
     Sets the kill switch first, so that an operator that still runs holds nothing anew; then puts every held
@@ -41,7 +62,7 @@ def release(connection: Connection, everything: bool, operator_namespace: str | 
         raise click.UsageError("Say --all to give back everything; for a single workload delete its Hold.")
     if not yes:
         click.confirm("Give back every held workload of the cluster, and stop all new acts?", abort=True)
-    namespace, acts = connection.run(lambda cluster: _release(cluster, operator_namespace))
+    namespace, acts = connection.run(lambda cluster: _release(cluster, **given))
     if acts:
         rows = [
             (act.workload.namespace, f"{act.workload.kind}/{act.workload.name}", *_told(act)) for act in acts
@@ -61,18 +82,44 @@ def _told(act: "Act") -> tuple[str, str]:
     return str(act.reason), act.message
 
 
-async def _release(cluster: "Cluster", given: str | None) -> "tuple[str, list[Act]]":
-    from aibudget.enforcement.release import release_all
+class _Progress:
+    """Counts on stderr: a thousand workloads take minutes."""
 
-    namespace = given or await _operator_namespace(cluster)
-    return namespace, await release_all(cluster, namespace, datetime.now(UTC))
+    def __init__(self) -> None:
+        self._done = 0
+
+    def __call__(self, _: "Act") -> None:
+        self._done += 1
+        if self._done % _TOLD_EACH == 0:
+            click.echo(f"{self._done} workloads so far …", err=True)
 
 
-async def _operator_namespace(cluster: "Cluster") -> str:
-    """Where the one operator of the cluster lives: a kill switch anywhere else would stop nothing."""
+async def _release(
+    cluster: "Cluster",
+    operator_namespace: str | None,
+    wave: int | None,
+    wave_ready_seconds: int,
+    *,
+    uninstall: bool,
+) -> "tuple[str, list[Act]]":
+    from aibudget.enforcement.release import Manner, release_all
     from aibudget.inventory.resource import DEPLOYMENTS
 
-    found = {one["metadata"]["namespace"] for one in await cluster.list(DEPLOYMENTS, labels=OPERATOR)}
+    operators = await cluster.list(DEPLOYMENTS, operator_namespace, labels=OPERATOR)
+    namespace = operator_namespace or _namespace_of(operators)
+    owner = _reference(operators[0]) if uninstall and operators else None
+    manner = Manner(wave, wave_ready_seconds, _Progress(), owner)
+    return namespace, await release_all(cluster, namespace, datetime.now(UTC), manner)
+
+
+def _reference(obj: JsonObject) -> JsonObject:
+    metadata = obj["metadata"]
+    return {key: obj[key] for key in ("apiVersion", "kind")} | {key: metadata[key] for key in ("name", "uid")}
+
+
+def _namespace_of(operators: list[JsonObject]) -> str:
+    """Where the one operator of the cluster lives: a kill switch anywhere else would stop nothing."""
+    found = {one["metadata"]["namespace"] for one in operators}
     if len(found) == 1:
         return str(found.pop())
     seen = f"in {', '.join(sorted(found))}" if found else "nowhere"

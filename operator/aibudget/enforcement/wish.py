@@ -20,9 +20,8 @@ class Wish:
     those that a person wrote into claims; the workload remembers them. `rate_per_hour` is what holding it
     avoids, None where it is unknown. `withdrawn` are the claims of a notice that ends without an act.
     `waits` says why an act whose notice is over does not come yet. `proven`: what it has started is held
-    already, so that accelerator pods of it were seen.
-    `waits` says why an act whose notice is over does not come yet. `lingers`: once given back, the Hold is
-    kept to see the pods become ready.
+    already, so that accelerator pods of it were seen. `lingers`: once given back, the Hold is kept to see the
+    pods become ready.
     """
 
     workload: Workload
