@@ -237,7 +237,8 @@ def test_no_right_is_a_wildcard_and_writes_are_few(render: Render) -> None:
         "delete resourcequotas",
         "patch configmaps",
         "operate aibudget.io/holds",
-        *(f"patch apps/{kind}" for kind in ("deployments", "statefulsets", "daemonsets")),
+        "patch pods",
+        *(f"patch apps/{kind}" for kind in ("deployments", "replicasets", "statefulsets", "daemonsets")),
         *(f"patch batch/{kind}" for kind in ("jobs", "cronjobs")),
     }
 
