@@ -210,7 +210,7 @@ def _spares(budget: Budget, subject: Subject, now: datetime) -> tuple[str, str]:
     selector = budget.spec.enforcement.protect
     if selector is not None and selector.matches(live.labels):
         return "Spares", "It spares it: its enforcement.protect selects it."
-    if (why := unfit(live)) is not None:
+    if (why := unfit(live, heard=tenant)) is not None:
         return "Spares", f"It spares it ({why[0]}): {why[1]}."
     return _not_yet(budget)
 
