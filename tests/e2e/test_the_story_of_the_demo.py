@@ -74,6 +74,14 @@ def test_transitions_are_told_once(story: Story, sandbox: Sandbox) -> None:
     assert len(told) >= 3
     assert len(set(told)) == len(told) or len({event["message"] for event in ours}) == len(ours)
     assert any(kind == "Deployment" and name == "detector" for _, kind, name in told)
+    (notice,) = [
+        event["message"]
+        for event in ours
+        if event["reason"] == "ScaleDownNotice" and event["involvedObject"]["name"] == "detector"
+    ]
+    # Nothing guards it, which the operator can only know if it may read disruption budgets.
+    assert "Place 1 of 1 in the order:" in notice
+    assert "priority 0, Deployment, running for less than an hour" in notice, notice
 
 
 def test_a_raised_limit_gives_everything_back(story: Story) -> None:
