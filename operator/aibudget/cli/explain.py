@@ -20,7 +20,7 @@ from aibudget.errors import InvalidManifest, Stalled
 if TYPE_CHECKING:
     from aibudget.enforcement.kinds import Kind
     from aibudget.inventory.kubernetes import Cluster
-    from aibudget.reporting.explanation import Explanation, Subject, Word
+    from aibudget.reporting.explanation import Explanation, Fence, Subject, Word
 
 _SHORT: Final = {"deploy": "Deployment", "sts": "StatefulSet", "ds": "DaemonSet", "rs": "ReplicaSet"} | {
     "cj": "CronJob",
@@ -74,7 +74,22 @@ def told(found: "Explanation") -> str:
         lines += ["", f"{word.kind} {word.name}: {word.verdict}", *_details(word)]
     if not found.budgets:
         lines += ["", "No budget that you may see covers it."]
+    for fence in found.fences:
+        lines += ["", *_fenced(found.namespace, fence)]
     return "\n".join([*lines, *(["", *found.way_back] if found.way_back else [])])
+
+
+def _fenced(namespace: str, fence: "Fence") -> tuple[str, str]:
+    what = {
+        "Freeze": "it may use no more accelerators than it does",
+        "Block": "no new pod with accelerators starts",
+    }
+    soon = "" if fence.in_force else ", not in force"
+    who = ", ".join(fence.budgets) or "no budget any more"
+    return (
+        f"Namespace {namespace}: {fence.action} for {who}{soon}: {what.get(fence.action, fence.action)}.",
+        f"To have it lifted: kubectl delete hold -n {namespace} {fence.hold}",
+    )
 
 
 def _details(word: "Word") -> list[str]:
@@ -123,7 +138,9 @@ async def _subject(cluster: "Cluster", obj: dict[str, object]) -> "Subject":
 
     live = read(obj)
     namespace = live.workload.namespace
-    hold = await cluster.get(HOLDS, hold_name(live.kind, live.workload.name, live.uid), namespace)
+    name = hold_name(live.kind, live.workload.name, live.uid)
+    holds = {obj["metadata"]["name"]: obj for obj in await cluster.list(HOLDS, namespace)}
+    fences = (Hold.read(o) for o in holds.values() if o["spec"]["targetRef"]["kind"] == "Namespace")
     facts = None
     try:
         found = await cluster.get(NAMESPACES, namespace)
@@ -132,7 +149,7 @@ async def _subject(cluster: "Cluster", obj: dict[str, object]) -> "Subject":
             facts = NamespaceFacts(metadata.get("labels") or {}, metadata.get("annotations") or {})
     except Forbidden:
         click.echo(f"You may not read namespace {namespace}: what is written on it is left out.", err=True)
-    return Subject(live, facts, Hold.read(hold) if hold is not None else None)
+    return Subject(live, facts, Hold.read(holds[name]) if name in holds else None, tuple(fences))
 
 
 async def _budgets(cluster: "Cluster", namespace: str) -> list[AIBudget | ClusterAIBudget]:

@@ -6,7 +6,7 @@ operator has not looked yet. Knows nothing of the API server; the command reads,
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal
@@ -46,12 +46,26 @@ class Word:
 
 
 @dataclass(frozen=True, slots=True)
+class Fence:
+    """A Freeze or Block of the workload's namespace: it stops nothing, but keeps new pods from starting."""
+
+    action: str
+    hold: str
+    in_force: bool
+    budgets: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Subject:
-    """What was read of the workload; `namespace` is None where it could not be read."""
+    """What was read of the workload; `namespace` is None where it could not be read.
+
+    `fences` are the Holds on its namespace.
+    """
 
     live: Live
     namespace: NamespaceFacts | None
     hold: Hold | None
+    fences: tuple[Hold, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +81,15 @@ class Explanation:
     puts_back: tuple[tuple[str, str | None], ...]
     avoided_cost_per_hour: Decimal | None
     budgets: tuple[Word, ...]
-    way_back: tuple[str, ...] = field(default=())
+    fences: tuple[Fence, ...]
+    way_back: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """As `-o json` prints it: camelCase, times in RFC 3339, money as text, nothing that is unknown."""
         found = asdict(self)
         found["puts_back"] = [_known({"path": path, "json": json}) for path, json in self.puts_back]
-        found["budgets"] = [_known(word) for word in found["budgets"]]
+        for key in ("budgets", "fences"):
+            found[key] = [_known(one) for one in found[key]]
         return _known(found)
 
 
@@ -96,8 +112,14 @@ def explain(subject: Subject, budgets: Sequence[Budget], now: datetime) -> Expla
         puts_back=() if hold is None else tuple((o.path, o.json_value) for o in hold.spec.original or ()),
         avoided_cost_per_hour=None if hold is None else hold.status.avoided_cost_per_hour,
         budgets=tuple(words),
+        fences=tuple(_fence(fence) for fence in subject.fences),
         way_back=_ways(hold, state),
     )
+
+
+def _fence(hold: Hold) -> Fence:
+    budgets = tuple(f"{claim.kind} {claim.name}" for claim in hold.spec.claims if not is_closed(claim))
+    return Fence(hold.spec.action, hold.name, is_true(hold, ConditionType.APPLIED), budgets)
 
 
 def _ways(hold: Hold | None, state: State) -> tuple[str, ...]:
