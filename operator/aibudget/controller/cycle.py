@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final, TypeVar
 
@@ -35,6 +35,7 @@ from aibudget.errors import AIBudgetError
 from aibudget.reporting import enforcing, events, status
 from aibudget.reporting.exporter import BudgetView, Counters, CycleView, Snapshot
 from aibudget.reporting.facts import Enforcing, Facts
+from aibudget.reporting.untold import untold
 
 LONGEST_PAST: Final = 400 * 86_400
 """How far back history is read at most: a year and the month before it."""
@@ -67,6 +68,7 @@ class Cycle:
         self._shelf = Shelf()
         self._errors: Counter[str] = Counter()
         self._cycles = 0
+        self._has_caught_up = False
 
     @property
     def notifier(self) -> Notifier:
@@ -85,7 +87,7 @@ class Cycle:
         with phases("evaluate"):
             judged = await self._work(self._judge, world, measured, instant)
         with phases("enforce"):
-            enforced = await self._enforce(judged, now)
+            enforced = self._caught_up(await self._enforce(judged, now), instant)
         with phases("report"):
             reports = self._reports(judged, measured, enforced, instant)
             acts = tuple(enforcing.told(enforced, instant, {one.seen.uid: one.key for one in judged}))
@@ -138,6 +140,13 @@ class Cycle:
             log.exception("nothing is enforced")
             self._errors["InternalError"] += 1
         return None
+
+    def _caught_up(self, enforced: Enforced | None, now: int) -> Enforced | None:
+        """With what the process before this one may not have told, the first time."""
+        if enforced is None or self._has_caught_up:
+            return enforced
+        self._has_caught_up = True
+        return replace(enforced, acts=(*untold(enforced.holds, now), *enforced.acts))
 
     def _reports(
         self, judged: Sequence[Judged], measured: Measured, enforced: Enforced | None, now: int

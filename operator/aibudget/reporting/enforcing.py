@@ -6,6 +6,7 @@ the claims' notices, so that the same act is told once, and a later one anew.
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
@@ -26,6 +27,8 @@ from aibudget.reporting.facts import Enforcing
 _RESOURCES: Final = {NAMESPACES.kind: NAMESPACES} | {kind.name: kind.resource for kind in KINDS.values()}
 _REPEAT_SECONDS: Final = 3600
 """How often a failure that lasts is told again."""
+_ONCE_A_NOTICE: Final = {EventReason.SCALE_DOWN_NOTICE, EventReason.WORKLOAD_SCALED_DOWN}
+"""Told once for each notice, whatever the words: `untold` finds them again and may know less."""
 
 
 def by_budget(report: Report | None) -> Mapping[str, Enforcing]:
@@ -92,7 +95,9 @@ def told(
             namespace = workload.namespace if claim.kind == "AIBudget" else None
             subject = Subject(API_VERSION, claim.kind, namespace, claim.name, claim.uid)
             message = f"{workload.kind} {workload.namespace}/{workload.name}: {act.message}"
-            yield Event(subject, act.reason, "Enforce", message, _transition(act, now), workload)
+            # Of a budget, by its own notice: others may claim the same workload later.
+            own = replace(act, claims=(claim,))
+            yield Event(subject, act.reason, "Enforce", message, _transition(own, now), workload)
         for former in act.formerly:
             key = budgets.get(former.uid)
             # What a workload's annotation says is not to reach a budget of another namespace.
@@ -158,4 +163,5 @@ def _transition(act: Act, now: int) -> str:
     # Without a claim, or for a failure that lasts, nothing but the hour tells one time from the next.
     lasting = act.reason is EventReason.ENFORCEMENT_FAILED or not notices
     again = str(now // _REPEAT_SECONDS) if lasting else ""
-    return "/".join((act.uid or str(act.workload), *notices, act.message, again))
+    said = "" if act.reason in _ONCE_A_NOTICE and notices else act.message
+    return "/".join((act.uid or str(act.workload), *notices, said, again))

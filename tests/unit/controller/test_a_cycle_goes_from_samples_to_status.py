@@ -328,6 +328,25 @@ def test_a_death_before_the_outbox_has_it_forgets_no_crossing(world: World) -> N
     assert notes.given.count("BudgetExceeded") == 1
 
 
+def test_a_death_after_an_act_leaves_it_to_be_told(world: World) -> None:
+    """Who is stopped is told of it, though the process that did it has not lived to say so; and once."""
+    notes = world.notifier = Notes()
+    world.budget("b", 145, thresholds=STOP, enforcement=ENFORCE)
+    world.pass_time(cycles=2)
+    notes.deaths = 1
+    with pytest.raises(KeyboardInterrupt):
+        world.pass_time(1200)
+    assert world.replicas("llm") == 0
+    assert world.events("b") == notes.given == []
+    world.start()
+    world.pass_time(cycles=2)
+    world.start()
+    world.pass_time(cycles=2)
+    told = [one for one in world.events("b") if one in ("ScaleDownNotice", "WorkloadScaledDown")]
+    assert told == ["ScaleDownNotice", "WorkloadScaledDown"]
+    assert {"ScaleDownNotice", "WorkloadScaledDown"} <= set(notes.given)
+
+
 def test_a_changed_price_list_prices_the_open_period_again(world: World) -> None:
     """And what it crosses is the work of an edit, which stops nothing."""
     world.budget("b", 200, thresholds=STOP, enforcement=ENFORCE)

@@ -1,0 +1,45 @@
+"""What a process that died may not have told any more, found again by the next one from the Holds. Pure.
+
+A notice and an act are told at the end of the cycle in which they happen; the Hold keeps when that was. What
+is told here a second time has the transition it had before, and so is told once.
+"""
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from aibudget.api.conditions import EventReason
+from aibudget.api.hold import Claim, Hold
+from aibudget.enforcement import hold as holds
+from aibudget.enforcement import words
+from aibudget.enforcement.claims import transitions
+from aibudget.enforcement.notice import Act
+
+RECENT: Final = timedelta(minutes=30)
+"""Within this a successor looks back: less than Events live, so that none of them is written twice."""
+
+
+def untold(found: Iterable[Hold], now: int) -> tuple[Act, ...]:
+    """The questions, notices and acts of these Holds that are not old yet."""
+    since = datetime.fromtimestamp(now, UTC) - RECENT
+    return tuple(act for hold in found if hold.spec.action == "ScaleDown" for act in _of(hold, since))
+
+
+def _of(hold: Hold, since: datetime) -> Iterator[Act]:
+    workload, uid = holds.workload_of(hold), hold.spec.target_ref.uid
+    made = hold.metadata.creation_timestamp
+    if made is not None and made >= since:
+        for reason, claim, said in transitions((), hold.spec.claims):
+            if reason is EventReason.APPROVAL_REQUESTED:
+                yield Act(workload, reason, f"{said} {holds.way_to_decide(hold)}", (claim,), uid)
+    claims = holds.approved(hold)
+    noticed = tuple(claim for claim in claims if _is_recent(claim, since))
+    if noticed:
+        yield Act(workload, EventReason.SCALE_DOWN_NOTICE, words.notice(hold, noticed, None), noticed, uid)
+    enforced = hold.status.enforced_time
+    if claims and enforced is not None and enforced >= since:
+        yield Act(workload, EventReason.WORKLOAD_SCALED_DOWN, words.done(hold), claims, uid)
+
+
+def _is_recent(claim: Claim, since: datetime) -> bool:
+    return claim.notice_time is not None and claim.notice_time >= since
