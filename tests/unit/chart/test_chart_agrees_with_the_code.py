@@ -10,9 +10,11 @@ import pytest
 import yaml
 
 from aibudget.api.crds import crd_documents
+from aibudget.api.names import BLOCK_POLICY, FENCES, FREEZE_QUOTA
 from aibudget.controller.lease import LEASE_NAME
 from aibudget.controller.options import OPTIONS
 from aibudget.enforcement.kinds import KINDS
+from aibudget.inventory.accelerators import MIG, NAMES
 
 ROOT = Path(__file__).parents[3]
 CHART = ROOT / "charts" / "aibudget"
@@ -101,6 +103,25 @@ def test_the_role_covers_the_kinds_that_enforcement_writes_to() -> None:
     }
 
     assert {kind.resource.plural for kind in KINDS.values()} == granted
+
+
+def test_the_block_policy_knows_the_accelerators_that_are_metered() -> None:
+    """What is refused is what is metered; one more name in the code is one more in the policy."""
+    policy = (CHART / "templates" / "block-policy.yaml").read_text()
+    listed = policy.partition("- name: accelerators")[2].partition("]")[0]
+    names = re.findall(r'"([^"]+)"', listed)
+
+    assert sorted(names) == sorted(NAMES)
+    assert set(re.findall(r'startsWith\("([^"]+)"\)', policy)) == {MIG}
+
+
+def test_the_block_policy_has_the_names_that_the_operator_writes_to() -> None:
+    """A ConfigMap of another name would be read by nobody."""
+    policy = (CHART / "templates" / "block-policy.yaml").read_text()
+
+    assert set(re.findall(r"^ {2}name: (\S+)$", policy, re.MULTILINE)) == {BLOCK_POLICY, FENCES}
+    assert f"    name: {FENCES}\n" in policy
+    assert f"resourceNames: [{FREEZE_QUOTA}]" in (CHART / "templates" / "rbac.yaml").read_text()
 
 
 def _helpers() -> str:
