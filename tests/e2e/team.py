@@ -54,11 +54,12 @@ class Team:
         period: Mapping[str, str] | None = None,
         notify: Sequence[str] = (),
         mode: str = "Enforce",
+        actions: Sequence[str] = ("Notify", "Annotate", "ScaleDown"),
     ) -> None:
         """Make or change the team's budget: over the amount, its Deployment is held."""
         spec: JsonObject = {
             "limit": {"amount": str(amount), "currency": currency},
-            "thresholds": [{"name": "over", "percent": 100, "actions": ["Notify", "Annotate", "ScaleDown"]}],
+            "thresholds": [{"name": "over", "percent": 100, "actions": list(actions)}],
             "enforcement": {"mode": mode, "gracePeriodSeconds": grace, "onAlreadyCrossed": "Enforce"},
         }
         if period is not None:

@@ -174,7 +174,8 @@ def test_without_receivers_nothing_is_mounted(render: Render) -> None:
     objects = render()
 
     assert "AIBUDGET_RECEIVERS" not in environment(objects)
-    assert not [item for item in objects if item["kind"] == "ConfigMap"]
+    maps = [item["metadata"]["name"] for item in objects if item["kind"] == "ConfigMap"]
+    assert maps == ["aibudget-fences"]
 
 
 def test_without_persistence_there_is_no_claim(render: Render) -> None:

@@ -15,7 +15,7 @@ from aibudget.enforcement.cluster import Enforcer, Limits, Report
 from aibudget.enforcement.port import Site
 from aibudget.enforcement.release import release_all
 from aibudget.inventory.kubernetes import Cluster, Json
-from aibudget.inventory.resource import CONFIG_MAPS, HOLDS, RESOURCE_QUOTAS
+from aibudget.inventory.resource import CONFIG_MAPS, HOLDS, REPLICA_SETS, RESOURCE_QUOTAS
 from aibudget.sandbox.binaries import locate
 from aibudget.sandbox.controlplane import ControlPlane
 from aibudget.sandbox.operator import chart
@@ -318,7 +318,8 @@ class Recorder(Faulty):
         work = super()._faulty(name)
 
         async def call(resource: Any, *arguments: Any, **options: Any) -> Any:
-            if resource is not HOLDS:
+            # Of ReplicaSets no more than what was copied onto them is cleared away.
+            if resource not in (HOLDS, REPLICA_SETS):
                 self.order.append(f"{name} {resource.plural}")
             return await work(resource, *arguments, **options)
 
