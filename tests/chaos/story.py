@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Final
 
 from aibudget.api.names import FIELD_MANAGER, ORIGINAL_ANNOTATION, REASON_ANNOTATION
-from aibudget.enforcement.live import Live, vetoes_of
+from aibudget.enforcement.live import Live, is_vetoed
 from aibudget.inventory.kubernetes import Json
 from aibudget.inventory.resource import HOLDS
 from chaos.people import DOWNSCALER, PEOPLE
@@ -216,7 +216,7 @@ def _check_not_forgotten(world: World, live: Live, hold: Json | None) -> None:
     closed = {(c["uid"], c["periodId"]) for c in claims if c["decision"] == "Vetoed"}
     for claimant in world.claimants():
         key = claimant.budget.uid, claimant.evaluation.period.id
-        if world.entitled(claimant, live) and key not in vetoes_of(live) | closed:
+        if world.entitled(claimant, live) and key not in closed and not is_vetoed(live, *key):
             raise Broken(f"{live.workload} runs, though {claimant.budget.name} would have it held")
 
 

@@ -18,7 +18,7 @@ from aibudget.enforcement.claimant import Claimant
 from aibudget.enforcement.cluster import Enforcer, Limits, Report
 from aibudget.enforcement.hold import hold_name
 from aibudget.enforcement.kinds import KINDS, Kind
-from aibudget.enforcement.live import Live, is_protected, mark_of, read, vetoes_of
+from aibudget.enforcement.live import Live, is_protected, is_vetoed, mark_of, read
 from aibudget.enforcement.notice import Act
 from aibudget.enforcement.release import release_all
 from aibudget.errors import AIBudgetError
@@ -292,9 +292,10 @@ class World:
         self.counts["restores"] += 1
         if process.enforcer is None:
             # What `release --all` gives back is nobody's veto.
-            written = vetoes_of(after)
             self.vetoes = {
-                key: tick for key, tick in self.vetoes.items() if key[0] != after.uid or key[1:] in written
+                (uid, budget, period): tick
+                for (uid, budget, period), tick in self.vetoes.items()
+                if uid != after.uid or is_vetoed(after, budget, period)
             }
         if after.value != self.asked[after.uid]:
             raise Broken(

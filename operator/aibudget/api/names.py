@@ -24,8 +24,9 @@ STATE_ANNOTATION: Final = "aibudget.io/state"
 """On a workload over a threshold with ``Annotate``: the state of that budget."""
 REVERTS_ANNOTATION: Final = "aibudget.io/reverts"
 """On a Hold: how often another manager put the field back."""
-VETO_ANNOTATION: Final = "aibudget.io/vetoed"
-"""On a workload whose Hold was deleted by a person: the period in which it is left alone."""
+VETO_LABEL: Final = "vetoed.aibudget.io/"
+"""On a workload, followed by a budget's uid: the period in which that budget leaves it alone. A label, since
+`rollout undo` takes annotations away that were written later."""
 
 FREEZE_QUOTA: Final = "aibudget-freeze"
 """ResourceQuota of ours in a frozen namespace; deleting it is the whole restore."""

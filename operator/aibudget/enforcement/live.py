@@ -4,7 +4,9 @@ Reading is defensive: labels and annotations are the tenant's to write, so that 
 only ever choose between writing an original that `kinds.Stop` accepts and writing nothing.
 """
 
+import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,7 +20,7 @@ from aibudget.api.names import (
     ORIGINAL_ANNOTATION,
     PROTECTED,
     PROTECTED_UNTIL,
-    VETO_ANNOTATION,
+    VETO_LABEL,
 )
 from aibudget.enforcement.kinds import KINDS, Kind, Stop
 from aibudget.enforcement.pointer import missing_map, owns, value_at
@@ -29,6 +31,9 @@ _FOREIGN_ANNOTATIONS: Final = ("downscaler/original-replicas",)
 _FOREIGN_MANAGERS: Final = ("kube-green",)
 _COPYING_MANAGERS: Final = frozenset({"argocd-controller"})
 """They apply what is in the cluster already, where they were told to ignore a field: that is no wish."""
+_UID: Final = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?")
+_NO_LABEL: Final = re.compile(r"[^A-Za-z0-9.-]")
+_LONGEST_LABEL: Final = 63
 _AUTOSCALER: Final = ("kube-controller-manager", "scale")
 """Who writes replicas for a HorizontalPodAutoscaler, and through which subresource."""
 
@@ -120,7 +125,7 @@ class Live:
         if self.autoscaled or (self.kind.stop is not None and self.kind.stop.is_ours):
             return False
         wrote = any(e.get("manager") == FIELD_MANAGER and _labelled(e) for e in self.managed_fields)
-        asked = set(self.others) - (_COPYING_MANAGERS if self.owned else set())
+        asked = set(self.others) - _COPYING_MANAGERS
         return bool(asked) or (wrote and not self.owned)
 
     @property
@@ -208,22 +213,21 @@ def mark_of(live: Live) -> Mark | None:
     return Mark(str(content["hold"]), original, claims) if live.kind.stop.accepts(original) else None
 
 
-def vetoes_of(live: Live) -> frozenset[tuple[str, str]]:
-    """The (budget uid, period id) pairs for which a person has had this workload back."""
-    pairs = (text.partition("=") for text in live.annotations.get(VETO_ANNOTATION, "").split())
-    return frozenset((uid, period_id) for uid, _, period_id in pairs if period_id)
+def is_vetoed(live: Live, budget_uid: str, period_id: str) -> bool:
+    """Whether a person has had this workload back from this budget in this period."""
+    return live.labels.get(f"{VETO_LABEL}{budget_uid}") == _label_value(period_id)
 
 
-def veto_text(vetoes: frozenset[tuple[str, str]]) -> str:
-    """The annotation that `vetoes_of` reads."""
-    return " ".join(sorted(f"{uid}={period_id}" for uid, period_id in vetoes))
+def vetoed(pairs: Set[tuple[str, str]]) -> dict[str, str | None]:
+    """The labels that say so of these (budget uid, period id) pairs; a budget's newest replaces its last."""
+    return {f"{VETO_LABEL}{uid}": _label_value(period_id) for uid, period_id in pairs if _UID.fullmatch(uid)}
 
 
-def vetoed(live: Live, pairs: Set[tuple[str, str]]) -> dict[str, str | None]:
-    """The annotation with these vetoes added; of each budget only the newest is kept."""
-    anew = {uid for uid, _ in pairs}
-    kept = {(uid, period_id) for uid, period_id in vetoes_of(live) if uid not in anew}
-    return {VETO_ANNOTATION: veto_text(frozenset(pairs | kept))} if pairs else {}
+def _label_value(period_id: str) -> str:
+    """A period's id; what a label cannot hold becomes `_` and its code, what is too long a digest."""
+    value = _NO_LABEL.sub(lambda found: f"_{ord(found[0]):02X}", period_id)
+    fits = len(value) <= _LONGEST_LABEL and value[:1].isalnum() and value[-1:].isalnum()
+    return value if fits else hashlib.sha256(period_id.encode()).hexdigest()[:40]
 
 
 def _labelled(entry: Mapping[str, Any]) -> bool:

@@ -12,7 +12,7 @@ from aibudget.enforcement import hold as holds
 from aibudget.enforcement import words
 from aibudget.enforcement.claims import transitions
 from aibudget.enforcement.edits import edit
-from aibudget.enforcement.live import Budgeted, Live, vetoed, vetoes_of
+from aibudget.enforcement.live import Budgeted, Live, vetoed
 from aibudget.enforcement.port import Site, write
 from aibudget.enforcement.wish import Wish
 from aibudget.inventory.resource import HOLDS
@@ -54,11 +54,11 @@ def decided(workload: Workload, hold: Hold, before: Sequence[Claim]) -> Iterator
 
 async def remember_vetoes(site: Site, live: Live, claims: Sequence[Claim], told: list[Act]) -> Live:
     """Write onto the workload that these claims are vetoed, unless it is there already."""
-    pairs = {(claim.uid, claim.period_id) for claim in claims if claim.kind == "AIBudget"}
-    if not pairs or pairs <= vetoes_of(live):
+    labels = vetoed({(claim.uid, claim.period_id) for claim in claims if claim.kind == "AIBudget"})
+    if labels.items() <= live.labels.items():
         return live
     site.check_lease()
-    after = await write(site.cluster, live, edit(live, {}, vetoed(live, pairs)))
+    after = await write(site.cluster, live, edit(live, labels, {}))
     who = " and ".join(sorted({claim.decided_by for claim in claims if claim.decided_by})) or "A person"
     message = f"{who} vetoed it: it is left alone until the period ends."
     told.append(Act(live.workload, EventReason.HOLD_VETOED, message, tuple(claims), live.uid))

@@ -59,11 +59,10 @@ async def _give_back(site: Site, live: Live, *, veto: bool) -> tuple[Live, Act]:
     mark = mark_of(live)
     fits = live.hold_label == hold_name(live.kind, live.workload.name, live.uid)
     back = mark is not None and fits and live.stopped and not live.taken_from_us
-    annotations: dict[str, str | None] = dict(NO_MARKS)
+    labels: dict[str, str | None] = {HOLD_LABEL: None}
     if veto and mark is not None and fits:
-        pairs = {(c.uid, c.period_id) for c in mark.claims if c.kind == "AIBudget"}
-        annotations |= vetoed(live, pairs)
-    operations = edit(live, {HOLD_LABEL: None}, annotations)
+        labels |= vetoed({(c.uid, c.period_id) for c in mark.claims if c.kind == "AIBudget"})
+    operations = edit(live, labels, NO_MARKS)
     fitting, value = "", None
     if back and mark is not None:
         value, fitting = await fitted(site.cluster, live, mark.original)

@@ -13,7 +13,7 @@ from aibudget.api.names import ALLOW_STOP
 from aibudget.budgeting.evaluation import BudgetKey
 from aibudget.enforcement.claimant import Claimant
 from aibudget.enforcement.facts import Facts
-from aibudget.enforcement.live import Live, is_protected, vetoes_of
+from aibudget.enforcement.live import Live, is_protected, is_vetoed
 from aibudget.enforcement.refusal import Refusal, SpareReason
 from aibudget.inventory.workload import Workload
 
@@ -80,7 +80,7 @@ def spared_by_person(claimant: Claimant, live: Live, now: datetime) -> Refusal |
     if claimant.hears_tenants:
         if is_protected(live.labels, live.annotations, now):
             return SpareReason.PROTECTED, "it is protected"
-        if (claimant.budget.uid, claimant.evaluation.period.id) in vetoes_of(live):
+        if is_vetoed(live, claimant.budget.uid, claimant.evaluation.period.id):
             return VETOED
     return None
 

@@ -18,7 +18,7 @@ from aibudget.api.hold import Claim, Hold
 from aibudget.enforcement.claims import is_closed
 from aibudget.enforcement.facts import NamespaceFacts
 from aibudget.enforcement.hold import is_true, way_back, way_to_decide
-from aibudget.enforcement.live import Live, is_protected, vetoes_of
+from aibudget.enforcement.live import Live, is_protected, is_vetoed
 from aibudget.enforcement.sparing import unfit
 
 State = Literal["Held", "OnNotice", "WaitingForApproval", "Contested", "HoldGone", "Free"]
@@ -227,7 +227,7 @@ def _spares(budget: Budget, subject: Subject, now: datetime) -> tuple[str, str]:
     if tenant and is_protected(live.labels, live.annotations, now):
         return "Spares", "It spares it: it is protected."
     period = budget.status.period
-    if tenant and period is not None and (budget.uid, period.id) in vetoes_of(live):
+    if tenant and period is not None and is_vetoed(live, budget.uid, period.id):
         return "Spares", "It spares it: somebody had it back in this period."
     selector = budget.spec.enforcement.protect
     if selector is not None and selector.matches(live.labels):

@@ -244,9 +244,9 @@ def test_what_a_tenant_writes_on_a_workload_lifts_no_cluster_budget(arena: Arena
     editor = arena.enter("editor", role="edit")
     arena.await_right(editor, "create", "aibudgets")
     path = f"/apis/apps/v1/namespaces/{arena.namespace}/deployments/llm"
-    vetoes = " ".join(f"{one.budget.uid}=2026-11@UTC" for one in (own, wide))
-    faked = {"aibudget.io/vetoed": vetoes, "downscaler/original-replicas": "3"}
-    assert editor.patch(path, {"metadata": {"annotations": faked}}).ok
+    vetoes = {f"vetoed.aibudget.io/{one.budget.uid}": "2026-11_40UTC" for one in (own, wide)}
+    faked = {"labels": vetoes, "annotations": {"downscaler/original-replicas": "3"}}
+    assert editor.patch(path, {"metadata": faked}).ok
 
     report = arena.operate(own, wide)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from aibudget.api.names import FIELD_MANAGER, ORIGINAL_ANNOTATION, REASON_ANNOTATION
 from aibudget.enforcement.cluster import Enforcer, Limits, Report
-from aibudget.enforcement.live import read, vetoes_of
+from aibudget.enforcement.live import is_vetoed, read
 from aibudget.enforcement.release import release_all
 from aibudget.inventory.resource import DEPLOYMENTS, HOLDS
 from unit.enforcement.conftest import NOW, make_claimant
@@ -59,7 +59,7 @@ def test_a_veto_right_before_a_status_is_heard() -> None:
     cycle(api, OVER)
     cycle(api, OVER)
     assert deployment(api)["spec"]["replicas"] == 5
-    assert vetoes_of(read(deployment(api)))
+    assert is_vetoed(read(deployment(api)), "b-1", "2026-11@UTC")
 
 
 def test_release_all_remembers_vetoes() -> None:

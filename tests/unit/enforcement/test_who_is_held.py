@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from aibudget.api.hold import Claim, Hold
-from aibudget.api.names import PROTECTED, PROTECTED_UNTIL, VETO_ANNOTATION
+from aibudget.api.names import PROTECTED, PROTECTED_UNTIL, VETO_LABEL
 from aibudget.enforcement import hold as holds
 from aibudget.enforcement.claimant import Claimant
 from aibudget.enforcement.facts import Facts, NamespaceFacts, Untouchable
@@ -95,7 +95,7 @@ def test_everything_that_spends_is_claimed_the_dearest_first() -> None:
         (live(annotations={PROTECTED: ""}), "Protected"),
         (live(annotations={PROTECTED_UNTIL: "2026-11-21T10:00:01Z"}), "Protected"),
         (live(annotations={PROTECTED_UNTIL: "tomorrow"}), "Protected"),
-        (live(annotations={VETO_ANNOTATION: "b-0=x b-1=2026-11@UTC"}), "Vetoed"),
+        (live(labels={f"{VETO_LABEL}b-1": "2026-11_40UTC"}), "Vetoed"),
         (live(labels={"tier": "critical"}), "ProtectedByBudget"),
         (live(ownerReferences=[{"kind": "LLMService", "name": "x", "controller": True}]), "Controlled"),
         (live(annotations={"downscaler/original-replicas": "6"}), "StoppedByAnotherTool"),
@@ -137,9 +137,10 @@ def test_other_kinds_and_places_are_spared() -> None:
 
 def test_cluster_budget_hears_the_namespace_alone() -> None:
     """A ClusterAIBudget passes over what a tenant writes on a workload, not over the namespace's mark."""
-    marks = {PROTECTED: "true", VETO_ANNOTATION: "b-1=2026-11@UTC", "downscaler/original-replicas": "6"}
+    marks = {PROTECTED: "true", "downscaler/original-replicas": "6"}
+    vetoed = {f"{VETO_LABEL}b-1": "2026-11_40UTC"}
     budget = make_claimant("llm", kind="ClusterAIBudget")
-    assert plan([budget], facts(live(annotations=marks)), NOW).wishes[0].wanted
+    assert plan([budget], facts(live(annotations=marks, labels=vetoed)), NOW).wishes[0].wanted
     shielded = {"team": NamespaceFacts({}, {PROTECTED: "true"})}
     found = plan([budget], facts(live(), namespaces=shielded), NOW)
     assert spare_reasons(found) == ["NamespaceProtected"]
