@@ -13,15 +13,14 @@ from aibudget.enforcement.cluster import Limits
 from aibudget.enforcement.kinds import KINDS
 from aibudget.enforcement.live import Live, read, stop_of
 from aibudget.enforcement.rails import Rails
+from aibudget.enforcement.release import release_all
 from aibudget.inventory.kubernetes import Cluster, Json, Unavailable
 from aibudget.inventory.resource import HOLDS, PODS
 from aibudget.inventory.workload import Workload
 from aibudget.sandbox.process import wait_until
-from cluster.enforcement.conftest import OPERATOR, Story
+from cluster.enforcement.conftest import NOW, OPERATOR, REPLICAS, Story
 
 pytestmark = pytest.mark.cluster
-
-STOPPED = [kind for kind in KINDS.values() if kind.stop is not None]
 
 
 class Fleet:
@@ -108,15 +107,24 @@ class Fleet:
     def seen(self, workload: Workload) -> Live:
         return read(self.object(workload))
 
+    def objects(self) -> dict[Workload, Json]:
+        """All of them, by one connection."""
+
+        async def ask(cluster: Cluster) -> dict[Workload, Json]:
+            found = {}
+            for workload in self.made:
+                obj = await cluster.get(KINDS[workload.kind].resource, workload.name, workload.namespace)
+                assert obj is not None
+                found[workload] = obj
+            return found
+
+        return self.story.run(ask)
+
     def object(self, workload: Workload) -> Json:
         resource = KINDS[workload.kind].resource
         found: Json | None = self.story.run(lambda c: c.get(resource, workload.name, workload.namespace))
         assert found is not None
         return found
-
-    @property
-    def stoppable(self) -> list[Workload]:
-        return [workload for workload in self.made if KINDS[workload.kind].stop is not None]
 
     def billed(self, claimant: Claimant) -> Claimant:
         """The budget when all of them spend; a CronJob's Job is billed to the CronJob."""
@@ -138,62 +146,67 @@ class Fleet:
         wanted = {f"{kind.lower()}-{name}" for kind in kinds for name in ("given", "absent")}
         wait_until(lambda: self.running() == wanted, 60, f"pods of {sorted(wanted)} alone")
 
-    def check(self) -> None:
-        """Each as its owner asked, or held with its original on it and in its Hold."""
+    def check(self, *, held: bool | None = None) -> None:
+        """Each as its owner asked, or held with its original on it and in its Hold; `held`: which of it."""
         holds = {hold["metadata"]["name"]: hold for hold in self.story.holds()}
-        for workload in self.stoppable:
-            live, was = self.seen(workload), self.before[workload]
-            if live.value == was.value:
+        for workload, obj in self.objects().items():
+            live, was = read(obj), self.before[workload]
+            if live.kind.stop is None or (live.value == was.value and not held):
                 continue
-            assert live.stopped
+            assert held is not False
+            assert live.stopped, workload
             hold = holds[live.labels[HOLD_LABEL]]
             original = {"path": stop_of(live).path} | ({} if was.value is None else {"json": was.value})
             assert hold["spec"]["original"] == [original]
             assert json.loads(live.annotations[ORIGINAL_ANNOTATION]).get("json") == was.value
 
     def check_free(self) -> None:
-        """Nothing of ours is left anywhere, and every spec is what it was."""
+        """Nothing of ours is left anywhere, and what stops each is what it was, and nobody new's."""
         assert self.story.holds() == []
-        for workload in self.made:
-            now, was = self.object(workload), self.before[workload]
-            metadata = now["metadata"]
-            assert metadata.get("labels", {}) == was.labels
-            assert metadata.get("annotations", {}).keys() == was.annotations.keys(), workload
-            assert read(now).value == was.value
-            assert read(now).managers <= was.managers, workload
-            assert "aibudget" not in {entry["manager"] for entry in metadata["managedFields"]}
-
-    def stopped(self) -> list[Workload]:
-        return [workload for workload in self.stoppable if self.seen(workload).stopped]
+        for workload, obj in self.objects().items():
+            live, was = read(obj), self.before[workload]
+            assert live.labels == was.labels
+            assert live.annotations.keys() == was.annotations.keys(), workload
+            assert live.value == was.value
+            assert live.managers <= was.managers, workload
+            assert "aibudget" not in {entry["manager"] for entry in live.managed_fields}
 
 
 def test_every_kind(story: Story) -> None:
     """Held, its pods gone, given back as it was, its field owned by nobody new; a bare Pod is annotated."""
     fleet = Fleet(story)
-    specs = {workload: fleet.object(workload)["spec"] for workload in fleet.made}
+    specs = {workload: obj["spec"] for workload, obj in fleet.objects().items()}
     made = story.budget()
-    budget = fleet.billed(made)
+    budget, below = fleet.billed(made), story.relaxed(made)
 
     report = story.cycle(budget)
+
     assert [act for act in report.acts if act.reason == "EnforcementFailed"] == []
-    assert fleet.stopped() == fleet.stoppable
     assert [spared.reason for spared in report.spared] == ["KindNotStopped"] * 2
-    fleet.check()
+    fleet.check(held=True)
     fleet.wait_for_pods(gone=True)
     report = story.cycle(budget)
     for hold in report.holds:
         assert {c.type: c.status for c in hold.status.conditions} == {"Applied": "True", "Effective": "True"}
-    assert len(report.holds) == len(fleet.stoppable)
+    assert len(report.holds) == len([workload for workload in fleet.made if workload.kind != "Pod"])
     pod = fleet.seen(Workload(story.namespace, "Pod", "pod-given"))
     assert pod.annotations[BUDGET_ANNOTATION] == "AIBudget/training"
 
-    report = story.cycle(story.relaxed(made))
+    report = story.cycle(below)
 
     assert {act.reason for act in report.acts} == {"WorkloadRestored"}
     fleet.check_free()
-    for workload, spec in specs.items():
-        assert fleet.object(workload)["spec"] == spec
+    assert {workload: obj["spec"] for workload, obj in fleet.objects().items()} == specs
     fleet.wait_for_pods()
+
+    story.cycle(budget)
+    fleet.check(held=True)
+    story.ctl("delete", "holds.aibudget.io", "--all")
+    acts = story.run(lambda cluster: release_all(cluster, OPERATOR, NOW))
+
+    assert {act.reason for act in acts if act.workload.namespace == story.namespace} == {"WorkloadRestored"}
+    story.cycle(below)
+    fleet.check_free()
 
 
 class Striking:
@@ -253,10 +266,42 @@ def test_every_kind_interrupted_at_every_write(story: Story) -> None:
             fleet.check()
             story.wrap = lambda cluster: cluster
             story.cycle(claimant)
-            fleet.check()
-            assert fleet.stopped() == (fleet.stoppable if claimant is budget else [])
+            fleet.check(held=claimant is budget)
         story.cycle(below)
         fleet.check_free()
         fleet.wait_for_pods()
         most = max(one.most() for one in struck)
     assert nth > 4
+
+
+def test_an_autoscaler_bounds_what_comes_back(story: Story) -> None:
+    """What one writes through `/scale` while it is held is a revert; its bounds of then count at the release."""
+    story.deploy()
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "llm"}
+    scaler: Json = {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": "web", "namespace": story.namespace},
+        "spec": {"minReplicas": 1, "maxReplicas": 8, "scaleTargetRef": target},
+    }
+    story.apply(scaler, manager="flux")
+    budget = story.budget()
+    story.cycle(budget)
+    path = f"/apis/apps/v1/namespaces/{story.namespace}/deployments/llm/scale"
+    scale = story.plane.client.get(path)
+    scale["spec"]["replicas"] = 1
+    controller = {"fieldManager": "kube-controller-manager"}
+    assert story.plane.client.request("PUT", path, scale, params=controller).ok
+    story.wait_for_pods(1)
+
+    report = story.cycle(budget)
+
+    assert [act.reason for act in report.acts] == ["EnforcementReverted", "WorkloadScaledDown"]
+    assert story.replicas() == 0
+    (hold,) = story.holds()
+    assert hold["spec"]["original"] == [{"path": "/spec/replicas", "json": str(REPLICAS)}]
+    story.apply({**scaler, "spec": {**scaler["spec"], "maxReplicas": 2}}, manager="flux")
+    report = story.cycle(story.relaxed(budget))
+    assert story.replicas() == 2
+    assert "It had 3; HorizontalPodAutoscaler web allows 1 to 2 now." in report.acts[0].message
+    assert story.owners() == []
