@@ -31,13 +31,12 @@ from aibudget.api.names import (
 )
 from aibudget.enforcement import hold as holds
 from aibudget.enforcement import record, words
-from aibudget.enforcement.autoscaler import autoscaler_of, fitted
 from aibudget.enforcement.claims import standing_of, wants
 from aibudget.enforcement.edits import edit, put_back, put_stopped, told
 from aibudget.enforcement.hold import Step
 from aibudget.enforcement.live import Budgeted, Live, mark_of, stop_of
 from aibudget.enforcement.notice import Act, create, decided, remember_vetoes
-from aibudget.enforcement.port import Site, disown, look, write
+from aibudget.enforcement.port import Site, disown, fitted, look, write
 from aibudget.enforcement.sparing import unfit
 from aibudget.enforcement.wish import Wish
 from aibudget.errors import Conflict, Stalled
@@ -159,7 +158,7 @@ class _Progress:
             await self.pending("the API server shows no running pod of it that holds an accelerator")
             return False
         await self.site.check_may_act()
-        autoscaler = await autoscaler_of(self.site.cluster, live)
+        autoscaler = await self.site.autoscaler_of(live)
         self.hold = await record.original(self.site.cluster, self.hold, live)
         if autoscaler is not None:
             note = {AUTOSCALER_ANNOTATION: str(autoscaler)}
@@ -256,7 +255,7 @@ class _Progress:
         self.site.check_lease()
         live = self._alive()
         stop = stop_of(live)
-        value, fitting = await fitted(self.site.cluster, live, original[0])
+        value, fitting = await fitted(self.site, live, original[0])
         await self._write([put_back(stop, value), *edit(live, {HOLD_LABEL: None}, NO_MARKS)])
         self._tell(EventReason.WORKLOAD_RESTORED, f"{told(stop, value)}{fitting}")
 

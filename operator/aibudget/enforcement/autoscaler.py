@@ -1,4 +1,4 @@
-"""HorizontalPodAutoscalers: noted at the act, and asked again for their bounds when a workload is put back.
+"""HorizontalPodAutoscalers: noted at the act, asked again for their bounds when a workload is put back. Pure.
 
 At 0 replicas an autoscaler rests, unless it is one that scales from zero itself: what such a one writes is
 counted as a revert and never as an original. The number that was there at the act was a moment's, so that it
@@ -6,13 +6,20 @@ is fitted into the bounds as they are at the release.
 """
 
 import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from aibudget.enforcement.live import Live, stop_of
-from aibudget.enforcement.port import Port
-from aibudget.errors import AIBudgetError
+from aibudget.enforcement.live import Live
 from aibudget.inventory.kubernetes import Json
-from aibudget.inventory.resource import HORIZONTAL_POD_AUTOSCALERS
+
+
+class Target(NamedTuple):
+    """What an autoscaler scales, in its own namespace."""
+
+    group: str
+    kind: str
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,45 +35,33 @@ class Autoscaler:
         return f"HorizontalPodAutoscaler {self.name} ({self.least} to {self.most} replicas) {rests}."
 
 
-async def autoscaler_of(cluster: Port, live: Live) -> Autoscaler | None:
-    """The one that targets it; None where there is none, or several, of which none works."""
-    if not stop_of(live).is_count:
-        return None
-    objects = await cluster.list(HORIZONTAL_POD_AUTOSCALERS, live.workload.namespace)
-    found = [_read(obj) for obj in objects if _targets(obj, live)]
-    return found[0] if len(found) == 1 else None
+def by_target(objects: Iterable[Json]) -> dict[Target, Autoscaler]:
+    """The one of each target. Several of one target do not work, and none of them counts."""
+    found: dict[Target, list[Autoscaler]] = {}
+    for obj in objects:
+        spec = obj["spec"]
+        target, least = spec["scaleTargetRef"], spec.get("minReplicas")
+        scaler = Autoscaler(
+            obj["metadata"]["name"], 1 if least is None else int(least), int(spec["maxReplicas"])
+        )
+        group = str(target.get("apiVersion", "")).rpartition("/")[0]
+        found.setdefault(Target(group, target["kind"], target["name"]), []).append(scaler)
+    return {target: scalers[0] for target, scalers in found.items() if len(scalers) == 1}
 
 
-async def fitted(cluster: Port, live: Live, original: str | None) -> tuple[str | None, str]:
-    """What to put back (JSON text, None: absent), and a sentence where that is not the original.
+def scaler_of(live: Live, scalers: Mapping[Target, Autoscaler]) -> Autoscaler | None:
+    """The one that scales this workload."""
+    return scalers.get(Target(live.kind.resource.group, live.kind.name, live.workload.name))
 
-    Autoscalers that cannot be read change nothing: they correct the number themselves.
-    """
-    stop = stop_of(live)
-    if not stop.is_count or not stop.accepts(original):
+
+def fit(original: str | None, scaler: Autoscaler | None) -> tuple[str | None, str]:
+    """What to put back (JSON text, None: absent) for a number of replicas; a sentence where it is another."""
+    if scaler is None:
         return original, ""
-    try:
-        autoscaler = await autoscaler_of(cluster, live)
-    except AIBudgetError as error:
-        return original, f" Whether an autoscaler bounds it could not be read ({error.reason})."
-    if autoscaler is None:
-        return original, ""
+    # Left out it would be 1.
     count = 1 if original is None else int(json.loads(original))
-    fits = min(max(count, autoscaler.least), autoscaler.most)
+    fits = min(max(count, scaler.least), scaler.most)
     if fits == count:
         return original, ""
-    bounds = f"{autoscaler.least} to {autoscaler.most}"
-    return str(fits), f" It had {count}; HorizontalPodAutoscaler {autoscaler.name} allows {bounds} now."
-
-
-def _read(obj: Json) -> Autoscaler:
-    spec = obj["spec"]
-    least = spec.get("minReplicas")
-    return Autoscaler(obj["metadata"]["name"], 1 if least is None else int(least), int(spec["maxReplicas"]))
-
-
-def _targets(obj: Json, live: Live) -> bool:
-    target = obj["spec"]["scaleTargetRef"]
-    group = str(target.get("apiVersion", "")).rpartition("/")[0]
-    resource = live.kind.resource
-    return (target["kind"], target["name"], group) == (resource.kind, live.workload.name, resource.group)
+    bounds = f"{scaler.least} to {scaler.most}"
+    return str(fits), f" It had {count}; HorizontalPodAutoscaler {scaler.name} allows {bounds} now."

@@ -8,12 +8,11 @@ from typing import Final
 from aibudget.api.conditions import EventReason
 from aibudget.api.names import HOLD_LABEL
 from aibudget.enforcement.act import NO_MARKS
-from aibudget.enforcement.autoscaler import fitted
 from aibudget.enforcement.edits import edit, put_back, told
 from aibudget.enforcement.hold import hold_name
 from aibudget.enforcement.live import Live, mark_of, stop_of, vetoed
 from aibudget.enforcement.notice import Act
-from aibudget.enforcement.port import Site, disown, look, write
+from aibudget.enforcement.port import Site, disown, fitted, look, write
 from aibudget.errors import Conflict
 from aibudget.inventory.kubernetes import Json
 
@@ -65,7 +64,7 @@ async def _give_back(site: Site, live: Live, *, veto: bool) -> tuple[Live, Act]:
     operations = edit(live, labels, NO_MARKS)
     fitting, value = "", None
     if back and mark is not None:
-        value, fitting = await fitted(site.cluster, live, mark.original)
+        value, fitting = await fitted(site, live, mark.original)
         operations.insert(0, put_back(stop_of(live), value))
     site.check_lease()
     after = await write(site.cluster, live, operations)

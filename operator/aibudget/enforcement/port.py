@@ -6,18 +6,19 @@ gives something back asks the lease alone.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Protocol
 
 from aibudget.api.names import FIELD_MANAGER, KILL_SWITCH
+from aibudget.enforcement.autoscaler import Autoscaler, Target, by_target, fit, scaler_of
 from aibudget.enforcement.kinds import KINDS
-from aibudget.enforcement.live import Live, read
+from aibudget.enforcement.live import Live, read, stop_of
 from aibudget.enforcement.pods import AcceleratorPod, Pods
 from aibudget.enforcement.refusal import SpareReason
-from aibudget.errors import Stalled, Transient
+from aibudget.errors import AIBudgetError, Stalled, Transient
 from aibudget.inventory.kubernetes import Json, Objects, Patch, Slim
-from aibudget.inventory.resource import CONFIG_MAPS, Resource
+from aibudget.inventory.resource import CONFIG_MAPS, HORIZONTAL_POD_AUTOSCALERS, Resource
 from aibudget.inventory.workload import Workload
 
 MOST_AGED_SECONDS: Final = 300.0
@@ -68,7 +69,7 @@ class Port(Protocol):
 class Site:
     """Where and when steps are taken. `may_write` asks the lease, at the last moment before each write.
 
-    `pods` is this cycle's reading; None where there was none.
+    `pods` is this cycle's reading; None where there was none. `autoscalers` are those read so far.
     """
 
     cluster: Port
@@ -77,12 +78,23 @@ class Site:
     now: datetime
     pods: Pods | None = None
     clock: Callable[[], float] | None = None
+    autoscalers: dict[str, Mapping[Target, Autoscaler]] = field(default_factory=dict)
 
     def pods_of(self, live: Live) -> tuple[AcceleratorPod, ...]:
         """The accelerator pods of a workload; raises `Transient` where they are not known."""
         if self.pods is None:
             raise Transient("PodsUnknown", "The cluster's pods could not be read; they are read again.")
         return self.pods.of(live.uid)
+
+    async def autoscaler_of(self, live: Live) -> Autoscaler | None:
+        """The one that scales a workload; those of a namespace are read once in a cycle."""
+        if not stop_of(live).is_count:
+            return None
+        namespace = live.workload.namespace
+        if namespace not in self.autoscalers:
+            objects = await self.cluster.list(HORIZONTAL_POD_AUTOSCALERS, namespace)
+            self.autoscalers[namespace] = by_target(objects)
+        return scaler_of(live, self.autoscalers[namespace])
 
     def check_lease(self) -> None:
         """Raise `Transient` unless we still lead."""
@@ -128,6 +140,19 @@ async def started_by(cluster: Port, namespace: str, uids: Collection[str]) -> li
     objects = [obj for kind in kinds for obj in await cluster.list(kind.resource, namespace)]
     started = [live for live in map(read, objects) if live.controller and live.controller.uid in uids]
     return [live for live in started if not live.refusal or live.refusal[0] is not SpareReason.FINISHED]
+
+
+async def fitted(site: Site, live: Live, original: str | None) -> tuple[str | None, str]:
+    """What to put back for this original (JSON text, None: absent), and a sentence where it is another value.
+
+    Autoscalers that cannot be read change nothing: they correct the number themselves.
+    """
+    if not stop_of(live).accepts(original):
+        return original, ""
+    try:
+        return fit(original, await site.autoscaler_of(live))
+    except AIBudgetError as error:
+        return original, f" Whether an autoscaler bounds it could not be read ({error.reason})."
 
 
 async def write(cluster: Port, live: Live, operations: Sequence[Json]) -> Live:

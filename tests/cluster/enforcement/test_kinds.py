@@ -26,11 +26,12 @@ pytestmark = pytest.mark.cluster
 class Fleet:
     """Of each kind one workload that says what stops it, `given`, and one that leaves it out, `absent`."""
 
-    def __init__(self, story: Story) -> None:
+    def __init__(self, story: Story, *names: str) -> None:
         self.story = story
         story.limits = Limits(OPERATOR, rails=Rails(percent=1000))
+        self.names = names
         self.made: dict[Workload, Json] = {}
-        for name in ("given", "absent"):
+        for name in names:
             for kind in KINDS.values():
                 self.make(kind.name, name)
         self.wait_for_pods()
@@ -143,7 +144,7 @@ class Fleet:
 
     def wait_for_pods(self, *, gone: bool = False) -> None:
         kinds = ["Pod"] if gone else list(KINDS)
-        wanted = {f"{kind.lower()}-{name}" for kind in kinds for name in ("given", "absent")}
+        wanted = {f"{kind.lower()}-{name}" for kind in kinds for name in self.names}
         wait_until(lambda: self.running() == wanted, 60, f"pods of {sorted(wanted)} alone")
 
     def check(self, *, held: bool | None = None) -> None:
@@ -174,7 +175,7 @@ class Fleet:
 
 def test_every_kind(story: Story) -> None:
     """Held, its pods gone, given back as it was, its field owned by nobody new; a bare Pod is annotated."""
-    fleet = Fleet(story)
+    fleet = Fleet(story, "given", "absent")
     specs = {workload: obj["spec"] for workload, obj in fleet.objects().items()}
     made = story.budget()
     budget, below = fleet.billed(made), story.relaxed(made)
@@ -248,7 +249,7 @@ class Striking:
 
 def test_every_kind_interrupted_at_every_write(story: Story) -> None:
     """Whichever write of a hold or a release fails, heard or not, the next process completes it."""
-    fleet = Fleet(story)
+    fleet = Fleet(story, "given")
     made = story.budget()
     budget, below = fleet.billed(made), story.relaxed(made)
     nth, most = 0, 1
@@ -275,7 +276,7 @@ def test_every_kind_interrupted_at_every_write(story: Story) -> None:
 
 
 def test_an_autoscaler_bounds_what_comes_back(story: Story) -> None:
-    """What one writes through `/scale` while it is held is a revert; its bounds of then count at the release."""
+    """What one writes through `/scale` while it is held is a revert; its bounds at the release count."""
     story.deploy()
     target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "llm"}
     scaler: Json = {
@@ -288,10 +289,14 @@ def test_an_autoscaler_bounds_what_comes_back(story: Story) -> None:
     budget = story.budget()
     story.cycle(budget)
     path = f"/apis/apps/v1/namespaces/{story.namespace}/deployments/llm/scale"
-    scale = story.plane.client.get(path)
-    scale["spec"]["replicas"] = 1
-    controller = {"fieldManager": "kube-controller-manager"}
-    assert story.plane.client.request("PUT", path, scale, params=controller).ok
+    written = story.plane.client.request(
+        "PATCH",
+        path,
+        {"spec": {"replicas": 1}},
+        content_type="application/merge-patch+json",
+        params={"fieldManager": "kube-controller-manager"},
+    )
+    assert written.ok
     story.wait_for_pods(1)
 
     report = story.cycle(budget)
