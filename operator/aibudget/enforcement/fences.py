@@ -160,12 +160,12 @@ def plan_fences(
     fences: dict[tuple[str, FenceAction], Fence] = {}
     for hold in facts.holds:
         action: FenceAction = "Freeze" if hold.spec.action == "Freeze" else "Block"
-        place = facts.places.get(hold.spec.target_ref.name)
-        claims, vetoes = hold.spec.claims, vetoes_in(hold)
+        name, vetoes = hold.spec.target_ref.name, vetoes_in(hold)
+        place = facts.places.get(name)
         standing = Standing(action, now, acted=bool(hold.spec.original), paused=facts.paused)
         kept = tuple(
             renewed(c, by_uid.get(c.uid), standing)
-            for c in claims
+            for c in (() if name in facts.untouchable else hold.spec.claims)
             if c not in vetoes and _keeps(c, action, place, by_uid.get(c.uid), facts, now)
         )
         at = place if place is not None and place.uid == hold.spec.target_ref.uid else place_of(hold)

@@ -219,9 +219,9 @@ async def _lift_left(yard: Yard, action: str, namespace: str) -> list[Act]:
 
 
 async def place(cluster: Port, name: str) -> Place | None:
-    """The namespace as it is now; None where it is gone."""
+    """The namespace as it is now; None where it is gone, or going: nothing new can be made there."""
     obj = await cluster.get(NAMESPACES, name)
-    if obj is None:
+    if obj is None or "deletionTimestamp" in obj["metadata"]:
         return None
     metadata: Mapping[str, Mapping[str, str]] = obj["metadata"]
     return Place(

@@ -163,6 +163,16 @@ def test_a_budget_that_nobody_evaluated_lets_go_only_if_it_is_gone() -> None:
     assert plan_fences([], facts(hold, gone=frozenset({"b-1"})), NOW)[0][0].claims == ()
 
 
+def test_a_namespace_that_becomes_untouchable_is_let_go() -> None:
+    """It is read no more, and what stands in it goes."""
+    (fence,) = planned(budget("Freeze"))
+    apart = {"places": {}, "untouchable": Untouchable(frozenset({"team"}))}
+
+    fences, _ = plan_fences([budget("Freeze")], facts(hold_of(fence), **apart), NOW)
+
+    assert [one.wanted for one in fences] == [False]
+
+
 @pytest.mark.parametrize(
     ("how", "reason"),
     [
