@@ -1,5 +1,6 @@
 """`extent: UntilForecastFits`: never more than needed, never a flap, and nothing on a guess."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,6 +18,7 @@ from aibudget.budgeting.evaluation import Uncharged, WorkloadSpend
 from aibudget.budgeting.period import Period
 from aibudget.enforcement import hold as holds
 from aibudget.enforcement.claimant import Claimant
+from aibudget.enforcement.cluster import Enforcer, Limits
 from aibudget.enforcement.extent import MARGIN_PERCENT, least
 from aibudget.enforcement.facts import Facts, NamespaceFacts, Untouchable
 from aibudget.enforcement.hold import workload_of
@@ -25,9 +27,11 @@ from aibudget.enforcement.plan import Plan, plan
 from aibudget.inventory.workload import Workload
 from aibudget.metering.slots import Interval
 from unit.enforcement.conftest import NOW, make_claimant
+from unit.enforcement.fake_api import FakeAPI, with_namespace
 from unit.enforcement.test_who_is_held import facts, held, live, spare_reasons
 
 HOUR = 3600
+HOURS = 16
 START = int(NOW.timestamp())
 savings = st.lists(st.integers(0, 20).map(Fraction), max_size=9)
 
@@ -183,7 +187,7 @@ class World:
     rates: Mapping[str, Fraction]
     spent: Fraction
     noise: Sequence[Fraction] = ()
-    hours: int = 40
+    hours: int = HOURS
     held: dict[str, Hold] = field(default_factory=dict)
     stops: Counter[str] = field(default_factory=Counter)
     releases: Counter[str] = field(default_factory=Counter)
@@ -245,7 +249,7 @@ worlds = st.dictionaries(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(worlds, st.integers(0, 100).map(Fraction), st.sampled_from([0, 900, 7200]))
 def test_nothing_is_stopped_twice(rates: dict[str, Fraction], spent: Fraction, grace: int) -> None:
     """At constant rates each is stopped once at most and comes back once at most, and the limit holds."""
@@ -257,7 +261,7 @@ def test_nothing_is_stopped_twice(rates: dict[str, Fraction], spent: Fraction, g
     assert world.spent <= max(Fraction(100), spent) + notice
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     worlds,
     st.integers(0, 95).map(Fraction),
@@ -267,7 +271,7 @@ def test_noise_within_the_margin_makes_no_flap(
     rates: dict[str, Fraction], spent: Fraction, wobble: list[int]
 ) -> None:
     """Rates that are measured a little too high or too low stop nothing anew that came back."""
-    most = Fraction(MARGIN_PERCENT) / (sum(rates.values()) * 40) / 3
+    most = Fraction(MARGIN_PERCENT) / (sum(rates.values()) * HOURS) / 3
     world = World(rates, spent, noise=[most * Fraction(w, 100) for w in wobble])
     world.run(0)
     assert max(world.stops.values(), default=0) <= 1
@@ -289,3 +293,35 @@ def test_what_came_back_is_measured_before_the_next_comes_back() -> None:
     again = facts(*stopped, holds=(left,))
     assert wanted(plan([quiet], replace(again, settling=frozenset({"b-1"})), NOW)) == wanted(found)
     assert holds.reverts_of(left) == 0
+
+
+def test_what_was_stopped_comes_back_when_the_rest_of_the_period_has_room() -> None:
+    """By the Hold's own record of what it spent, once usage has settled; the workload is as it was."""
+    api = FakeAPI()
+    with_namespace(api, "team")
+    for name in ("a", "b"):
+        api.deployment(name, "team", 6)
+    end = NOW + timedelta(hours=40)
+
+    def at(hours: int, rates: dict[str, int]) -> tuple[list[Claimant], datetime]:
+        now = NOW + timedelta(hours=hours)
+        left = int((end - now).total_seconds()) // HOUR
+        return [budget(rates, spent=40, hours=left, now=now, gracePeriodSeconds=0)], now
+
+    async def run() -> list[list[str]]:
+        enforcer = Enforcer(api, Limits("aibudget-system"), lambda: True)
+        rounds = (at(0, {"a": 2, "b": 2}), at(1, {"a": 0, "b": 0}), at(30, {"a": 0, "b": 0}))
+        return [
+            [f"{act.workload.name} {act.reason}" for act in (await enforcer.run(*one)).acts] for one in rounds
+        ]
+
+    first, quiet, last = asyncio.run(run())
+    assert first == [
+        "a ScaleDownNotice",
+        "a WorkloadScaledDown",
+        "b ScaleDownNotice",
+        "b WorkloadScaledDown",
+    ]
+    assert quiet == []
+    assert sorted(last) == ["a WorkloadRestored", "b WorkloadRestored"]
+    assert [api.objects["deployments", "team", name]["spec"]["replicas"] for name in "ab"] == [6, 6]
