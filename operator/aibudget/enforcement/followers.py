@@ -5,7 +5,7 @@ and let go with it. Where the CronJob needs no Hold, since its owner has suspend
 held by themselves and keep their claims as anybody does.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -26,11 +26,16 @@ class Refused(Protocol):
 
 
 def follow(
-    facts: Facts, wishes: dict[str, Wish], asked: Mapping[Workload, Sequence[Claim]], refused: Refused
+    facts: Facts,
+    wishes: dict[str, Wish],
+    asked: Mapping[Workload, Sequence[Claim]],
+    asking: Collection[str],
+    refused: Refused,
 ) -> list[tuple[Claim, Workload, Refusal]]:
     """Give every follower its claims; returns who is spared, for which claim.
 
-    `asked` are the claims to those that need no Hold of their own.
+    `asked` are the claims to those that need no Hold of their own; `asking` the uids of the budgets that may
+    claim anew now.
     """
     spared: list[tuple[Claim, Workload, Refusal]] = []
     for leader, followers in facts.along.items():
@@ -41,7 +46,10 @@ def follow(
             follower = facts.lives[workload]
             assert follower is not None, "it was listed"
             mine = wishes.get(key_of(follower), Wish(workload, None, follower, ()))
-            claims, why = _claims(mine, wish, asked.get(leader, ()), follower, refused)
+            wanted = asked.get(leader, ()) if wish is None else wish.claims
+            own = {claim.uid for claim in mine.claims}
+            wanted = [claim for claim in wanted if claim.uid in own or claim.uid in asking]
+            claims, why = _claims(mine, wanted, follower, refused, alone=wish is None)
             spared += ((claim, workload, refusal) for claim, refusal in why)
             if mine.hold is not None or claims:
                 wishes[mine.key] = replace(mine, claims=claims)
@@ -49,23 +57,22 @@ def follow(
 
 
 def _claims(
-    mine: Wish, leader: Wish | None, asked: Sequence[Claim], live: Live, refused: Refused
+    mine: Wish, wanted: Sequence[Claim], live: Live, refused: Refused, *, alone: bool
 ) -> tuple[tuple[Claim, ...], list[tuple[Claim, Refusal]]]:
     held = mine.hold is not None and mine.hold.spec.original is not None
     own = {claim.uid: claim for claim in mine.claims}
-    wanted = {claim.uid: claim for claim in (asked if leader is None else leader.claims)}
-    kept = dict(own) if leader is None else {}
+    kept = dict(own) if alone else {}
     spared: list[tuple[Claim, Refusal]] = []
-    for uid, claim in wanted.items():
-        if is_closed(claim) or (leader is None and uid in own):
+    for claim in wanted:
+        if is_closed(claim) or (alone and claim.uid in own):
             continue
         why = _vetoed(mine, claim) or refused(claim, live, held=held)
         if why is not None:
             spared.append((claim, why))
             continue
         # A decision about the follower itself stands.
-        decided = uid in own and own[uid].decision != "Pending"
-        kept[uid] = own[uid] if decided else claim
+        before = own.get(claim.uid)
+        kept[claim.uid] = claim if before is None or before.decision == "Pending" else before
     return tuple(kept.values()), spared
 
 

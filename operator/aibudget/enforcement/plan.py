@@ -156,7 +156,8 @@ def _follow(by_uid: Mapping[str, Claimant], draft: _Draft) -> None:
             return why
         return unfit(live, heard=claimant is None or claimant.hears_tenants)
 
-    for claim, workload, why in follow(draft.facts, draft.wishes, draft.led, refused):
+    asking = {uid for uid, one in by_uid.items() if one.may_claim(_ACTION) and not draft.facts.paused}
+    for claim, workload, why in follow(draft.facts, draft.wishes, draft.led, asking, refused):
         if claim.uid in by_uid:
             draft.spared.append(Spared(by_uid[claim.uid].evaluation.budget, workload, *why))
 

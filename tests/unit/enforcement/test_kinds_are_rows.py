@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from aibudget.api.hold import Hold
-from aibudget.api.names import ALLOW_STOP, AUTOSCALER_ANNOTATION, HOLD_LABEL, PROTECTED, STOPPED
+from aibudget.api.names import ALLOW_STOP, AUTOSCALER_ANNOTATION, HOLD_LABEL, KILL_SWITCH, PROTECTED, STOPPED
 from aibudget.enforcement.cluster import Enforcer, Limits, Report
 from aibudget.enforcement.kinds import KINDS
 from aibudget.enforcement.live import Live, read
@@ -16,6 +16,7 @@ from aibudget.enforcement.release import release_all
 from aibudget.enforcement.sparing import unfit
 from aibudget.inventory.kubernetes import Forbidden, Objects
 from aibudget.inventory.resource import (
+    CONFIG_MAPS,
     CRON_JOBS,
     DAEMON_SETS,
     DEPLOYMENTS,
@@ -268,6 +269,22 @@ def test_a_job_that_starts_while_its_cron_job_is_held_is_held_as_well() -> None:
     night.job("llm-2")
     cycle(night.api, night.budget)
     assert night.suspended() == ["llm", "llm-1", "llm-2"]
+
+
+@pytest.mark.parametrize("how", ["stale", "paused"])
+def test_nobody_follows_anew_without_data_or_while_paused(how: str) -> None:
+    """What is held stays held; what starts meanwhile runs."""
+    night = Night()
+    night.job("llm-1")
+    cycle(night.api, night.budget)
+    night.job("llm-2")
+    budget = night.budget
+    if how == "stale":
+        budget = make_claimant("llm", workload_kind="CronJob", fresh=False)
+    else:
+        night.api.seed(CONFIG_MAPS, KILL_SWITCH, "aibudget-system")
+    assert cycle(night.api, budget).acts == ()
+    assert night.suspended() == ["llm", "llm-1"]
 
 
 def test_notes_that_a_controller_copied_are_left_alone() -> None:
