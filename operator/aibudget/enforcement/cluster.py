@@ -241,6 +241,8 @@ class Enforcer:
                 # Between a workload and its pods annotations are copies, and no notes.
                 if (note := note_of(live.annotations)) is not None and not _is_between(live):
                     self._notes[live.workload] = note
+                if _is_copied(live):
+                    continue
                 if live.hold_label is None and (live.owned or wears_marks(live)):
                     await outcome.guard(live.workload, self._clean(outcome.site, live))
 
@@ -313,6 +315,11 @@ def _needs_pods(wish: Wish) -> bool:
 
 def _stoppable() -> tuple[Kind, ...]:
     return tuple(kind for kind in KINDS.values() if kind.stop is not None)
+
+
+def _is_copied(live: Live) -> bool:
+    """A Deployment's ReplicaSet: whatever is taken off it, the Deployment's controller copies again."""
+    return live.kind.name == "ReplicaSet" and _is_between(live)
 
 
 def _is_between(live: Live) -> bool:

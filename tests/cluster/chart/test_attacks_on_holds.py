@@ -9,7 +9,14 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from aibudget.api.names import HOLD_LABEL, KILL_SWITCH, ORIGINAL_ANNOTATION, REASON_ANNOTATION
+from aibudget.api.names import (
+    FENCES,
+    FREEZE_QUOTA,
+    HOLD_LABEL,
+    KILL_SWITCH,
+    ORIGINAL_ANNOTATION,
+    REASON_ANNOTATION,
+)
 from aibudget.cli.main import cli
 from aibudget.sandbox.binaries import locate
 from aibudget.sandbox.controlplane import ControlPlane
@@ -206,6 +213,7 @@ def test_what_an_editor_may_not_reach(arena: Arena) -> None:
     own = f"{group}/namespaces/{arena.namespace}/aibudgets/training"
     spent = {"status": {"spend": {"amount": "0"}, "thresholds": [{"name": "over", "state": "Active"}]}}
     maps = f"/api/v1/namespaces/{SYSTEM}/configmaps"
+    quotas = f"/api/v1/namespaces/{arena.namespace}/resourcequotas"
     switch = {"metadata": {"name": KILL_SWITCH}, "data": {"enabled": "true"}}
     roles = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{arena.namespace}"
     reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "aibudget-approver"}
@@ -225,6 +233,10 @@ def test_what_an_editor_may_not_reach(arena: Arena) -> None:
             ("POST", maps, switch),
             ("PATCH", f"{maps}/{KILL_SWITCH}", switch),
             ("DELETE", f"{maps}/{KILL_SWITCH}", None),
+            ("PATCH", f"{maps}/{FENCES}", {"data": None}),
+            ("DELETE", f"{maps}/{FENCES}", None),
+            ("PATCH", f"{quotas}/{FREEZE_QUOTA}", {"spec": {"hard": None}}),
+            ("DELETE", f"{quotas}/{FREEZE_QUOTA}", None),
             ("DELETE", f"/apis/apps/v1/namespaces/{SYSTEM}/deployments/aibudget", None),
             ("PATCH", f"/api/v1/namespaces/{arena.namespace}", {"metadata": {"labels": {"a": "b"}}}),
             ("POST", f"{roles}/rolebindings", binding),
