@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from itertools import chain
+from typing import Final
 
 from aibudget.api.conditions import ConditionType, set_condition
 from aibudget.api.hold import Hold
@@ -39,9 +40,12 @@ from aibudget.enforcement.sparing import Spared, exempt
 from aibudget.enforcement.survey import BUDGETS, budget_uid, survey
 from aibudget.enforcement.waves import Turns, Waves, in_order, is_returning, moment_of, queued, turns
 from aibudget.enforcement.wish import Wish
+from aibudget.errors import Conflict
 from aibudget.inventory.kubernetes import Json, NotFound
 from aibudget.inventory.resource import HOLDS
 from aibudget.inventory.workload import Workload
+
+_ATTEMPTS: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +248,21 @@ class Enforcer:
                 if _is_copied(live):
                     continue
                 if live.hold_label is None and (live.owned or wears_marks(live)):
-                    await outcome.guard(live.workload, self._clean(outcome.site, live))
+                    cleaned = await outcome.guard(live.workload, self._cleaned(outcome.site, live))
+                    if cleaned is None:
+                        self._unswept.add(kind.name)
+
+    async def _cleaned(self, site: Site, seen: Live) -> bool:
+        """Controllers that write in between are followed, a few times."""
+        for last in (*[False] * (_ATTEMPTS - 1), True):
+            try:
+                await self._clean(site, seen)
+            except Conflict:
+                if last:
+                    raise
+            else:
+                return True
+        raise AssertionError("the last attempt returns or raises")
 
     async def _clean(self, site: Site, seen: Live) -> None:
         """`rollout undo` brings annotations back that the old ReplicaSet had copied while it was held."""
