@@ -73,7 +73,7 @@ async def carry_out(
             # A person may have decided about a claim meanwhile: that is planned anew.
             if fresh.spec.claims not in (hold.spec.claims, wish.claims, ()):
                 raise
-            hold = fresh
+            hold, wish = fresh, replace(wish, live=None)
     raise AssertionError("the last attempt returns or raises")
 
 
@@ -82,20 +82,20 @@ async def _bring_further(
 ) -> Hold | None:
     hold = wish.hold
     assert hold is not None, "it was created before"
-    live = await look(site.cluster, wish.workload)
+    live = wish.live if _is_at_rest(wish) else await look(site.cluster, wish.workload)
     if live is not None and live.uid == hold.spec.target_ref.uid:
         live = await remember_vetoes(site, live, wish.vetoes, told)
     before, hold = hold.spec.claims, await record.claim(site, hold, wish.claims)
     told += decided(wish.workload, hold, before)
     mark = None if live is None else mark_of(live)
     after = _Progress(site, wish, hold, live, told, mark.claims if mark else ())
+    may_act = wish.due and live is not None and is_due(live)
     new = find_condition(hold.status.conditions, ConditionType.APPLIED) is None
-    if wish.wanted and (new or not (wish.due or hold.spec.original)):
+    if wish.wanted and not may_act and (new or not (wish.due or hold.spec.original)):
         reason, why = standing_of(hold.spec.claims)
         await after.pending(wish.waits or why, reason)
     if wish.wanted and holds.is_true(hold, ConditionType.RELEASING):
         await after.stay()
-    may_act = wish.due and live is not None and is_due(live)
     for _ in range(_MOST_STEPS):
         wanted = wants(wish.claims, acted=bool(after.hold.spec.original))
         step = holds.next_step(after.hold, after.live, wanted=wanted, may_act=may_act)
@@ -104,6 +104,12 @@ async def _bring_further(
         if after.deleted:
             return None
     return after.hold
+
+
+def _is_at_rest(wish: Wish) -> bool:
+    """Whether it is held and stays so: what this cycle has read of it is enough, and every write tests it."""
+    held = wish.hold is not None and holds.is_true(wish.hold, ConditionType.APPLIED)
+    return held and wish.wanted and wish.live is not None and wish.live.stopped
 
 
 @dataclass(slots=True)

@@ -17,7 +17,7 @@ from aibudget.errors import AIBudgetError
 from aibudget.inventory.workload import Workload
 
 _LOG = logging.getLogger(__name__)
-_IN_FLIGHT: Final = 8
+_IN_FLIGHT: Final = 16
 
 T = TypeVar("T")
 R = TypeVar("R")

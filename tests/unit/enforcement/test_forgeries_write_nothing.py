@@ -173,7 +173,7 @@ def test_conflicts_are_followed_up() -> None:
     api = FakeAPI()
     with_namespace(api, "team")
     api.deployment("llm", "team", 6)
-    faults = iter([None, None, None, Conflict("Conflict", "it changed"), Conflict("Conflict", "again")])
+    faults = iter([None, None, Conflict("Conflict", "it changed"), Conflict("Conflict", "again")])
 
     def busy() -> None:
         if (fault := next(faults, None)) is not None:

@@ -210,7 +210,7 @@ GUARDS: Mapping[str, Callable[[Cluster], None]] = {
 
 
 @pytest.mark.parametrize("guard", GUARDS.values(), ids=GUARDS)
-@pytest.mark.parametrize("writes", [0, 1, 2])
+@pytest.mark.parametrize("writes", [0, 1])
 def test_each_guard_is_asked_right_before_each_stop(guard: Callable[[Cluster], None], writes: int) -> None:
     """Whenever it comes, also between a Hold's own writes: from then on nothing is stopped."""
     cluster = Cluster(Rails())
