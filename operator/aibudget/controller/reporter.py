@@ -123,11 +123,16 @@ class Reporter:
 
     async def tell(self, events: Iterable[Event], now: int) -> None:
         """Events alone, each of them whatever becomes of the others."""
-        for event in events:
-            try:
-                await tell(self._sink, [event], now, self._instance)
-            except AIBudgetError as error:
-                self._failed(f"Event {event.reason} of {event.regarding.name}", error)
+        gate = asyncio.Semaphore(AT_ONCE)
+
+        async def one(event: Event) -> None:
+            async with gate:
+                try:
+                    await tell(self._sink, [event], now, self._instance)
+                except AIBudgetError as error:
+                    self._failed(f"Event {event.reason} of {event.regarding.name}", error)
+
+        await asyncio.gather(*map(one, events))
 
     async def _one(self, draft: _Draft, now: int, gate: asyncio.Semaphore) -> None:
         seen, metadata = draft.seen, draft.seen.metadata

@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 
 from aibudget.api.conditions import Condition, ConditionType, Reason, set_condition
 from aibudget.api.hold import Hold
-from aibudget.api.names import FIELD_MANAGER, HOLD_LABEL
+from aibudget.api.names import FIELD_MANAGER, HOLD_LABEL, KILL_SWITCH
 from aibudget.enforcement import hold as holds
 from aibudget.enforcement.claimant import Claimant
 from aibudget.enforcement.cluster import Enforcer, Limits, Report
 from aibudget.enforcement.live import read
 from aibudget.enforcement.pods import AcceleratorPod, index
 from aibudget.enforcement.rails import Rails
+from aibudget.enforcement.release import Manner, release_all
 from aibudget.enforcement.waves import Waves, comes_back, in_order, moment_of, queued, turns
 from aibudget.enforcement.wish import Wish
 from aibudget.inventory.kubernetes import Forbidden
@@ -371,3 +372,24 @@ def test_a_few_come_back_at_once() -> None:
     assert len(world.running) == 3
     assert world.holds == []
     assert world.slept == []
+
+
+def test_release_all_waits_between_its_waves() -> None:
+    """So many at a time; the next when these are ready, or have had their time; one failure keeps nobody."""
+    world = World()
+    world.api.pods_ready = False
+    seen: list[int] = []
+
+    async def sleep(_: float) -> None:
+        seen.append(len(world.running))
+        world.api.pods_ready = len(seen) > 2
+
+    told: list[str] = []
+    manner = Manner(4, 600, lambda act: told.append(act.workload.name), {"uid": "operator"}, sleep)
+    acts = asyncio.run(release_all(world.api, SYSTEM, NOW, manner))
+    assert seen == [4, 4, 4]
+    assert world.running == set(world.names)
+    assert told == [act.workload.name for act in acts]
+    assert sorted(told) == sorted(world.names)
+    (switch,) = [o for o in world.api.objects.values() if o["metadata"]["name"] == KILL_SWITCH]
+    assert switch["metadata"]["ownerReferences"] == [{"uid": "operator"}]
