@@ -55,14 +55,15 @@ class Siren:
         failures = 0
         while True:
             try:
-                failures = 0 if await self._send() else failures + 1
+                failures = 0 if await self.send() else failures + 1
             except Exception:
                 log.exception("alerts to %s wait", self.receiver.name)
                 failures += 1
             pause = delay(failures, self.jitter()) if failures else AGAIN_SECONDS
             await self._nap(min(pause, AGAIN_SECONDS), woken=not failures)
 
-    async def _send(self) -> bool:
+    async def send(self) -> bool:
+        """One request, if there is anything to tell; False if it was not heard."""
         self._news.clear()
         ended = dict(self._ended)
         if not (self._active or ended) or not self.held():

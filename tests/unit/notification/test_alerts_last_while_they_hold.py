@@ -5,6 +5,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
+
 from aibudget.api.budget import AIBudget
 from aibudget.api.budgetstatus import BudgetStatus
 from aibudget.api.hold import Hold
@@ -128,35 +130,43 @@ def ends(inbox: Inbox, number: int) -> dict[str, str]:
 
 
 def test_it_is_told_again_while_it_lasts_and_until_its_end_is_heard(
-    inbox: Inbox, receiver: Callable[..., Receiver], monkeypatch: Any
+    inbox: Inbox, receiver: Callable[..., Receiver]
 ) -> None:
-    """Ends lie in the future until it is over; an end that was not heard is told again."""
-    monkeypatch.setattr("aibudget.notification.siren.AGAIN_SECONDS", 0.001)
+    """Ends lie in the future until it is over; an end that was not heard is told again, and then no more."""
+    inbox.answers = [(200, {}), (200, {}), (503, {})]
     later, soon = "2026-11-21T12:10:00Z", "2026-11-21T12:00:00Z"
     assert SILENCE_SECONDS == 600
 
-    async def story() -> None:
+    async def story() -> list[bool]:
         where = receiver(type="Alertmanager", url=f"{inbox.url}/base/")
-        siren = Siren(where, Sender(), lambda: True, lambda: NOON, Tally(), jitter=lambda: 0.0)
-        running = asyncio.create_task(siren.run())
-
+        siren = Siren(where, Sender(), lambda: True, lambda: NOON, Tally())
         siren.show([alert("a"), alert("b")])
-        await inbox.until(3)
-        inbox.answers = [(503, {})]
+        heard = [await siren.send(), await siren.send()]
         siren.show([alert("b")])
-        before = len(inbox.requests)
-        await inbox.until(before + 3)
+        return [*heard, await siren.send(), await siren.send(), await siren.send()]
+
+    assert asyncio.run(story()) == [True, True, False, True, True]
+    assert {request.path for request in inbox.requests} == {"/base/api/v2/alerts"}
+    lasting, over = {"a": later, "b": later}, {"a": soon, "b": later}
+    assert [ends(inbox, n) for n in range(5)] == [lasting, lasting, over, over, {"b": later}]
+
+
+def test_it_is_sent_beside_the_cycle_again_and_again(
+    inbox: Inbox, receiver: Callable[..., Receiver], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody has to ask for it, and a refusal is no end."""
+    monkeypatch.setattr("aibudget.notification.siren.AGAIN_SECONDS", 0.001)
+    inbox.answers = [(503, {})]
+
+    async def story() -> None:
+        siren = Siren(receiver(type="Alertmanager"), Sender(), lambda: True, lambda: NOON, Tally())
+        siren.show([alert("a")])
+        running = asyncio.create_task(siren.run())
+        await inbox.until(3)
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
 
     asyncio.run(story())
-
-    assert {request.path for request in inbox.requests} == {"/base/api/v2/alerts"}
-    assert ends(inbox, 0) == ends(inbox, 1) == {"a": later, "b": later}
-    told = [ends(inbox, number).get("a") for number in range(len(inbox.requests))]
-    assert told.count(soon) == 2, "once refused, once heard, and no more"
-    assert told[-1] is None
-    assert ends(inbox, -1) == {"b": later}
 
 
 def test_what_comes_back_is_no_end(inbox: Inbox, receiver: Callable[..., Receiver]) -> None:
