@@ -52,8 +52,8 @@ verify: $(INSTALLED) ## Fail when a generated file is not what `make generate` w
 chaos: $(INSTALLED) ## Kill, refuse, race and edit at random until something is lost; CHAOS="--seed 1 --steps 500"
 	PYTHONPATH=tests $(VENV)/python -m chaos.run $(CHAOS)
 
-bench: $(INSTALLED) ## Measure speed and memory; prints JSON
-	$(VENV)/python tests/bench/run.py
+bench: $(INSTALLED) ## Measure speed and memory; prints JSON; BENCH="--only stop"
+	PYTHONPATH=tests $(VENV)/python -m bench.run $(BENCH)
 
 lock: ## Pin the dependencies anew, with hashes (needs uv)
 	uv pip compile --generate-hashes --no-emit-index-url --python-version 3.11 --universal \

@@ -10,44 +10,32 @@ once, looked at while they are held, and given back in waves.
 """
 
 import argparse
-import asyncio
 import json
 import re
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import requests
 
-from aibudget.api.budget import ClusterAIBudget
-from aibudget.api.kinds import parse
-from aibudget.budgeting.evaluation import BudgetKey, Evaluation, Spend, ThresholdState, WorkloadSpend
-from aibudget.budgeting.period import Period
-from aibudget.enforcement.claimant import Claimant
-from aibudget.enforcement.cluster import Enforcer, Limits, Report
-from aibudget.enforcement.rails import Rails
-from aibudget.enforcement.waves import Waves
-from aibudget.inventory.kubernetes import Cluster
-from aibudget.inventory.resource import CLUSTER_AIBUDGETS, DEPLOYMENTS, HOLDS, PODS
-from aibudget.inventory.workload import Workload
-from aibudget.metering.slots import SLOT_SECONDS, Interval, iso, slot_of
+from aibudget.metering.slots import SLOT_SECONDS, iso, slot_of
 from aibudget.sandbox.controlplane import ControlPlane
 from aibudget.sandbox.history import History, PodHistory, Present, ScrapeHistory, dcgm_scrapes, write_history
 from aibudget.sandbox.home import Sandbox
-from aibudget.sandbox.nodes import P5, add_nodes, node
-from aibudget.sandbox.operator import NAMESPACE, RELEASE, Operator, install
+from aibudget.sandbox.nodes import P5, node
+from aibudget.sandbox.operator import Operator, install
 from aibudget.sandbox.process import wait_until
 from aibudget.sandbox.prometheus import PrometheusServer
 from aibudget.sandbox.snapshot import GPU, Container, Namespace, Node, Owned, Owner, Pod, node_from
 from aibudget.sandbox.tenants import FAMILIES
+from bench.scenery import burst, name_of, say
+from bench.stopping import measure_stop
 
 HISTORY_SECONDS = 3_600
 AHEAD_SECONDS = 1_800
@@ -67,11 +55,6 @@ class Measured:
     prometheus: float
     queries: float
     phases: dict[str, float]
-
-
-def say(line: str) -> None:
-    sys.stderr.write(f"bench: {line}\n")
-    sys.stderr.flush()
 
 
 def measure_cycle(directory: Path, pods: int, budgets: int) -> dict[str, Any]:
@@ -137,9 +120,9 @@ def many_pods(count: int, namespaces: int, start: float) -> History:
     """Pods of one H100 each, eight to a node, one Deployment to a namespace."""
     nodes = [node_from(node(f"node-{number}", P5)) for number in range(-(-count // 8))]
     owned = [
-        Owned("ReplicaSet", _name(n), "llm-7d9f", (Owner("Deployment", "llm"),)) for n in range(namespaces)
+        Owned("ReplicaSet", name_of(n), "llm-7d9f", (Owner("Deployment", "llm"),)) for n in range(namespaces)
     ]
-    spaces = [Namespace(_name(number), {}) for number in range(namespaces)]
+    spaces = [Namespace(name_of(number), {}) for number in range(namespaces)]
     things: list[Node | Owned | Namespace] = [*nodes, *owned, *spaces]
     present = [Present(thing) for thing in things]
     return History(pods=list(_lives(count, namespaces, start)), present=present)
@@ -148,7 +131,7 @@ def many_pods(count: int, namespaces: int, start: float) -> History:
 def _lives(count: int, namespaces: int, start: float) -> Iterator[PodHistory]:
     for number in range(count):
         pod = Pod(
-            namespace=_name(number % namespaces),
+            namespace=name_of(number % namespaces),
             name=f"llm-7d9f-{number}",
             uid=f"00000000-0000-4000-8000-{number:012d}",
             containers=(Container("main", {GPU: 1.0}),),
@@ -161,7 +144,7 @@ def _lives(count: int, namespaces: int, start: float) -> Iterator[PodHistory]:
 
 def namespace_with_budget(number: int, start: float) -> Iterator[dict[str, Any]]:
     """A budget whose period begins with the history: what is measured is the cycle, not the back-fill."""
-    name = _name(number)
+    name = name_of(number)
     begins = slot_of(int(start)) + SLOT_SECONDS
     period = {"type": "Fixed", "startTime": iso(begins), "endTime": iso(begins + 86_400)}
     yield {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
@@ -200,141 +183,13 @@ def _react(sandbox: Sandbox, name: str) -> tuple[float, float]:
     client.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     client.apply(_tiny_budget(name))
     wait_until(lambda: _is_below(client.get(budget)), 120, "the threshold to be judged")
-    client.apply(_burst(name))
+    client.apply(burst(name))
     wait_until(lambda: bool(sandbox.prometheus.query(held)), 60, "the crossing sample")
     queryable = time.monotonic()
     wait_until(lambda: client.get(deployment)["spec"]["replicas"] == 0, 120, "the scale-down")
     down = time.monotonic()
     wait_until(lambda: not client.items(f"/api/v1/namespaces/{name}/pods"), 120, "the pods to be gone")
     return round(down - queryable, 2), round(time.monotonic() - queryable, 2)
-
-
-class Counted:
-    """A cluster that counts its calls."""
-
-    def __init__(self, cluster: Cluster) -> None:
-        self._cluster = cluster
-        self.calls = 0
-
-    def __getattr__(self, name: str) -> Any:
-        self.calls += name in ("get", "list", "create", "patch", "delete")
-        return getattr(self._cluster, name)
-
-
-def measure_stop(directory: Path, deployments: int) -> dict[str, Any]:
-    """Seconds to stop so many at once, to look at them while held, and to give them back in waves."""
-    with ControlPlane(directory / "control-plane") as control_plane:
-        install(control_plane, {"prometheus.url": "http://127.0.0.1:9"})
-        say(f"creating {deployments} Deployments …")
-        nodes = [(f"node-{number}", P5) for number in range(-(-deployments // P5.gpus))]
-        add_nodes(control_plane.client, nodes, timeout=300)
-        workloads = [Workload(_name(n // 25), "Deployment", f"llm-{n:04d}") for n in range(deployments)]
-        for namespace in sorted({workload.namespace for workload in workloads}):
-            body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
-            control_plane.client.apply(body)
-        for workload in workloads:
-            control_plane.client.apply(_burst(workload.namespace, workload.name, gpus=1))
-        (budget,) = control_plane.client.apply(_whole_cluster())
-        kubeconfig = directory / "operator.kubeconfig"
-        control_plane.kubeconfig_for_service_account(NAMESPACE, RELEASE, kubeconfig)
-        return asyncio.run(_stop_and_restore(kubeconfig, budget, workloads))
-
-
-async def _stop_and_restore(
-    kubeconfig: Path, budget: dict[str, Any], workloads: Sequence[Workload]
-) -> dict[str, Any]:
-    async with await Cluster.connect(kubeconfig) as cluster:
-        counted, number = Counted(cluster), len(workloads)
-        limits = Limits(NAMESPACE, rails=Rails(number, 100, 60), waves=Waves(64, 120, 900))
-        enforcer = Enforcer(counted, limits, lambda: True)
-        now = datetime.now(UTC)
-
-        async def cycle(over: Sequence[Workload], below: bool = False) -> tuple[float, int, Report]:
-            began, before = time.monotonic(), counted.calls
-            report = await enforcer.run([_claimant(budget, over, below=below)], now)
-            return round(time.monotonic() - began, 2), counted.calls - before, report
-
-        async def count(resource: Any) -> int:
-            found = await cluster.list(resource, metadata_only=resource is not DEPLOYMENTS)
-            return sum(one["spec"]["replicas"] > 0 if resource is DEPLOYMENTS else 1 for one in found)
-
-        async def until(resource: Any, number: int) -> None:
-            for _ in range(1200):
-                if await count(resource) == number:
-                    return
-                await asyncio.sleep(0.25)
-            raise TimeoutError(f"{resource.plural} do not become {number}")
-
-        # The operator's own Deployment has a pod, too.
-        await until(PODS, number + 1)
-        steady = {0: (await cycle([]))[:2]}
-        half, stopping = [], []
-        for part in (workloads[: number // 2], workloads):
-            began, cpu = time.monotonic(), time.process_time()
-            seconds, calls, _ = await cycle(part)
-            stopping.append(seconds)
-            say(f"{calls} calls, {time.process_time() - cpu:.1f} s of our own")
-            await until(PODS, number - len(part) + 1)
-            half.append(round(time.monotonic() - began, 2))
-            await cycle(part)
-            steady[len(part)] = (await cycle(part))[:2]
-            say(f"{len(part)} held: {stopping[-1]} s, pods gone after {half[-1]} s, then {steady[len(part)]}")
-        began, waves = time.monotonic(), 0
-        while await count(HOLDS):
-            now += timedelta(seconds=1)
-            _, _, report = await cycle(workloads, below=True)
-            waves += any(act.reason == "WorkloadRestored" for act in report.acts)
-            await asyncio.sleep(0.5)
-        restored = await count(DEPLOYMENTS) - 1
-        return {
-            "deployments": number,
-            "stopSeconds": round(sum(stopping), 2),
-            "podsGoneSeconds": round(sum(half), 2),
-            "allowedSeconds": 60,
-            "steadyCycles": {held: {"seconds": s, "calls": c} for held, (s, c) in steady.items()},
-            "restored": restored,
-            "restoreWaves": waves,
-            "restoreSeconds": round(time.monotonic() - began, 2),
-        }
-
-
-def _claimant(obj: dict[str, Any], workloads: Sequence[Workload], *, below: bool) -> Claimant:
-    budget = parse(obj)
-    assert isinstance(budget, ClusterAIBudget)
-    now = int(time.time())
-    threshold = budget.spec.effective_thresholds[0]
-    state = ThresholdState(threshold, "Below" if below else "Active", None if below else now)
-    rate = Decimal("3.44")
-    evaluation = Evaluation(
-        budget=BudgetKey(budget.kind, None, budget.name, budget.uid),
-        generation=budget.metadata.generation,
-        period=Period("2026", Interval(now - 86_400, now + 86_400)),
-        limit=Decimal(100),
-        currency="USD",
-        spend=Spend(Decimal(110), 110, now, 100, complete=True, estimated=Decimal(0), unpriced=()),
-        rate_per_hour=rate * len(workloads),
-        thresholds=(state,),
-        changes=(),
-        workloads=tuple(WorkloadSpend(workload, Decimal(1), rate, None) for workload in workloads),
-        fresh=True,
-        began=False,
-        evaluated=now,
-    )
-    return Claimant(budget, evaluation)
-
-
-def _whole_cluster() -> dict[str, Any]:
-    return {
-        "apiVersion": CLUSTER_AIBUDGETS.api_version,
-        "kind": "ClusterAIBudget",
-        "metadata": {"name": "all"},
-        "spec": {
-            "limit": {"amount": 100, "currency": "USD"},
-            "scope": {"namespaceSelector": {}},
-            "thresholds": [{"name": "over", "percent": 100, "actions": ["ScaleDown"]}],
-            "enforcement": {"mode": "Enforce", "gracePeriodSeconds": 0},
-        },
-    }
 
 
 def _is_below(budget: dict[str, Any]) -> bool:
@@ -350,29 +205,6 @@ def _tiny_budget(namespace: str) -> dict[str, Any]:
             "limit": {"amount": "0.001", "currency": "USD"},
             "thresholds": [{"name": "over", "percent": 100, "actions": ["Notify", "ScaleDown"]}],
             "enforcement": {"mode": "Enforce", "gracePeriodSeconds": 0},
-        },
-    }
-
-
-def _burst(namespace: str, name: str = "burst", *, gpus: int = 2) -> dict[str, Any]:
-    labels = {"app": name}
-    requests_ = {"requests": {GPU: str(gpus)}, "limits": {GPU: str(gpus)}}
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {"name": name, "namespace": namespace},
-        "spec": {
-            "replicas": 1,
-            "selector": {"matchLabels": labels},
-            "template": {
-                "metadata": {"labels": labels},
-                "spec": {
-                    "nodeSelector": {"nvidia.com/gpu.product": P5.product},
-                    "containers": [
-                        {"name": "main", "image": "registry.example/burst:1", "resources": requests_}
-                    ],
-                },
-            },
         },
     }
 
@@ -406,10 +238,6 @@ def _prometheus_seconds(prometheus: PrometheusServer) -> float:
     text = requests.get(f"{prometheus.url}/metrics", timeout=10).text
     handlers = r'prometheus_http_request_duration_seconds_sum{handler="/api/v1/query(?:_range)?"} (\S+)'
     return sum(float(value) for value in re.findall(handlers, text))
-
-
-def _name(number: int) -> str:
-    return f"team-{number:04d}"
 
 
 def _measure(name: str, directory: Path, arguments: argparse.Namespace) -> dict[str, Any]:
