@@ -1,4 +1,5 @@
-"""Freeze: our ResourceQuota in a namespace, at what the API server itself counts as used there.
+"""Freeze: our ResourceQuota in a namespace, at what the API server itself counts as used there, and what
+AIBudget keeps down at that moment.
 
 It is created with a limit that nothing reaches, so that a namespace that is not counted yet is not refused
 anything; when the quota controller has counted, one patch with a `test` of that very count makes it the
@@ -15,8 +16,10 @@ from aibudget.api.conditions import Reason
 from aibudget.api.hold import Hold
 from aibudget.api.names import FREEZE_QUOTA, HOLD_LABEL, ORIGINAL_ANNOTATION, REASON_ANNOTATION
 from aibudget.enforcement import record
+from aibudget.enforcement.demand import count, ending, kept_down
 from aibudget.enforcement.edits import edit_map, put
 from aibudget.enforcement.fences import Fence, Sight
+from aibudget.enforcement.kinds import KINDS
 from aibudget.enforcement.placard import (
     DEVICES,
     HARD_PATH,
@@ -31,7 +34,7 @@ from aibudget.enforcement.port import Port, Site
 from aibudget.errors import Stalled, Transient
 from aibudget.inventory.accelerators import NAMES, is_accelerator
 from aibudget.inventory.kubernetes import AlreadyExists, Json, NotServed
-from aibudget.inventory.resource import DEVICE_CLASSES, NODES, RESOURCE_QUOTAS
+from aibudget.inventory.resource import DEVICE_CLASSES, NODES, PODS, RESOURCE_QUOTAS
 
 UNCOUNTED: Final = "1G"
 """More devices than there are: the limit until the namespace is counted."""
@@ -74,7 +77,7 @@ class Freeze:
                 raise Stalled("QuotaTaken", said) from taken
         if recorded is None:
             self.quota = await self._counted(namespace)
-            recorded = dict(self.quota["status"]["used"])
+            recorded = await self._allowed(namespace, self.quota["status"]["used"])
         if _hard(self.quota) != recorded:
             await self.site.check_may_act()
             await self._patch([put(HARD_PATH, recorded)])
@@ -115,6 +118,24 @@ class Freeze:
         if self.quota is not None and is_of(self.quota, hold):
             self.site.check_lease()
             await remove(self.site.cluster, self.quota)
+
+    async def _allowed(self, namespace: str, used: dict[str, str]) -> dict[str, str]:
+        """What is used, and what AIBudget itself keeps down at the moment: it may come back."""
+        kinds = [kind for kind in KINDS.values() if kind.stop is not None]
+        held = [
+            obj
+            for kind in kinds
+            for obj in await self.site.cluster.list(kind.resource, namespace, labels=HOLD_LABEL)
+        ]
+        if not held:
+            return dict(used)
+        # What is ending is used still, and must not be counted twice.
+        room = kept_down(held) - ending(await self.site.cluster.list(PODS, namespace))
+        more = {f"{REQUESTS}{name}": number for name, number in room.items()}
+        return {
+            name: str(count(quantity) + more[name]) if name in more else quantity
+            for name, quantity in used.items()
+        }
 
     async def _counted(self, namespace: str) -> Json:
         for _ in range(_LOOKS):

@@ -99,6 +99,12 @@ def told(story: Story, report: Report) -> list[str]:
     return [act.reason for act in report.acts if act.workload.namespace == story.namespace]
 
 
+def hold_of(story: Story, action: str) -> str:
+    """The name of the only Hold with this action."""
+    (name,) = [one["metadata"]["name"] for one in story.holds() if one["spec"]["action"] == action]
+    return str(name)
+
+
 def again(story: Story, budget: Claimant, **how: Any) -> Claimant:
     """The same budget in a later period."""
     return story.relaxed(budget, **({"standing": "Active", "names": ("llm",), "period": "2026-12@UTC"} | how))
@@ -134,6 +140,23 @@ def test_frozen_at_what_it_uses(fenced: Story) -> None:
     assert quota(fenced) is None
     assert fenced.holds() == []
     assert ask(fenced, pod("more")).status_code == 201
+
+
+def test_what_is_held_already_has_room_to_come_back(fenced: Story) -> None:
+    """A freeze that comes after a stop counts what it stopped: who vetoes the stop gets the workload back."""
+    fenced.deploy()
+    stops = fenced.budget("stops")
+    fenced.cycle(stops)
+    fenced.wait_for_pods(0)
+
+    fenced.cycle(stops, fenced.budget("freezes", actions=FREEZE))
+
+    found = quota(fenced)
+    assert found is not None
+    assert found["spec"]["hard"]["requests.nvidia.com/gpu"] == "3"
+    fenced.ctl("delete", "holds.aibudget.io", hold_of(fenced, "ScaleDown"))
+    fenced.cycle(stops)
+    fenced.wait_for_pods(REPLICAS)
 
 
 def test_frozen_device_classes(fenced: Story) -> None:
@@ -468,8 +491,7 @@ def test_release_all_without_an_operator(fenced: Story) -> None:
     """Everything is lifted, also what has lost its Hold."""
     fenced.deploy()
     fenced.cycle(fenced.budget(actions=("Freeze", "Block", "ScaleDown")))
-    lost = next(h["metadata"]["name"] for h in fenced.holds() if h["spec"]["action"] == "Freeze")
-    fenced.ctl("delete", "holds.aibudget.io", lost)
+    fenced.ctl("delete", "holds.aibudget.io", hold_of(fenced, "Freeze"))
 
     acts = fenced.run(lambda cluster: release_all(cluster, OPERATOR, NOW))
 
