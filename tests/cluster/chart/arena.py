@@ -15,6 +15,7 @@ import requests
 from aibudget.api.names import API_VERSION
 from aibudget.enforcement.claimant import Claimant
 from aibudget.enforcement.cluster import Enforcer, Limits, Report
+from aibudget.enforcement.notice import Act
 from aibudget.inventory.kubernetes import Cluster, Json
 from aibudget.sandbox.client import KubernetesClient
 from aibudget.sandbox.process import wait_until
@@ -56,6 +57,10 @@ class Arena(Story):
                 return await Enforcer(cluster, Limits(SYSTEM), lambda: True).run(claimants, now)
 
         return _run(work)
+
+    def own(self, report: Report) -> list[Act]:
+        """What was done here: an earlier test's namespace may still be ending."""
+        return [act for act in report.acts if act.workload.namespace == self.namespace]
 
     def enter(self, name: str, *, role: str = "", cluster: bool = False) -> Person:
         """A new person of the namespace, bound to a ClusterRole here, or in the whole cluster."""

@@ -198,7 +198,7 @@ def test_decisions_are_one_s_own_and_go_one_way(arena: Arena) -> None:
         answer = person.patch(path, body)
         assert (answer.status_code, "no other way" in answer.text) == (403, True), answer.text
     report = arena.operate(asked, wide)
-    assert [act.reason for act in report.acts] == ["HoldApproved", "HoldVetoed", "WorkloadScaledDown"]
+    assert [act.reason for act in arena.own(report)] == ["HoldApproved", "HoldVetoed", "WorkloadScaledDown"]
     assert arena.replicas() == 0
 
 
@@ -328,7 +328,7 @@ def test_a_deleted_hold_of_a_cluster_budget_comes_back(arena: Arena) -> None:
 
     report = arena.operate(wide, now=LATER)
 
-    assert [act.reason for act in report.acts] == ["WorkloadRestored", "ScaleDownNotice"]
+    assert [act.reason for act in arena.own(report)] == ["WorkloadRestored", "ScaleDownNotice"]
     arena.wait_for_pods(REPLICAS)
     arena.operate(wide, now=LATER + timedelta(minutes=15))
     assert arena.replicas() == 0
@@ -382,8 +382,8 @@ def test_the_command_line_decides_in_one_s_own_name(arena: Arena) -> None:
     vetoed = aibudget(approver, "veto", f"hold/{hold}", "--budget", "training", "-o", "json")
     assert vetoed.exit_code == 0, vetoed.output
     report = arena.operate(asked, wide)
-    assert [act.reason for act in report.acts] == ["HoldVetoed", "WorkloadRestored"]
-    assert approver.name in report.acts[0].message
+    assert [act.reason for act in arena.own(report)] == ["HoldVetoed", "WorkloadRestored"]
+    assert approver.name in arena.own(report)[0].message
     assert arena.decisions() == {"ClusterAIBudget": "Pending"}
     gone = aibudget(approver, "approve", "deployment/none")
     assert (gone.exit_code, "has no Hold" in gone.stderr) == (2, True)
