@@ -12,7 +12,7 @@ from typing import Any
 from aibudget.enforcement.kinds import KINDS
 from aibudget.errors import Conflict
 from aibudget.inventory.kubernetes import AlreadyExists, Json, NotFound, Objects, Patch
-from aibudget.inventory.resource import HOLDS, JOBS, PODS, REPLICA_SETS, Refused, Resource
+from aibudget.inventory.resource import HOLDS, JOBS, PODS, REPLICA_SETS, RESOURCE_QUOTAS, Refused, Resource
 from chaos import ownership
 
 Key = tuple[str, str, str]
@@ -151,6 +151,9 @@ class APIServer:
         obj |= {"apiVersion": resource.api_version, "kind": resource.kind}
         metadata.setdefault("uid", f"{metadata['name']}-uid-{self._version}")
         metadata["resourceVersion"] = str(self._version)
+        if resource is RESOURCE_QUOTAS:
+            hard = obj["spec"]["hard"]
+            obj["status"] = {"hard": dict(hard), "used": dict.fromkeys(hard, "2")}
         if before is None or before.get("spec") != obj.get("spec"):
             metadata["generation"] = metadata.get("generation", 0) + 1
         self.objects[_key(resource, metadata["name"], metadata.get("namespace"))] = obj

@@ -45,7 +45,7 @@ class BudgetState:
         """As the API server has it."""
         scope = {} if self.namespace else {"scope": {"namespaces": list(self.namespaces)}}
         place = {"namespace": self.namespace} if self.namespace else {}
-        actions = ["ScaleDown", "Annotate"]
+        actions = ["Freeze", "Block", "ScaleDown", "Annotate"]
         return {
             "apiVersion": API_VERSION,
             "kind": self.kind,

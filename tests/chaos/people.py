@@ -7,10 +7,10 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from aibudget.api.names import HOLD_LABEL, KILL_SWITCH, PROTECTED
+from aibudget.api.names import FREEZE_QUOTA, HOLD_LABEL, KILL_SWITCH, PROTECTED
 from aibudget.enforcement.live import mark_of, read
 from aibudget.inventory.kubernetes import Json
-from aibudget.inventory.resource import CONFIG_MAPS, HOLDS, NAMESPACES
+from aibudget.inventory.resource import CONFIG_MAPS, HOLDS, NAMESPACES, RESOURCE_QUOTAS
 from chaos.budgets import PROTECTED_BY_BUDGET
 from chaos.shapes import Value, manifest, running, setter, stopped
 from chaos.world import OPERATOR, PLACES, World
@@ -214,6 +214,17 @@ def delete_hold(world: World, number: int, how: int) -> None:
     world.server.delete(HOLDS, name, live.workload.namespace)
 
 
+def delete_fence(world: World, number: int, how: int) -> None:
+    """A person deletes the Hold of a Freeze or a Block, or the quota itself."""
+    place = PLACES[number % len(PLACES)][0]
+    if how % 3 == 0:
+        world.server.delete(RESOURCE_QUOTAS, FREEZE_QUOTA, place)
+        return
+    for hold in world.server.list(HOLDS, place):
+        if hold["spec"]["action"] == ("Freeze", "Block")[how % 2]:
+            world.server.delete(HOLDS, hold["metadata"]["name"], place)
+
+
 def decide(world: World, number: int, how: int) -> None:
     """A person writes a veto into a claim."""
     live = world.live(number)
@@ -298,6 +309,7 @@ PEOPLE: Final[Mapping[str, tuple[int, Callable[[World, int, int], Any]]]] = {
     "protect": (5, protect),
     "protect_namespace": (2, protect_namespace),
     "delete_hold": (6, delete_hold),
+    "delete_fence": (3, delete_fence),
     "decide": (2, decide),
     "linger": (1, linger),
     "switch": (4, switch),

@@ -25,7 +25,7 @@ def run(seed: int, steps: int) -> Counter[str] | Failure:
 
 def summary(counts: Counter[str]) -> str:
     """One line for people."""
-    told = ("steps", "faults", "kills", "edits by others", "cycles", "stops", "restores")
+    told = ("steps", "faults", "kills", "edits by others", "cycles", "stops", "fences", "restores")
     return ", ".join(f"{counts[name]} {name}" for name in told) + ". Lost: nothing."
 
 

@@ -165,6 +165,7 @@ async def _drain(world: World) -> None:
 def _check_settled(world: World) -> None:
     """Each workload is what its owner asked for, or is held with its original and a standing claim."""
     world.check_originals()
+    _check_fences(world)
     for live in world.lives():
         asked = world.asked[live.uid]
         hold = world.hold(live)
@@ -182,6 +183,16 @@ def _check_settled(world: World) -> None:
             raise Broken(f"{live.workload} is held, and no claim on it stands: {hold['spec']['claims']}")
 
 
+def _check_fences(world: World) -> None:
+    """Each fence has a Hold with a claim that stands; nothing else is fenced."""
+    holds = world.server.list(HOLDS)
+    for action, place in sorted(world.fences()):
+        mine = [h for h in holds if h["spec"]["action"] == action and h["metadata"]["namespace"] == place]
+        claims = [claim for hold in mine for claim in hold["spec"]["claims"]]
+        if not any(_stands(world, claim) for claim in claims):
+            raise Broken(f"{place} has a {action}, and no claim on it stands: {claims}")
+
+
 def _check_free(world: World) -> None:
     """With every budget kept nothing of ours is left anywhere."""
     for live in world.lives():
@@ -190,6 +201,8 @@ def _check_free(world: World) -> None:
         _check_unmarked(world, live)
         if live.owned:
             raise Broken(f"the field of {live.workload} is still owned by {FIELD_MANAGER}")
+    if fences := world.fences():
+        raise Broken(f"fences are left: {fences}")
     if left := world.server.list(HOLDS):
         raise Broken(f"Holds are left: {[hold['metadata']['name'] for hold in left]}")
 
@@ -220,12 +233,12 @@ def _check_not_forgotten(world: World, live: Live, hold: Json | None) -> None:
             raise Broken(f"{live.workload} runs, though {claimant.budget.name} would have it held")
 
 
-def _stands(world: World, claim: Json, live: Live) -> bool:
+def _stands(world: World, claim: Json, live: Live | None = None) -> bool:
     for budget in world.budgets:
         if (budget.uid, budget.period_id) == (claim["uid"], claim["periodId"]) and budget.enforce:
             kept = not budget.fresh or budget.over
             own = budget.kind == "AIBudget"
-            vetoed = own and (live.uid, budget.uid, budget.period_id) in world.vetoes
+            vetoed = live is not None and own and (live.uid, budget.uid, budget.period_id) in world.vetoes
             return kept and not vetoed
     return False
 

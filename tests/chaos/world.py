@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, Final
 
 from aibudget.api.conditions import EventReason
-from aibudget.api.names import HOLD_LABEL, KILL_SWITCH
+from aibudget.api.names import BLOCK_POLICY, FENCES, FREEZE_QUOTA, HOLD_LABEL, KILL_SWITCH
 from aibudget.enforcement.claimant import Claimant
 from aibudget.enforcement.cluster import Enforcer, Limits, Report
 from aibudget.enforcement.hold import hold_name
@@ -23,7 +23,16 @@ from aibudget.enforcement.notice import Act
 from aibudget.enforcement.release import release_all
 from aibudget.errors import AIBudgetError
 from aibudget.inventory.kubernetes import Json
-from aibudget.inventory.resource import AIBUDGETS, CLUSTER_AIBUDGETS, CONFIG_MAPS, HOLDS, NAMESPACES
+from aibudget.inventory.resource import (
+    AIBUDGETS,
+    BLOCK_BINDINGS,
+    BLOCK_POLICIES,
+    CLUSTER_AIBUDGETS,
+    CONFIG_MAPS,
+    HOLDS,
+    NAMESPACES,
+    RESOURCE_QUOTAS,
+)
 from aibudget.inventory.workload import Workload
 from chaos.apiserver import APIServer
 from chaos.budgets import PROTECTED_BY_BUDGET, BudgetState
@@ -83,6 +92,7 @@ class World:
     protected: dict[str, int] = field(default_factory=dict)
     revisions: dict[str, list[dict[str, str]]] = field(default_factory=dict)
     switched: int | None = None
+    fenced: set[tuple[str, str]] = field(default_factory=set)
     leader: int = 0
     split: bool = False
     now: datetime = NOW
@@ -95,6 +105,10 @@ class World:
         for namespace in sorted({OPERATOR, *(namespace for namespace, _ in PLACES)}):
             body: Json = {"metadata": {"name": namespace, "annotations": {}}}
             self.server.create(NAMESPACES, body, None, "admin")
+        # What the chart brings.
+        self.server.create(CONFIG_MAPS, {"metadata": {"name": FENCES}, "data": {}}, OPERATOR, "helm")
+        for resource in (BLOCK_POLICIES, BLOCK_BINDINGS):
+            self.server.create(resource, {"metadata": {"name": BLOCK_POLICY}}, None, "helm")
         self.server.without_devices.add("cpu-only")
         for number in range(len(PLACES)):
             self.deploy(number, 3)
@@ -268,13 +282,15 @@ class World:
         self.told.append(f"{process.name}: {request.what}")
         before = dict(self.server.objects)
         answer = request.send()
-        if True:
-            for key in before.keys() | self.server.objects.keys():
-                old, new = before.get(key), self.server.objects.get(key)
-                if old is not new and (old or new or {})["kind"] in KINDS:
-                    self._judge(process, old, new)
-            if self.server.objects.get((CONFIG_MAPS.plural, OPERATOR, KILL_SWITCH)) and self.switched is None:
-                self.switched = self.tick
+        for key in before.keys() | self.server.objects.keys():
+            old, new = before.get(key), self.server.objects.get(key)
+            if old is not new and (old or new or {})["kind"] in KINDS:
+                self._judge(process, old, new)
+        if self.server.objects.get((CONFIG_MAPS.plural, OPERATOR, KILL_SWITCH)) and self.switched is None:
+            self.switched = self.tick
+        fences = self.fences()
+        self.counts["fences"] += len(fences - self.fenced)
+        self.fenced = fences
         return answer
 
     def _judge(self, process: Process, old: Json | None, new: Json | None) -> None:
@@ -352,6 +368,8 @@ class World:
 
     def check_originals(self) -> None:
         """At any moment: what does not run as asked is stopped, and its original is kept somewhere."""
+        if wrong := {place for _, place in self.fences()} - {"team-a", "team-b"}:
+            raise Broken(f"a fence around {wrong}, which are out of scope or untouchable")
         for live in self.lives():
             if live.value == self.asked[live.uid]:
                 continue
@@ -362,6 +380,14 @@ class World:
             mark = mark_of(live)
             if self.asked[live.uid] not in [*kept, *([] if mark is None else [mark.original])]:
                 raise Broken(f"the original {self.asked[live.uid]} of {live.workload} is lost")
+
+    def fences(self) -> set[tuple[str, str]]:
+        """What stands around namespaces: action and namespace."""
+        quotas = [quota["metadata"] for quota in self.server.list(RESOURCE_QUOTAS)]
+        frozen = {("Freeze", one["namespace"]) for one in quotas if one["name"] == FREEZE_QUOTA}
+        board = self.server.get(CONFIG_MAPS, FENCES, OPERATOR) or {}
+        # A key with a dot in it is the memory of vetoes.
+        return frozen | {("Block", key) for key in board.get("data") or {} if "." not in key}
 
     def hold(self, live: Live) -> Json | None:
         """The Hold of this workload, if there is one."""
