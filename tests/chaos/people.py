@@ -72,6 +72,9 @@ def apply(world: World, number: int, how: int) -> None:
         # Also where nothing changes the field is his from now on: he has asked for what is there.
         if value is not None:
             world.asked[applied.uid] = applied.value
+        elif applied.stopped and (hold := world.hold(applied)) is not None and hold["spec"].get("original"):
+            # Nor does he any more who leaves out of Git what he had asked for only while it was held.
+            world.asked[applied.uid] = hold["spec"]["original"][0].get("json")
 
     world.someone(act)
 

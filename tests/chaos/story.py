@@ -95,13 +95,15 @@ async def _play(world: World, steps: Sequence[Step]) -> None:
 
 async def _take(world: World, name: str, number: int, how: int) -> None:
     if name in PEOPLE:
+        number = _in_between(world, number) if how % 2 else number
         world.told.append(f"somebody: {name} of {number % len(PLACES)}, {how}")
-        PEOPLE[name][1](world, number, how)
+        PEOPLE[name][1](world, number, how // 2)
         world.counts["edits by others"] += 1
         return
     match name:
         case "pass":
-            await _pass(world, number, 1 + how % 16)
+            # Now slowly, so that others come in between, now fast, so that cycles come to their end.
+            await _pass(world, number, 1 + how % (4 if how // 32 % 2 else 24))
         case "fault":
             await _pass(world, number, 1, tuple(FAULTS)[how % len(FAULTS)])
         case "kill":
@@ -117,6 +119,13 @@ async def _take(world: World, name: str, number: int, how: int) -> None:
             process.frozen = how % 4 == 0
         case _:
             world.now += timedelta(minutes=how % 15)
+
+
+def _in_between(world: World, number: int) -> int:
+    """A workload to which an operator's write is under way, if there is one: there races are lost."""
+    writes = [r.what for p in world.processes for r in p.connection.waiting if r.write]
+    targets = [place for place, (_, name) in enumerate(PLACES) if any(name in what for what in writes)]
+    return targets[number % len(targets)] if targets else number
 
 
 async def _pass(world: World, number: int, often: int, fault: str | None = None) -> None:
