@@ -12,14 +12,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from aibudget.api.names import FIELD_MANAGER, ORIGINAL_ANNOTATION, REASON_ANNOTATION
-from aibudget.enforcement.live import Live, is_vetoed
-from aibudget.inventory.kubernetes import Json
-from aibudget.inventory.resource import HOLDS
-from chaos.people import DOWNSCALER, PEOPLE
+from chaos import rules
+from chaos.people import PEOPLE
 from chaos.shapes import stoppable
 from chaos.wire import FAULTS
-from chaos.world import PLACES, Broken, World
+from chaos.world import PLACES, World
 
 Step = tuple[str, int, int]
 _OPERATORS: Final[dict[str, int]] = {
@@ -63,7 +60,7 @@ def invent(seed: int, length: int) -> tuple[Step, ...]:
 
 def play(steps: Sequence[Step], kinds: int = 0) -> Counter[str]:
     """Play it, let the dust settle, look; then let all budgets be kept, and look again. Raises `Broken`."""
-    world = World(kinds)
+    world = World(kinds, rules.judge)
     asyncio.run(_play(world, steps))
     return world.counts
 
@@ -83,13 +80,13 @@ async def _play(world: World, steps: Sequence[Step]) -> None:
         world.tick += 1
         await _take(world, *step)
         await world.spin()
-        world.check_originals()
+        rules.check_originals(world)
     await _settle(world)
-    _check_settled(world)
+    rules.check_settled(world)
     for budget in world.budgets:
         budget.over, budget.fresh = False, True
     await _settle(world)
-    _check_free(world)
+    rules.check_free(world)
     world.counts["steps"] += len(steps)
 
 
@@ -171,90 +168,9 @@ async def _drain(world: World) -> None:
         await world.spin()
 
 
-def _check_settled(world: World) -> None:
-    """Each workload is what its owner asked for, or is held with its original and a standing claim."""
-    world.check_originals()
-    _check_fences(world)
-    for live in world.lives():
-        asked = world.asked[live.uid]
-        hold = world.hold(live)
-        if live.value == asked:
-            # What was put back is stopped again only by fresh data; till then the marks stay beside the Hold.
-            if hold is None:
-                _check_unmarked(world, live)
-            _check_not_forgotten(world, live, hold)
-            continue
-        if hold is None or live.hold_label != hold["metadata"]["name"]:
-            raise Broken(f"{live.workload} is stopped, and no Hold says why")
-        if [one.get("json") for one in hold["spec"].get("original", ())] != [asked]:
-            raise Broken(f"the Hold of {live.workload} keeps {hold['spec'].get('original')}, not {asked}")
-        if not any(_stands(world, claim, live) for claim in hold["spec"]["claims"]):
-            raise Broken(f"{live.workload} is held, and no claim on it stands: {hold['spec']['claims']}")
-
-
-def _check_fences(world: World) -> None:
-    """Each fence has a Hold with a claim that stands; nothing else is fenced."""
-    holds = world.server.list(HOLDS)
-    for action, place in sorted(world.fences()):
-        mine = [h for h in holds if h["spec"]["action"] == action and h["metadata"]["namespace"] == place]
-        claims = [claim for hold in mine for claim in hold["spec"]["claims"]]
-        if not any(_stands(world, claim) for claim in claims):
-            raise Broken(f"{place} has a {action}, and no claim on it stands: {claims}")
-
-
-def _check_free(world: World) -> None:
-    """With every budget kept nothing of ours is left anywhere."""
-    for live in world.lives():
-        if live.value != world.asked[live.uid]:
-            raise Broken(f"{live.workload} is {live.value}; its owner asked for {world.asked[live.uid]}")
-        _check_unmarked(world, live)
-        if live.owned:
-            raise Broken(f"the field of {live.workload} is still owned by {FIELD_MANAGER}")
-    if fences := world.fences():
-        raise Broken(f"fences are left: {fences}")
-    if left := world.server.list(HOLDS):
-        raise Broken(f"Holds are left: {[hold['metadata']['name'] for hold in left]}")
-
-
-def _check_unmarked(world: World, live: Live) -> None:
-    ours = {ORIGINAL_ANNOTATION, REASON_ANNOTATION} & set(live.annotations)
-    if world.labelled(live) or ours:
-        raise Broken(f"{live.workload} is free, and still marked: {live.labels} {sorted(ours)}")
-
-
-def _check_not_forgotten(world: World, live: Live, hold: Json | None) -> None:
-    """What a budget may stop is stopped in the end, unless somebody would not have it."""
-    if live.stopped or DOWNSCALER in live.annotations or live.parent is not None:
-        return
-    if live.workload.name in world.server.without_devices:
-        return
-    if live.workload.namespace.startswith("kube-"):
-        return
-    conditions = (hold or {}).get("status", {}).get("conditions", ())
-    if any(c["type"] == "Contested" and c["status"] == "True" for c in conditions):
-        world.counts["contested"] += 1
-        return
-    claims = [] if hold is None else hold["spec"]["claims"]
-    closed = {(c["uid"], c["periodId"]) for c in claims if c["decision"] == "Vetoed"}
-    for claimant in world.claimants():
-        key = claimant.budget.uid, claimant.evaluation.period.id
-        if world.entitled(claimant, live) and key not in closed and not is_vetoed(live, *key):
-            raise Broken(f"{live.workload} runs, though {claimant.budget.name} would have it held")
-
-
-def _stands(world: World, claim: Json, live: Live | None = None) -> bool:
-    for budget in world.budgets:
-        if (budget.uid, budget.period_id) == (claim["uid"], claim["periodId"]) and budget.enforce:
-            kept = not budget.fresh or budget.over
-            own = budget.kind == "AIBudget"
-            vetoed = live is not None and own and (live.uid, budget.uid, budget.period_id) in world.vetoes
-            return kept and not vetoed
-    return False
-
-
 def _retell(steps: Sequence[Step], kinds: int) -> tuple[str, tuple[str, ...]]:
     """What goes wrong, and all that changed something before."""
-    world = World(kinds)
+    world = World(kinds, rules.judge)
     try:
         asyncio.run(_play(world, steps))
     except Exception as error:  # noqa: BLE001 - it is told in full

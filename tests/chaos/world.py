@@ -13,12 +13,12 @@ from functools import partial
 from typing import Any, Final
 
 from aibudget.api.conditions import EventReason
-from aibudget.api.names import BLOCK_POLICY, FENCES, FREEZE_QUOTA, HOLD_LABEL, KILL_SWITCH
+from aibudget.api.names import BLOCK_POLICY, FENCES, FREEZE_QUOTA, KILL_SWITCH
 from aibudget.enforcement.claimant import Claimant
 from aibudget.enforcement.cluster import Enforcer, Limits, Report
 from aibudget.enforcement.hold import hold_name
 from aibudget.enforcement.kinds import KINDS, Kind
-from aibudget.enforcement.live import Live, is_protected, is_vetoed, mark_of, read
+from aibudget.enforcement.live import Live, read
 from aibudget.enforcement.notice import Act
 from aibudget.enforcement.release import release_all
 from aibudget.errors import AIBudgetError
@@ -35,8 +35,8 @@ from aibudget.inventory.resource import (
 )
 from aibudget.inventory.workload import Workload
 from chaos.apiserver import APIServer
-from chaos.budgets import PROTECTED_BY_BUDGET, BudgetState
-from chaos.shapes import manifest, running, stoppable, without_field
+from chaos.budgets import BudgetState
+from chaos.shapes import manifest, running, stoppable
 from chaos.wire import Connection, Request
 
 OPERATOR: Final = "aibudget-system"
@@ -82,7 +82,9 @@ class Process:
 class World:
     """Everything that a story plays on. `kinds` rotates which kinds the workloads have."""
 
-    kinds: int = 0
+    kinds: int
+    judge: Callable[["World", Process, Json | None, Json | None], None]
+    """Looks at what a write of an operator did to a workload."""
     server: APIServer = field(default_factory=APIServer)
     budgets: list[BudgetState] = field(default_factory=list)
     processes: list[Process] = field(default_factory=list)
@@ -274,8 +276,6 @@ class World:
                 if process.enforcer is None:
                     self.processes.remove(process)
 
-    # Rules
-
     def _deliver(self, process: Process, request: Request) -> Any:
         if not request.write:
             return request.send()
@@ -285,101 +285,13 @@ class World:
         for key in before.keys() | self.server.objects.keys():
             old, new = before.get(key), self.server.objects.get(key)
             if old is not new and (old or new or {})["kind"] in KINDS:
-                self._judge(process, old, new)
+                self.judge(self, process, old, new)
         if self.server.objects.get((CONFIG_MAPS.plural, OPERATOR, KILL_SWITCH)) and self.switched is None:
             self.switched = self.tick
         fences = self.fences()
         self.counts["fences"] += len(fences - self.fenced)
         self.fenced = fences
         return answer
-
-    def _judge(self, process: Process, old: Json | None, new: Json | None) -> None:
-        if old is None or new is None:
-            raise Broken(f"{process.name} created or deleted a workload")
-        before, after = read(old), read(new)
-        if without_field(old, before.kind) != without_field(new, after.kind):
-            raise Broken(f"{process.name} changed more of {after.workload} than its one field")
-        if before.value == after.value:
-            return
-        if after.stopped:
-            self.counts["stops"] += 1
-            self._judge_stop(process, before)
-            return
-        self.counts["restores"] += 1
-        if process.enforcer is None:
-            # What `release --all` gives back is nobody's veto.
-            self.vetoes = {
-                (uid, budget, period): tick
-                for (uid, budget, period), tick in self.vetoes.items()
-                if uid != after.uid or is_vetoed(after, budget, period)
-            }
-        if after.value != self.asked[after.uid]:
-            raise Broken(
-                f"{process.name} put {after.workload} back to {after.value}; "
-                f"its owner asked for {self.asked[after.uid]}"
-            )
-
-    def _judge_stop(self, process: Process, live: Live) -> None:
-        what = f"{process.name} stopped {live.workload}"
-        if live.workload.namespace in ("kube-system", "elsewhere"):
-            raise Broken(f"{what} in an untouchable or uncovered namespace")
-        if (
-            live.workload.name.removesuffix("-1") in self.server.without_devices
-            and live.kind.name != "CronJob"
-        ):
-            raise Broken(f"{what}, which holds no accelerator")
-        if self.switched is not None and self.switched < process.began:
-            raise Broken(f"{what} while the kill switch was set")
-        if not any(self.entitled(claimant, live, process) for claimant in process.claimants):
-            raise Broken(f"{what}, and no budget could ask for it")
-
-    def entitled(self, claimant: Claimant, live: Live, process: Process | None = None) -> bool:
-        """Whether this budget may have this workload held, by what its process could know."""
-        known = self.tick + 1 if process is None else process.began
-        namespace = live.workload.namespace
-        budget, evaluation = claimant.budget, claimant.evaluation
-        if budget.spec.enforcement.mode != "Enforce" or not evaluation.fresh:
-            return False
-        state = next(b for b in self.budgets if b.name == budget.name)
-        if namespace not in state.namespaces or evaluation.thresholds[0].standing != "Active":
-            return False
-        if live.labels.get(PROTECTED_BY_BUDGET) == "prod" or self.protected.get(namespace, known) < known:
-            return False
-        if budget.kind == "AIBudget":
-            # A team could forge the mark of another tool: what stands above it does not hear that.
-            if "downscaler/original-replicas" in live.annotations:
-                return False
-            if is_protected(live.labels, live.annotations, self.now):
-                return False
-            if self.vetoes.get((live.uid, budget.uid, evaluation.period.id), known) < known:
-                return False
-        return process is None or self._notice_is_over(claimant, live, process)
-
-    def _notice_is_over(self, claimant: Claimant, live: Live, process: Process) -> bool:
-        name = hold_name(live.kind, live.workload.name, live.uid)
-        hold = self.server.get(HOLDS, name, live.workload.namespace)
-        if hold is None:
-            return self.deleted_holds.get(name, -1) >= process.began
-        for claim in hold["spec"]["claims"]:
-            if claim["uid"] == claimant.budget.uid:
-                begun = datetime.fromisoformat(claim["noticeTime"])
-                return bool(begun + claimant.grace <= process.now)
-        return False
-
-    def check_originals(self) -> None:
-        """At any moment: what does not run as asked is stopped, and its original is kept somewhere."""
-        if wrong := {place for _, place in self.fences()} - {"team-a", "team-b"}:
-            raise Broken(f"a fence around {wrong}, which are out of scope or untouchable")
-        for live in self.lives():
-            if live.value == self.asked[live.uid]:
-                continue
-            if not live.stopped:
-                raise Broken(f"{live.workload} is {live.value}, its owner asked for {self.asked[live.uid]}")
-            hold = self.hold(live)
-            kept = [] if hold is None else [o.get("json") for o in hold["spec"].get("original", ())]
-            mark = mark_of(live)
-            if self.asked[live.uid] not in [*kept, *([] if mark is None else [mark.original])]:
-                raise Broken(f"the original {self.asked[live.uid]} of {live.workload} is lost")
 
     def fences(self) -> set[tuple[str, str]]:
         """What stands around namespaces: action and namespace."""
@@ -393,7 +305,3 @@ class World:
         """The Hold of this workload, if there is one."""
         name = hold_name(live.kind, live.workload.name, live.uid)
         return self.server.get(HOLDS, name, live.workload.namespace)
-
-    def labelled(self, live: Live) -> bool:
-        """Whether it says of itself that it is held."""
-        return HOLD_LABEL in live.labels
