@@ -12,6 +12,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from aibudget.api.conditions import ConditionType
+from aibudget.api.hold import Hold
 from aibudget.enforcement.claimant import Claimant
 from aibudget.enforcement.extent import Outlook, least, spare
 from aibudget.enforcement.hold import is_true, workload_of
@@ -64,12 +65,19 @@ def claimed(
             Claimed(
                 workload,
                 mine.rank or 0,
-                hold.status.avoided_cost_per_hour if acted else rates.get(workload),
+                _rate(hold, rates.get(workload)),
                 Fraction(0) if acted or hold.spec.original else _hours_to_act(claimant, mine.notice_time),
                 acted,
             )
         )
     return tuple(sorted(found, key=lambda one: (one.rank, one.workload)))
+
+
+def _rate(hold: Hold, now: Decimal | None) -> Decimal | None:
+    """What it would spend: what it spends now or, once it was stopped, what it spent before."""
+    if not hold.spec.original:
+        return now
+    return max((rate for rate in (now, hold.status.avoided_cost_per_hour) if rate), default=None)
 
 
 def choose(

@@ -120,11 +120,18 @@ def _described(candidate: Candidate, now: datetime) -> str:
     crew = candidate.crew
     if crew is None or crew.priority is None:
         return f"nothing could be read of its accelerator pods, so it comes last, {cost}"
-    idle = "idle" if is_idle(candidate, now) else "not watched" if candidate.idle is None else "in use"
     hours = _hours(crew, now)
     run = "running for an unknown time" if hours is None else f"running for {_spelled(hours)}"
     guard = " with a PodDisruptionBudget" if crew.guarded else ""
-    return f"{idle}, priority {crew.priority}, {candidate.kind.name}{guard}, {run}, {cost}"
+    return f"{_use(candidate, now)}, priority {crew.priority}, {candidate.kind.name}{guard}, {run}, {cost}"
+
+
+def _use(candidate: Candidate, now: datetime) -> str:
+    if candidate.idle is None:
+        return "not watched"
+    if not candidate.idle:
+        return "in use"
+    return "idle" if is_idle(candidate, now) else "idle so far, but just started"
 
 
 def _spelled(hours: int) -> str:

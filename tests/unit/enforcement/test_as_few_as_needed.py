@@ -325,3 +325,14 @@ def test_what_was_stopped_comes_back_when_the_rest_of_the_period_has_room() -> N
     assert quiet == []
     assert sorted(last) == ["a WorkloadRestored", "b WorkloadRestored"]
     assert [api.objects["deployments", "team", name]["spec"]["replicas"] for name in "ab"] == [6, 6]
+
+
+def test_what_somebody_put_back_is_still_needed_before_it_spends() -> None:
+    """A workload that was just put back costs nothing measurable yet; what it cost before counts."""
+    running = live("a")
+    first = plan([budget({"a": 9})], seen("a"), NOW).wishes[0].claims
+    reverted = held(running, *first).model_copy(
+        update={"status": HoldStatus(avoided_cost_per_hour=Decimal(6))}
+    )
+    (wish,) = plan([budget({"a": 0}, gracePeriodSeconds=0)], facts(running, holds=(reverted,)), NOW).wishes
+    assert (wish.wanted, wish.due) == (True, True)

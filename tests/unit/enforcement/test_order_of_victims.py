@@ -76,6 +76,33 @@ def test_what_could_not_be_read_comes_last(unknown: dict[str, Any]) -> None:
     assert names(dear, important) == ["z", "a"]
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "in use, priority 0, Deployment, running for 24 h, 4.00 per hour"),
+        ({"idle": True}, "idle, priority 0"),
+        ({"idle": True, "crew": crew(youngest=NOW)}, "idle so far, but just started"),
+        ({"idle": None}, "not watched"),
+        (
+            {"crew": crew(guarded=True, oldest=None)},
+            "with a PodDisruptionBudget, running for an unknown time",
+        ),
+        ({"crew": crew(oldest=NOW - 9 * DAY)}, "running for 9 days"),
+        ({"held": True}, "held already for another budget"),
+        ({"crew": None}, "so it comes last"),
+        (
+            {"assumed": ("spot is charged as on-demand", "more")},
+            "(assumed: spot is charged as on-demand, and 1",
+        ),
+    ],
+)
+def test_the_sentence_says_what_is_known(changes: dict[str, Any], said: str) -> None:
+    """Whoever reads it can find the place by himself."""
+    (place,) = ranked([candidate(**changes)], NOW)
+    assert place.reason.startswith("Place 1 of 1 in the order: ")
+    assert said in place.reason
+
+
 crews = st.none() | st.builds(
     Crew,
     pods=st.just(1),
