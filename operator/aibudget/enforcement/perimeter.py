@@ -27,6 +27,7 @@ from aibudget.enforcement.fences import (
 )
 from aibudget.enforcement.fencing import Yard, bring_further, in_turn, lift_leftover, remember
 from aibudget.enforcement.freeze import mark_on, quotas
+from aibudget.enforcement.hold import vetoes_in
 from aibudget.enforcement.notice import Act
 from aibudget.enforcement.outcome import Outcome, each
 from aibudget.enforcement.placard import Mark, mark_in, namespace_of, vetoes_at, vetoes_of
@@ -184,31 +185,40 @@ class Perimeter:
 Lift = tuple[Workload, Callable[[], Coroutine[Any, Any, list[Act]]]]
 
 
-async def lifts(site: Site, fences: Sequence[Json]) -> list[Lift]:
+def lifts(site: Site, fences: Sequence[Json]) -> list[Lift]:
     """Everything to be done to lift every fence, with or without a Hold (`fences`), in its order."""
-    board = await Board.read(site)
-    yard = Yard(site, board, {})
-    held = [
-        (subject_of(obj["metadata"]["namespace"]), partial(_lift_held, yard, obj))
-        for obj in sorted(fences, key=lambda obj: ACTIONS.index(obj["spec"]["action"]), reverse=True)
-    ]
-    blocked = [name for name, vetoes in map(namespace_of, board.data) if not vetoes]
-    frozen = [quota["metadata"]["namespace"] for quota in await quotas(site.cluster)]
+    nowhere = subject_of(site.operator_namespace)
     return [
-        *held,
-        *((subject_of(name), partial(_lift_left, yard, "Block", name)) for name in blocked),
-        *((subject_of(name), partial(_lift_left, yard, "Freeze", name)) for name in frozen),
+        *(
+            (subject_of(obj["metadata"]["namespace"]), partial(_lift_held, site, obj))
+            for obj in sorted(fences, key=lambda obj: ACTIONS.index(obj["spec"]["action"]), reverse=True)
+        ),
+        (nowhere, partial(_lift_keys, site)),
+        (nowhere, partial(_lift_quotas, site)),
     ]
 
 
-async def _lift_held(yard: Yard, obj: Json) -> list[Act]:
+async def _lift_held(site: Site, obj: Json) -> list[Act]:
     metadata, told = obj["metadata"], list[Act]()
-    fresh = await yard.site.cluster.get(HOLDS, metadata["name"], metadata["namespace"])
+    fresh = await site.cluster.get(HOLDS, metadata["name"], metadata["namespace"])
     if fresh is not None:
         hold = Hold.read(fresh)
         action: FenceAction = "Freeze" if hold.spec.action == "Freeze" else "Block"
-        await bring_further(yard, Fence(action, place_of(hold), hold, ()), told)
+        fence = Fence(action, place_of(hold), hold, (), vetoes=vetoes_in(hold))
+        await bring_further(Yard(site, await Board.read(site), {}), fence, told)
     return told
+
+
+async def _lift_keys(site: Site) -> list[Act]:
+    yard = Yard(site, await Board.read(site), {})
+    blocked = [name for name, vetoes in map(namespace_of, yard.board.data) if not vetoes]
+    return [act for name in blocked for act in await _lift_left(yard, "Block", name)]
+
+
+async def _lift_quotas(site: Site) -> list[Act]:
+    yard = Yard(site, Board(site, None), {})
+    frozen = [quota["metadata"]["namespace"] for quota in await quotas(site.cluster)]
+    return [act for name in frozen for act in await _lift_left(yard, "Freeze", name)]
 
 
 async def _lift_left(yard: Yard, action: str, namespace: str) -> list[Act]:

@@ -67,7 +67,7 @@ async def release_all(
     told: list[Act] = []
     # Fences first, or what is put back would find its pods refused.
     fences, objects = apart(await _holds(cluster))
-    for subject, work in await lifts(site, fences):
+    for subject, work in lifts(site, fences):
         told += _say(await _attempt(subject, work), manner)
     size = manner.wave or len(objects) or 1
     for start in range(0, len(objects), size):
