@@ -59,10 +59,8 @@ def words(fence: Fence, hold: Hold) -> str:
     """One line: what happens here, for whom, until when, and how to have it otherwise."""
     claims = approved(hold) or hold.spec.claims
     names = ", ".join(f"{c.kind} {c.name} (threshold {c.threshold}, period {c.period_id})" for c in claims)
-    until = "the period ends" if fence.until is None else format_instant(fence.until)
-    ends = f"It ends when the limit is raised, or at {until}."
-    if fence.until is None:
-        ends = f"It ends when the limit is raised, or {until}."
+    until = "when the period does" if fence.until is None else f"at {format_instant(fence.until)}"
+    ends = f"It ends when the limit is raised, or {until}."
     return f"Namespace {fence.place.name} {_DOES[fence.action]}: {names}. {ends} {way_out(fence, hold)}"
 
 
