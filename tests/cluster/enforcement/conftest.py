@@ -17,6 +17,7 @@ from aibudget.budgeting.evaluation import BudgetKey, Evaluation, Spend, Threshol
 from aibudget.budgeting.period import Period
 from aibudget.enforcement.claimant import Claimant
 from aibudget.enforcement.cluster import Enforcer, Limits, Report
+from aibudget.enforcement.notice import Act
 from aibudget.inventory.kubernetes import Cluster, Json
 from aibudget.inventory.resource import AIBUDGETS, CLUSTER_AIBUDGETS, DEPLOYMENTS, HOLDS, PODS
 from aibudget.inventory.workload import Workload
@@ -73,6 +74,12 @@ class Story:
             return await enforcer.run(claimants, now)
 
         return self.run(work)
+
+    def told(self, *claimants: Claimant, now: datetime = NOW) -> list[Act]:
+        """What a cycle does in this story's namespace: those of earlier ones may still be ending."""
+        return [
+            act for act in self.cycle(*claimants, now=now).acts if act.workload.namespace == self.namespace
+        ]
 
     def deploy(self, name: str = "llm", *, manager: str = "kubectl-create", **metadata: Any) -> Workload:
         """A Deployment of 3 pods with a GPU each, applied by `manager`; returns when all run."""

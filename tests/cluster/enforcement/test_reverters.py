@@ -66,9 +66,9 @@ def test_deleted_and_made_again_in_mid_hold(story: Story) -> None:
     story.apply(story.manifest(replicas=2), manager="kubectl-create")
     story.wait_for_pods(2)
 
-    report = story.cycle(budget, now=NOW.replace(minute=11))
+    told = story.told(budget, now=NOW.replace(minute=11))
 
-    assert "ScaleDownNotice" in [act.reason for act in report.acts]
+    assert "ScaleDownNotice" in [act.reason for act in told]
     assert story.replicas() == 2
     (new,) = story.holds()
     assert new["metadata"]["name"] != old["metadata"]["name"]
@@ -86,7 +86,7 @@ def test_an_autoscaler_rests_in_mid_hold_and_goes_on(story: Story) -> None:
     story.cycle(budget)
     story.wait_for_pods(0)
     story.ctl("wait", "hpa/llm", "--for=condition=ScalingActive=false", "--timeout=40s")
-    assert story.cycle(budget).acts == ()
+    assert story.told(budget) == []
     assert story.replicas() == 0
     story.cycle(story.relaxed(budget))
     assert story.replicas() == REPLICAS
@@ -122,8 +122,8 @@ def test_replaced_in_mid_hold(story: Story) -> None:
     assert HOLD_LABEL not in story.deployment()["metadata"].get("labels", {})
     story.wait_for_pods(2)
 
-    reasons = [act.reason for act in story.cycle(budget).acts]
-    reasons += [act.reason for act in story.cycle(budget).acts]
+    reasons = [act.reason for act in story.told(budget)]
+    reasons += [act.reason for act in story.told(budget)]
 
     assert reasons[0] == "EnforcementReverted"
     assert story.replicas() == 0
@@ -139,7 +139,7 @@ def test_a_pod_that_does_not_end(story: Story) -> None:
     story.ctl("patch", "pod", pod, "--type=merge", "-p", held_up)
     budget = story.budget()
     story.cycle(budget)
-    told = story.cycle(budget, now=NOW.replace(minute=5)).acts
+    told = story.told(budget, now=NOW.replace(minute=5))
     assert [act.reason for act in told] == ["EnforcementIneffective"]
     assert story.conditions()["Ineffective"] == "True"
     story.ctl("patch", "pod", pod, "--type=merge", "-p", json.dumps({"metadata": {"finalizers": None}}))
