@@ -25,6 +25,13 @@ def judge(world: World, process: Process, old: Json | None, new: Json | None) ->
     before, after = read(old), read(new)
     if without_field(old, before.kind) != without_field(new, after.kind):
         raise Broken(f"{process.name} changed more of {after.workload} than its one field")
+    if process.enforcer is None:
+        # What `release --all` lets go without its Hold is nobody's veto.
+        world.vetoes = {
+            (uid, budget, period): tick
+            for (uid, budget, period), tick in world.vetoes.items()
+            if uid != after.uid or is_vetoed(after, budget, period)
+        }
     if before.value == after.value:
         return
     if after.stopped:
@@ -32,13 +39,6 @@ def judge(world: World, process: Process, old: Json | None, new: Json | None) ->
         _judge_stop(world, process, before)
         return
     world.counts["restores"] += 1
-    if process.enforcer is None:
-        # What `release --all` gives back is nobody's veto.
-        world.vetoes = {
-            (uid, budget, period): tick
-            for (uid, budget, period), tick in world.vetoes.items()
-            if uid != after.uid or is_vetoed(after, budget, period)
-        }
     if after.value != world.asked[after.uid]:
         raise Broken(
             f"{process.name} put {after.workload} back to {after.value}; "
