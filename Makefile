@@ -18,7 +18,7 @@ demo: $(INSTALLED) ## Tell the whole story on a real control plane, here, in two
 	$(VENV)/aibudget sandbox demo
 
 test: $(INSTALLED) ## Run all tests: unit, then on a real control plane, then end to end
-	$(VENV)/pytest tests/unit
+	$(VENV)/pytest -n auto tests/unit
 ifeq ($(AIBUDGET_SKIP_CLUSTER),1)
 	@echo "AIBUDGET_SKIP_CLUSTER=1: the tests on a real control plane were NOT run." >&2
 else

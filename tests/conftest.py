@@ -1,10 +1,18 @@
-"""Whether the tests on a real control plane run: always, unless a laptop's owner says no aloud."""
+"""Whether the tests on a real control plane run: always, unless a laptop's owner says no aloud.
+
+And how many examples a property is tried with.
+"""
 
 import os
 
 import pytest
+from hypothesis import settings
 
 SKIP_VARIABLE = "AIBUDGET_SKIP_CLUSTER"
+
+# No deadline: how long an example takes is a matter of the machine, and no test is about that.
+settings.register_profile("house", deadline=None, max_examples=60)
+settings.load_profile("house")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -31,7 +31,7 @@ UNLESS = {
     "Job": ("ended", f"in a Kueue queue (label `{KUEUE_QUEUE}`)", "suspended by its owner"),
     "StatefulSet": ("`persistentVolumeClaimRetentionPolicy.whenScaled` is `Delete`",),
     "DaemonSet": (f'without `{ALLOW_STOP}: "true"`',),
-    "Pod": ("always: it could not be given back ([why](../adr/0018-a-bare-pod-is-never-stopped.md))",),
+    "Pod": ("always: it could not be given back ([why](../adr/0017-a-bare-pod-is-never-stopped.md))",),
 }
 """Beside what holds for every kind."""
 NOTE = "<!-- Written by `make generate` from the code; edit that. -->\n"

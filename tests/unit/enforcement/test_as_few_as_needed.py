@@ -249,7 +249,7 @@ worlds = st.dictionaries(
 )
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(worlds, st.integers(0, 100).map(Fraction), st.sampled_from([0, 900, 7200]))
 def test_nothing_is_stopped_twice(rates: dict[str, Fraction], spent: Fraction, grace: int) -> None:
     """At constant rates each is stopped once at most and comes back once at most, and the limit holds."""
@@ -261,7 +261,7 @@ def test_nothing_is_stopped_twice(rates: dict[str, Fraction], spent: Fraction, g
     assert world.spent <= max(Fraction(100), spent) + notice
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(
     worlds,
     st.integers(0, 95).map(Fraction),

@@ -187,7 +187,7 @@ ASKED = {"DaemonSet": (None,), "Job": ("true", "true", "false"), "CronJob": ("tr
 REPLICAS = ("0", "0", "1", "2", "6")
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.sampled_from(KIND_NAMES), st.lists(cycles | cycles | asks | asks | others, max_size=10))
 def test_any_interleaving(kind: str, story: list[tuple[Any, ...]]) -> None:
     """Any order of cycles, kills, owners' writes, deletions: no original is lost, and the end is as asked."""

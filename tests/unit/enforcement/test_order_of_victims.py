@@ -128,7 +128,7 @@ many = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(many, st.randoms(use_true_random=False))
 def test_total_and_deterministic(candidates: list[Candidate], chance: Any) -> None:
     """Whatever order they come in, each has the same place and the same sentence; nobody has another's."""
@@ -141,7 +141,7 @@ def test_total_and_deterministic(candidates: list[Candidate], chance: Any) -> No
     assert all(len(place.reason) <= 1024 for place in places)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(many)
 def test_knowing_less_never_moves_it_forward(candidates: list[Candidate]) -> None:
     """Forget all about one of them: its place is the same or a later one."""

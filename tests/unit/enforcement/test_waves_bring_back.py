@@ -130,7 +130,7 @@ SIZES = st.lists(st.integers(1, 40), min_size=1, max_size=10)
 SOME = st.frozensets(st.integers(0, 9), max_size=4)
 PACE = st.builds(Waves, st.integers(1, 60), st.integers(5, 60), st.integers(60, 120))
 STEP = st.integers(5, 40)
-FEW = settings(max_examples=40, deadline=None)
+FEW = settings(max_examples=40)
 
 
 @FEW

@@ -103,7 +103,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     opened.close()
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     st.lists(st.tuples(slots, contents, slots, slots, st.booleans()), min_size=1, max_size=12),
 )
@@ -125,7 +125,7 @@ def test_totals_equal_a_recount(database: Database, steps: list[tuple[int, Conte
             assert told(ledger, start, 99) == model(held, start, 99)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(st.dictionaries(slots, contents, min_size=1, max_size=6), st.randoms())
 def test_the_order_of_postings_is_irrelevant(
     database: Database, wanted: dict[int, Content], random: Random

@@ -38,7 +38,7 @@ def _about(usage: Usage) -> tuple[object, ...]:
     return usage.slot, usage.workload, usage.sku
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(lives, max_size=6),
     st.lists(gaps, max_size=2),
@@ -64,7 +64,7 @@ def test_parts_add_up_to_the_whole(
     assert {slot: part for one in parts for slot, part in one.coverage.items()} == whole.coverage
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(lives, max_size=6), st.integers(1, 40))
 def test_halving_changes_nothing(pods: list[Life], limit: int) -> None:
     """A Prometheus that can bear only a few steps at once gives the same bill."""
