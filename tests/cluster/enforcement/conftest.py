@@ -81,6 +81,21 @@ class Story:
             act for act in self.cycle(*claimants, now=now).acts if act.workload.namespace == self.namespace
         ]
 
+    def contested(self, budget: Claimant, revert: Callable[[], object]) -> list[Act]:
+        """What is told while somebody reverts again and again, until acting stops.
+
+        The controllers may be taking pods away for the zero of a moment ago: nothing is stopped then for want
+        of a pod that runs, and a round is without an act.
+        """
+        told: list[Act] = []
+        for _ in range(12):
+            revert()
+            self.wait_for_pods(REPLICAS)
+            told += self.told(budget)
+            if told and told[-1].reason == "EnforcementContested":
+                return told
+        raise AssertionError([(act.reason, act.message) for act in told])
+
     def deploy(self, name: str = "llm", *, manager: str = "kubectl-create", **metadata: Any) -> Workload:
         """A Deployment of 3 pods with a GPU each, applied by `manager`; returns when all run."""
         self.apply(self.manifest(name, **metadata), manager=manager)
@@ -140,9 +155,13 @@ class Story:
         return {c["type"]: c["status"] for c in hold["status"].get("conditions", ())}
 
     def wait_for_pods(self, number: int) -> None:
+        """Until so many run, and those that are to go are gone: they are Running to the end."""
+
         def counted() -> bool:
             pods = self.run(lambda c: c.list(PODS, self.namespace))
-            return len([p for p in pods if p.get("status", {}).get("phase") == "Running"]) == number
+            staying = [p for p in pods if "deletionTimestamp" not in p["metadata"]]
+            running = [p for p in staying if p.get("status", {}).get("phase") == "Running"]
+            return len(running) == len(pods) == number
 
         wait_until(counted, 60, f"{number} running pods")
 

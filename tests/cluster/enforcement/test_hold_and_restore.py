@@ -77,13 +77,11 @@ def test_server_side_apply_conflicts_instead_of_restoring(story: Story) -> None:
     apply = ("apply", "--server-side", "--field-manager=flux", "-f-")
     with pytest.raises(AssertionError, match='conflict with "aibudget"'):
         story.ctl(*apply, stdin=json.dumps(story.manifest()))
-    reasons = []
-    for _ in range(4):
-        story.ctl(*apply, "--force-conflicts", stdin=json.dumps(story.manifest()))
-        story.wait_for_pods(REPLICAS)
-        reasons += [act.reason for act in story.cycle(budget).acts]
+    told = story.contested(
+        budget, lambda: story.ctl(*apply, "--force-conflicts", stdin=json.dumps(story.manifest()))
+    )
 
-    assert reasons == ["EnforcementReverted", "WorkloadScaledDown"] * 3 + [
+    assert [act.reason for act in told] == ["EnforcementReverted", "WorkloadScaledDown"] * 3 + [
         "EnforcementReverted",
         "EnforcementContested",
     ]

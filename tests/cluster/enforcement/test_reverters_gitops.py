@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 import yaml
 
-from aibudget.enforcement.notice import Act
 from aibudget.inventory.kubernetes import Json
 from cluster.enforcement.conftest import REPLICAS, Story
 
@@ -126,12 +125,7 @@ def test_without_the_recipe_it_is_contested(story: Story, tool: str) -> None:
     start(story, gitops)
     budget = story.budget()
     story.cycle(budget)
-    told: list[Act] = []
-    for _ in range(4):
-        gitops.sync(story.manifest())
-        story.wait_for_pods(REPLICAS)
-        told += story.told(budget)
-    assert [act.reason for act in told][-1] == "EnforcementContested"
+    told = story.contested(budget, lambda: gitops.sync(story.manifest()))
     assert story.conditions()["Contested"] == "True"
     assert ("kustomize-controller" if tool == "flux" else "argocd-controller") in told[-1].message
     assert story.replicas() == REPLICAS
