@@ -96,7 +96,6 @@ class Reason(StrEnum):
     )
     STALE = "Stale", "the newest usage is too old to act on"
     LOW_COVERAGE = "LowCoverage", "too much of the last 30 minutes was never scraped"
-    INVALID_DATA = "InvalidData", "Prometheus answers with values that cannot be usage"
     PRICE_MISSING = "PriceMissing", "usage has no matching price; it is counted and not yet charged"
 
     # Enforced

@@ -38,11 +38,6 @@ class ThresholdState:
     standing: ThresholdStanding
     crossed: int | None
 
-    @property
-    def is_crossed(self) -> bool:
-        """Crossed, Active or Waiting: neither Below nor Unknown."""
-        return self.standing in ("Crossed", "Active", "Waiting")
-
 
 @dataclass(frozen=True, slots=True)
 class WorkloadSpend:

@@ -12,14 +12,12 @@ from decimal import Decimal
 from typing import Final
 
 from aibudget.api.conditions import (
-    Condition,
     ConditionType,
     EventReason,
     Reason,
     Status,
     drop_condition,
     find_condition,
-    set_condition,
 )
 from aibudget.api.hold import Hold, HoldStatus
 from aibudget.api.names import (
@@ -335,18 +333,7 @@ class _Progress:
         message: str,
         base: HoldStatus | None = None,
     ) -> HoldStatus:
-        base = base or self.hold.status
-        condition = Condition(
-            type=kind,
-            status=status,
-            reason=reason,
-            message=message,
-            last_transition_time=self.site.now,
-            observed_generation=self.hold.metadata.generation,
-        )
-        return base.model_copy(
-            update={"conditions": set_condition(base.conditions, condition, self.site.now)}
-        )
+        return holds.stated(self.hold, (kind, status, reason, message), self.site.now, base)
 
     async def _say(self, status: HoldStatus) -> None:
         if status.avoided_cost_per_hour is None and self.wish.rate_per_hour:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from aibudget.api.budget import Action, Budget, ClusterAIBudget, Mode
+from aibudget.api.hold import Claim
 from aibudget.budgeting.evaluation import Evaluation, ThresholdState
 
 
@@ -34,6 +35,12 @@ class Claimant:
     def mode(self) -> Mode:
         """Whether its claims act, wait for a person, or are not made at all."""
         return self.budget.spec.enforcement.mode
+
+    def stands_by(self, claim: Claim) -> bool:
+        """Whether a claim of its is of the period that runs, and its mode makes claims at all."""
+        period = self.evaluation.period
+        # A Fixed period keeps its id when it is over.
+        return period.id == claim.period_id and period.standing != "Over" and self.mode != "Observe"
 
     @property
     def hears_tenants(self) -> bool:

@@ -206,11 +206,7 @@ def _keeps(
         return False
     if claimant is None:
         return True
-    period = claimant.evaluation.period
-    # A Fixed period keeps its id when it is over.
-    if period.id != claim.period_id or period.standing == "Over":
-        return False
-    if claimant.mode == "Observe":
+    if not claimant.stands_by(claim):
         return False
     if place is not None and _exempt(claimant, action, place, facts, now) is not None:
         return False

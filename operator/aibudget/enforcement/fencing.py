@@ -10,14 +10,12 @@ from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from aibudget.api.conditions import (
-    Condition,
     ConditionType,
     EventReason,
     Reason,
     Status,
     drop_condition,
     find_condition,
-    set_condition,
 )
 from aibudget.api.hold import Hold, HoldStatus
 from aibudget.api.names import API_VERSION, FREEZE_QUOTA, HOLD_LABEL, REVERTS_ANNOTATION
@@ -27,7 +25,7 @@ from aibudget.enforcement.claimant import Claimant
 from aibudget.enforcement.claims import standing_of, wants
 from aibudget.enforcement.fences import Fence, Sight, Step, Veto, fence_name, next_step
 from aibudget.enforcement.freeze import Effect, Freeze, remove
-from aibudget.enforcement.hold import approved, claims_json, is_true, reverts_of
+from aibudget.enforcement.hold import approved, claims_json, is_true, reverts_of, stated
 from aibudget.enforcement.live import Budgeted
 from aibudget.enforcement.notice import Act, decided
 from aibudget.enforcement.placard import invalid, veto_key, vetoes_of, with_vetoes, words
@@ -216,25 +214,10 @@ class _Progress:
         message: str,
         base: HoldStatus | None = None,
     ) -> HoldStatus:
-        base = base or self.hold.status
-        now = self.yard.site.now
-        condition = Condition(
-            type=kind,
-            status=status,
-            reason=reason,
-            message=message,
-            last_transition_time=now,
-            observed_generation=self.hold.metadata.generation,
-        )
-        return base.model_copy(update={"conditions": set_condition(base.conditions, condition, now)})
+        return stated(self.hold, (kind, status, reason, message), self.yard.site.now, base)
 
     async def _say(self, status: HoldStatus) -> None:
-        status = status.model_copy(update={"observed_generation": self.hold.metadata.generation})
-        if status != self.hold.status:
-            changed = await self.yard.site.cluster.patch(
-                HOLDS, self.hold.name, {"status": status.to_dict()}, self.hold.namespace, status=True
-            )
-            self.hold = Hold.read(changed)
+        self.hold = await record.status(self.yard.site.cluster, self.hold, status)
 
     def _tell(self, reason: EventReason, message: str) -> None:
         claims = approved(self.hold) or self.hold.spec.claims

@@ -6,11 +6,19 @@ which order, is `act.py`'s business.
 """
 
 import hashlib
+from datetime import datetime
 from enum import Enum
 from typing import Any, Final
 
-from aibudget.api.conditions import ConditionType, find_condition
-from aibudget.api.hold import Claim, Hold
+from aibudget.api.conditions import (
+    Condition,
+    ConditionType,
+    Reason,
+    Status,
+    find_condition,
+    set_condition,
+)
+from aibudget.api.hold import Claim, Hold, HoldStatus
 from aibudget.api.names import (
     API_VERSION,
     HOLD_LABEL,
@@ -98,6 +106,26 @@ def is_true(hold: Hold, condition: ConditionType) -> bool:
     """Whether the Hold's status says so."""
     found = find_condition(hold.status.conditions, condition)
     return found is not None and found.status == "True"
+
+
+def stated(
+    hold: Hold,
+    statement: tuple[ConditionType, Status, Reason, str],
+    now: datetime,
+    base: HoldStatus | None = None,
+) -> HoldStatus:
+    """The Hold's status, or `base`, with this condition: kind, status, reason, message."""
+    base = base or hold.status
+    kind, status, reason, message = statement
+    condition = Condition(
+        type=kind,
+        status=status,
+        reason=reason,
+        message=message,
+        last_transition_time=now,
+        observed_generation=hold.metadata.generation,
+    )
+    return base.model_copy(update={"conditions": set_condition(base.conditions, condition, now)})
 
 
 def body(live: Live, claims: tuple[Claim, ...]) -> dict[str, Any]:

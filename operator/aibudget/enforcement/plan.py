@@ -117,11 +117,7 @@ def _keeps(claim: Claim, hold: Hold, claimant: Claimant | None, draft: _Draft) -
         return False
     if claimant is None:
         return True
-    period = claimant.evaluation.period
-    # A Fixed period keeps its id when it is over.
-    if period.id != claim.period_id or period.standing == "Over":
-        return False
-    if claimant.mode == "Observe":
+    if not claimant.stands_by(claim):
         return False
     if is_closed(claim):
         fresh = claimant.evaluation.fresh

@@ -14,10 +14,10 @@ from aibudget.api.names import FIELD_MANAGER, KILL_SWITCH
 from aibudget.enforcement.autoscaler import Autoscaler, Target, by_target, fit, scaler_of
 from aibudget.enforcement.kinds import KINDS
 from aibudget.enforcement.live import Live, read, stop_of
-from aibudget.enforcement.pods import AcceleratorPod, Pods
+from aibudget.enforcement.pods import AcceleratorPod, Lister, Pods
 from aibudget.enforcement.refusal import SpareReason
 from aibudget.errors import AIBudgetError, Stalled, Transient
-from aibudget.inventory.kubernetes import Json, Objects, Patch, Slim
+from aibudget.inventory.kubernetes import Json, Patch
 from aibudget.inventory.resource import CONFIG_MAPS, HORIZONTAL_POD_AUTOSCALERS, Resource
 from aibudget.inventory.workload import Workload
 
@@ -25,20 +25,10 @@ MOST_AGED_SECONDS: Final = 300.0
 """So far may the API server's clock have moved since the cycle began: nothing is stopped on older figures."""
 
 
-class Port(Protocol):
+class Port(Lister, Protocol):
     """What enforcement needs of the API server; `inventory.kubernetes.Cluster` is one."""
 
     async def get(self, resource: Resource, name: str, namespace: str | None = None) -> Json | None: ...
-
-    async def list(
-        self,
-        resource: Resource,
-        namespace: str | None = None,
-        *,
-        labels: str = "",
-        metadata_only: bool = False,
-        slim: Slim | None = None,
-    ) -> Objects: ...
 
     async def create(
         self, resource: Resource, body: Mapping[str, Any], namespace: str | None = None

@@ -194,12 +194,6 @@ class Cluster:
         query = {"fieldManager": FIELD_MANAGER}
         return await self._call(_Call("PATCH", path, query, body, content_type, repeatable=merge))
 
-    async def patch_status(
-        self, resource: Resource, name: str, patch: Patch, namespace: str | None = None
-    ) -> Json:
-        """`patch` of the status subresource."""
-        return await self.patch(resource, name, patch, namespace, status=True)
-
     async def apply(
         self, resource: Resource, body: Mapping[str, Any], *, force: bool = True, status: bool = False
     ) -> Json:

@@ -97,7 +97,7 @@ def tell(story: Story, claimant: Claimant, report: Report) -> None:
         )
     )
     patch = {"status": after.to_dict()}
-    story.run(lambda c: c.patch_status(AIBUDGETS, budget.name, patch, budget.namespace))
+    story.run(lambda c: c.patch(AIBUDGETS, budget.name, patch, budget.namespace, status=True))
 
 
 def explain(story: Story, name: str) -> dict[str, Any]:

@@ -155,6 +155,8 @@ def test_a_lease_is_given_back_though_its_last_renewal_was_never_answered() -> N
                 renewals -= 1
                 server._store(server.stored["spec"])
 
+        renewed_unseen()
+        renewals = 1
         server.after_get = renewed_unseen
         await first.release()
         assert server.holder == ""

@@ -168,7 +168,7 @@ def test_every_write_names_us() -> None:
     async def write(cluster: Cluster) -> None:
         await cluster.create(PODS, {"metadata": {"name": "x"}}, "team")
         await cluster.patch(PODS, "x", TEST, "team")
-        await cluster.patch_status(PODS, "x", {"status": {}}, "team")
+        await cluster.patch(PODS, "x", {"status": {}}, "team", status=True)
         await cluster.apply(PODS, {"metadata": {"name": "x", "namespace": "team"}})
         await cluster.delete(PODS, "x", "team", uid="u")
 
