@@ -14,7 +14,7 @@ from aibudget.api.budget import Budget, ClusterAIBudget
 from aibudget.budgeting.evaluation import Uncharged, WorkloadSpend
 from aibudget.inventory.workload import Workload
 from aibudget.ledger.spend import SpendLine, Statement
-from aibudget.metering.catalogue import METERS
+from aibudget.metering.catalogue import scale_of
 from aibudget.metering.usage import Coverage
 from aibudget.pricing.book import assumption, describe
 from aibudget.pricing.charge import amount_of, units_per_quantity
@@ -236,7 +236,7 @@ class Shares:
         tally = self._subject(line).workloads.get(line.workload)
         if tally is None:
             return
-        scale = METERS[line.sku.meter].scale
+        scale = scale_of(line.sku.meter)
         tally.watch.held += line.quantity * 3600 // scale
         tally.watch.seen += (line.observed or 0) * 3600 // scale
         tally.watch.busy += (line.busy or 0) * 3600 // scale

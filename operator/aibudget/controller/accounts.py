@@ -18,7 +18,7 @@ from aibudget.controller.head import Backfill, Head, Labels, Source, runs
 from aibudget.ledger.posting import MeterState, Posting
 from aibudget.ledger.spend import Statement, joined
 from aibudget.ledger.store import Ledger
-from aibudget.metering.catalogue import METERS
+from aibudget.metering.catalogue import scale_of
 from aibudget.metering.slots import SLOT_SECONDS, Interval, slot_of
 from aibudget.metering.usage import Coverage
 from aibudget.pricing.book import PriceBook
@@ -205,7 +205,7 @@ class Accounts:
         """What of the head has no price, in the meter's pricing unit."""
         charges = () if self._head is None else self._head.charges
         quantity = sum(charge.usage.quantity for charge in charges if charge.rate is None)
-        return {self.meter: quantity / METERS[self.meter].scale}
+        return {self.meter: quantity / scale_of(self.meter)}
 
     def covered(self, now: int) -> Coverage:
         """How much of the last half hour is covered."""

@@ -10,7 +10,7 @@ from fractions import Fraction
 from math import lcm
 from typing import Final
 
-from aibudget.metering.catalogue import METERS
+from aibudget.metering.catalogue import CUSTOM_SCALE, METERS, scale_of
 from aibudget.metering.usage import Usage
 from aibudget.pricing.rate import Rate
 
@@ -30,14 +30,14 @@ class Charge:
 
 PRICE_DIGITS: Final = 9
 """Digits after the point that a price or a limit may have."""
-UNITS: Final = 10**PRICE_DIGITS * lcm(*(meter.scale for meter in METERS.values()))
+UNITS: Final = 10**PRICE_DIGITS * lcm(CUSTOM_SCALE, *(meter.scale for meter in METERS.values()))
 """How many of the smallest amounts of money there are in one of a currency: any quantity of any meter at any
 price is a whole number of them, so that sums over lines are exact and may be compared with a limit."""
 
 
 def units_per_quantity(rate: Rate) -> int:
     """What the meter's smallest unit costs, in `UNITS`."""
-    return int(rate.price.scaleb(PRICE_DIGITS)) * (UNITS // (10**PRICE_DIGITS * METERS[rate.meter].scale))
+    return int(rate.price.scaleb(PRICE_DIGITS)) * (UNITS // (10**PRICE_DIGITS * scale_of(rate.meter)))
 
 
 def amount_of(units: int) -> Decimal:
@@ -52,4 +52,4 @@ def share_of(units: int, amount: Decimal) -> Fraction:
 
 def cost(meter: str, quantity: int, price: Decimal) -> Decimal:
     """A quantity of the meter's smallest unit at a price per the meter's pricing unit (GPU-Hours, …)."""
-    return Decimal(quantity) * price / METERS[meter].scale
+    return Decimal(quantity) * price / scale_of(meter)

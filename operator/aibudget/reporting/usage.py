@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Any, Literal
 
 from aibudget.errors import Stalled
-from aibudget.metering.catalogue import METERS
+from aibudget.metering.catalogue import scale_of, unit_of
 from aibudget.metering.slots import Interval, iso
 from aibudget.metering.usage import Coverage, Reading, Sku
 from aibudget.pricing.book import PriceBook
@@ -94,7 +94,7 @@ class UsageReport:
                 amount = cost(line.sku.meter, quantity, self._rates[rate_id].price)
                 priced[line] = priced.get(line, Decimal(0)) + amount
         return [
-            Row(line, Decimal(quantity) / METERS[line.sku.meter].scale, priced[line] if has_price else None)
+            Row(line, Decimal(quantity) / scale_of(line.sku.meter), priced[line] if has_price else None)
             for (line, has_price), quantity in sorted(quantities.items(), key=_order)
         ]
 
@@ -146,7 +146,7 @@ def as_table(report: UsageReport) -> str:
             row.line.sku.dimension("gpuProduct") or row.line.sku.dimension("instanceType") or "unknown",
             row.line.sku.dimension("capacityType") or "",
             f"{row.quantity:.2f}",
-            METERS[row.line.sku.meter].unit,
+            unit_of(row.line.sku.meter),
             "no price" if row.cost is None else f"{row.cost:.2f}",
         ]
         for row in rows
@@ -173,7 +173,7 @@ def _fields(row: Row) -> dict[str, Any]:
         "meter": row.line.sku.meter,
         "sku": dict(row.line.sku.dimensions),
         "quantity": _exact(row.quantity),
-        "unit": METERS[row.line.sku.meter].unit,
+        "unit": unit_of(row.line.sku.meter),
         "cost": None if row.cost is None else _exact(row.cost),
     }
 
