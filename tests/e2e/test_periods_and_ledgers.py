@@ -24,8 +24,8 @@ from aibudget.enforcement.cluster import Enforcer, Limits
 from aibudget.inventory.kubernetes import Cluster
 from aibudget.ledger.store import Ledger
 from aibudget.metering.catalogue import GPU
-from aibudget.metering.meter import MeterSettings
 from aibudget.metering.prometheus import Prometheus, PrometheusSettings
+from aibudget.metering.scene import MeterSettings
 from aibudget.reporting.exporter import Snapshot
 from aibudget.sandbox.client import KubernetesClient
 from aibudget.sandbox.home import Sandbox

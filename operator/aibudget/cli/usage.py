@@ -138,9 +138,10 @@ def usage(start: int, end: int, prices: tuple[Path, ...], by: str, output: str, 
 
     The range is widened to whole quarters of an hour, and what has not happened yet is left out.
     """
-    from aibudget.metering.meter import MeterSettings, read_parts
+    from aibudget.metering.meter import read_parts
     from aibudget.metering.prometheus import Prometheus, PrometheusSettings
     from aibudget.metering.promql import matchers
+    from aibudget.metering.scene import MeterSettings
     from aibudget.reporting.usage import UsageReport, as_csv, as_json, as_table
 
     settings = MeterSettings(

@@ -35,8 +35,8 @@ from aibudget.errors import AIBudgetError
 from aibudget.inventory.kubernetes import Cluster
 from aibudget.ledger.store import Ledger
 from aibudget.metering.catalogue import GPU
-from aibudget.metering.meter import MeterSettings
 from aibudget.metering.prometheus import Prometheus
+from aibudget.metering.scene import MeterSettings
 from aibudget.reporting.exporter import Exporter, Snapshot
 
 STOP_SECONDS: Final = 5.0

@@ -6,8 +6,9 @@ from typing import Final
 from aibudget.errors import Transient
 from aibudget.inventory.owners import OwnerBook
 from aibudget.ledger.store import Ledger
-from aibudget.metering.meter import MeterSettings, read_gpu
+from aibudget.metering.meter import read_gpu
 from aibudget.metering.prometheus import Prometheus
+from aibudget.metering.scene import MeterSettings
 from aibudget.metering.slots import Interval, iso
 from aibudget.metering.usage import Reading
 

@@ -5,9 +5,10 @@ from decimal import Decimal
 
 import pytest
 
-from aibudget.metering.meter import MeterSettings, read_gpu, read_parts
+from aibudget.metering.meter import read_gpu, read_parts
 from aibudget.metering.prometheus import Prometheus, PrometheusSettings
 from aibudget.metering.promql import matchers
+from aibudget.metering.scene import MeterSettings
 from aibudget.metering.slots import Interval
 from aibudget.metering.source import QueryRefused
 from aibudget.sandbox.prometheus import PrometheusServer

@@ -7,8 +7,8 @@ import pytest
 from aibudget.controller.gpu import CLOCKS_APART_SECONDS, GpuSource
 from aibudget.errors import Transient
 from aibudget.ledger.store import Ledger
-from aibudget.metering.meter import MeterSettings
 from aibudget.metering.prometheus import Prometheus
+from aibudget.metering.scene import MeterSettings
 from aibudget.metering.transport import PrometheusSettings
 
 NOW = 1_795_000_000

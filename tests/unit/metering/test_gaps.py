@@ -3,7 +3,8 @@
 import pytest
 
 from aibudget.metering.coverage import Grid, Sighting, known
-from aibudget.metering.meter import MeterSettings, read_gpu
+from aibudget.metering.meter import read_gpu
+from aibudget.metering.scene import MeterSettings
 from aibudget.metering.slots import Interval
 from unit.metering.fake import BEGIN, FakePrometheus, Life, every
 

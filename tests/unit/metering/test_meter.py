@@ -9,7 +9,8 @@ from aibudget.errors import Stalled
 from aibudget.inventory.owners import OwnerBook
 from aibudget.inventory.workload import Workload
 from aibudget.metering.integration import holdings
-from aibudget.metering.meter import MeterSettings, Scrape, read_gpu, read_parts
+from aibudget.metering.meter import read_gpu, read_parts
+from aibudget.metering.scene import MeterSettings, Scrape
 from aibudget.metering.slots import Interval
 from unit.metering.fake import BEGIN, FakePrometheus, Life, every, family, series
 

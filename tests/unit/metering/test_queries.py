@@ -3,8 +3,8 @@
 import pytest
 
 from aibudget.errors import Stalled
-from aibudget.metering.meter import MeterSettings
 from aibudget.metering.promql import Matcher, matchers, one_of
+from aibudget.metering.scene import MeterSettings
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aibudget.metering.meter import MeterSettings, read_gpu
+from aibudget.metering.meter import read_gpu
+from aibudget.metering.scene import MeterSettings
 from aibudget.metering.slots import Interval
 from aibudget.metering.usage import Reading, Usage
 from unit.metering.fake import BEGIN, FakePrometheus, Life, every
