@@ -178,6 +178,7 @@ class Replica:
             cluster=settings.cluster_matchers,
             kube_state_metrics=settings.kube_state_metrics_matchers,
             dcgm=settings.dcgm_matchers,
+            node_pool_label=settings.node_pool_label,
         )
         return Accounts(GPU.name, GpuSource(prometheus, meter, ledger, self._now), ledger, ledger.take_over())
 

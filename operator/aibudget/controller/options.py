@@ -13,6 +13,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from aibudget.api.fields import NAME_PATTERN
+from aibudget.api.selector import KEY_PATTERN
 from aibudget.errors import Stalled
 from aibudget.metering.promql import Matchers, matchers
 from aibudget.notification.files import receivers
@@ -95,6 +96,12 @@ def _matchers(text: str) -> Matchers:
         return matchers(text)
     except Stalled as error:
         raise ValueError("no matchers") from error
+
+
+def _label(text: str) -> str:
+    if text.strip() and not re.fullmatch(KEY_PATTERN.removesuffix("$"), text.strip()):
+        raise ValueError("not the key of a label")
+    return text.strip()
 
 
 def _name(text: str) -> str:
@@ -181,6 +188,13 @@ OPTIONS: Final = (
     ),
     Option(
         "dcgm_matchers", _matchers, _MATCHERS, "Select dcgm-exporter.", default='job=~".*dcgm-exporter.*"'
+    ),
+    Option(
+        "node_pool_label",
+        _label,
+        "the key of a label such as example.com/pool",
+        "Node label that names a node's pool, before those of Karpenter, EKS, GKE and AKS.",
+        default=" ",
     ),
     Option(
         "interval_seconds",

@@ -33,6 +33,7 @@ class Settings:
     cluster_matchers: Matchers
     kube_state_metrics_matchers: Matchers
     dcgm_matchers: Matchers
+    node_pool_label: str
     interval_seconds: int
     ledger_url: str
     namespace: str

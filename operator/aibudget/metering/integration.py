@@ -46,7 +46,13 @@ class Samples(NamedTuple):
         return self.units[place] if place < len(self.times) and self.times[place] == instant else 0.0
 
 
-Cell = tuple[int, PodKey, Sku]
+class Cell(NamedTuple):
+    """What one amount is about: a pod on a node, in a slot, and what it holds."""
+
+    slot: int
+    pod: PodKey
+    node: str
+    sku: Sku
 
 
 @dataclass(slots=True)
@@ -140,7 +146,7 @@ def _bridge(cells: dict[Cell, Amount], key: Holding, samples: Samples, known: Kn
 
 
 def _cell(cells: dict[Cell, Amount], key: Holding, nodes: Nodes, t: int, slot: int) -> Amount:
-    return cells.setdefault((slot, key.pod, nodes.sku(key.node, key.resource, t)), Amount())
+    return cells.setdefault(Cell(slot, key.pod, key.node, nodes.sku(key.node, key.resource, t)), Amount())
 
 
 def _only_plausible(samples: Samples) -> Samples:

@@ -135,7 +135,7 @@ def usages(cells: Mapping[Cell, Amount], book: OwnerBook) -> tuple[Usage, ...]:
     """One usage for each slot, workload and SKU, in that order. Device time nobody observed stays unknown."""
     owned: dict[PodKey, Workload] = {}
     sums: dict[tuple[int, Workload, Sku], Amount] = {}
-    for (slot, pod, sku), amount in cells.items():
+    for (slot, pod, _, sku), amount in cells.items():
         workload = owned.get(pod) or owned.setdefault(pod, book.resolve(pod).workload)
         total = sums.setdefault((slot, workload, sku), Amount())
         total.quantity += amount.quantity

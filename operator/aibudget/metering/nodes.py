@@ -5,6 +5,7 @@ total: the last known at or before the instant, else the first after, else nothi
 label's change nor its absence can drop or double usage. Pure.
 """
 
+import re
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -12,6 +13,9 @@ from dataclasses import dataclass, field
 from aibudget.inventory.accelerators import from_metrics
 from aibudget.metering.source import Series
 from aibudget.metering.usage import Sku, sku
+
+GKE_POOL = "label_cloud_google_com_gke_nodepool"
+AKS_POOL = "label_kubernetes_azure_com_agentpool"
 
 # Dimension → labels that tell it, best first.
 SOURCES: Mapping[str, tuple[str, ...]] = {
@@ -23,35 +27,39 @@ SOURCES: Mapping[str, tuple[str, ...]] = {
     ),
     "instanceType": ("label_node_kubernetes_io_instance_type", "label_beta_kubernetes_io_instance_type"),
     "region": ("label_topology_kubernetes_io_region", "label_failure_domain_beta_kubernetes_io_region"),
+    "nodePool": ("label_karpenter_sh_nodepool", "label_eks_amazonaws_com_nodegroup", GKE_POOL, AKS_POOL),
 }
 CAPACITY = ("label_karpenter_sh_capacity_type", "label_eks_amazonaws_com_capacity_type")
 GKE_SPOT = ("label_cloud_google_com_gke_spot", "label_cloud_google_com_gke_preemptible")
-GKE_POOL = "label_cloud_google_com_gke_nodepool"
 AKS_PRIORITY = "label_kubernetes_azure_com_scalesetpriority"
-AKS_POOL = "label_kubernetes_azure_com_agentpool"
 SHARING = "label_nvidia_com_gpu_sharing_strategy"
 
 NODE_LABELS = (
     *(label for labels in SOURCES.values() for label in labels),
     *CAPACITY,
     *GKE_SPOT,
-    GKE_POOL,
     AKS_PRIORITY,
-    AKS_POOL,
     SHARING,
 )
 
 CAPACITY_TYPES = {"capacity_block": "reserved", "on_demand": "on-demand", "on-demand": "on-demand"}
 
 
-def dimensions(labels: Mapping[str, str]) -> dict[str, str]:
+def label_in_metrics(key: str) -> str:
+    """A key as kube-state-metrics spells it: `example.com/nodePool` is label_example_com_node_pool."""
+    sanitised = re.sub(r"[^a-zA-Z0-9_]", "_", key)
+    return "label_" + re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", sanitised).lower()
+
+
+def dimensions(labels: Mapping[str, str], pool_label: str = "") -> dict[str, str]:
     """Price dimensions of a node, of those labels that are there. `share` is there only when it is
-    unknown.
+    unknown. `pool_label`, as metrics spell it, tells the node pool before any other label does.
     """
     found = {
         dimension: next((labels[name] for name in names if labels.get(name)), "")
         for dimension, names in SOURCES.items()
     }
+    found["nodePool"] = labels.get(pool_label) or found["nodePool"]
     found["capacityType"] = capacity_type(labels)
     product, shared = _physical(found["gpuProduct"])
     found["gpuProduct"] = product
@@ -91,10 +99,10 @@ class _Past:
 class Nodes:
     """Dimensions by node and instant. Built from the series of `Queries.node_labels`."""
 
-    def __init__(self, appearances: Iterable[Series]) -> None:
+    def __init__(self, appearances: Iterable[Series], pool_label: str = "") -> None:
         seen: dict[str, dict[float, dict[str, str]]] = {}
         for labels, times, _ in appearances:
-            found, node = dimensions(labels), own(labels, "node")
+            found, node = dimensions(labels, pool_label), own(labels, "node")
             for instant in times:
                 # Of two that appear at once the one that says more stands, whatever the order.
                 seen.setdefault(node, {})[instant] = max(

@@ -16,7 +16,7 @@ from aibudget.errors import Stalled
 from aibudget.inventory.accelerators import METRICS_PATTERN
 from aibudget.metering.asking import Answer, over_range, over_window
 from aibudget.metering.coverage import Grid, Sighting, known, sightings
-from aibudget.metering.nodes import NODE_LABELS, Nodes
+from aibudget.metering.nodes import NODE_LABELS, Nodes, label_in_metrics
 from aibudget.metering.promql import Matcher, Matchers, Queries
 from aibudget.metering.slots import SLOT_SECONDS, STEPS, Interval, slot_of
 from aibudget.metering.source import PromSource
@@ -44,7 +44,8 @@ REMEMBERED: Final = 4
 class MeterSettings:
     """`step` in seconds, a divisor of 900, or None to choose it; `cluster` goes into every selector.
 
-    `utilisation` False leaves DCGM alone and device time unobserved.
+    `utilisation` False leaves DCGM alone and device time unobserved. `node_pool_label` is the key
+    of the label that names a node's pool, where it is none of those that are known (`nodes.SOURCES`).
     """
 
     step: int | None = None
@@ -53,6 +54,7 @@ class MeterSettings:
     dcgm: Matchers = (Matcher("job", "=~", ".*dcgm-exporter.*"),)
     accelerators: str = METRICS_PATTERN
     utilisation: bool = True
+    node_pool_label: str = ""
 
     def __post_init__(self) -> None:
         if self.step is not None and self.step not in STEPS:
@@ -132,8 +134,11 @@ class Scene:
         wide, window = self.grid.wider(), self.scrape.window
         # Everything until the look-back has let go of what was there before the first instant.
         whole_until = wide.instants.start + -(-window // (wide.step * 1000)) * wide.step
-        promql = self.queries.node_labels(NODE_LABELS, window, wide.step, whole_until)
-        return Nodes(over_range(self.source, promql, wide).series)
+        pool = self.settings.node_pool_label
+        label = label_in_metrics(pool) if pool else ""
+        names = dict.fromkeys((*NODE_LABELS, label) if label else NODE_LABELS)
+        promql = self.queries.node_labels(names, window, wide.step, whole_until)
+        return Nodes(over_range(self.source, promql, wide).series, label)
 
 
 class Scenes:

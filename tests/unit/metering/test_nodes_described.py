@@ -2,7 +2,7 @@
 
 import pytest
 
-from aibudget.metering.nodes import Nodes, dimensions
+from aibudget.metering.nodes import Nodes, dimensions, label_in_metrics
 from unit.metering.fake import series
 
 PRODUCT = "label_nvidia_com_gpu_product"
@@ -45,6 +45,24 @@ def test_a_shared_device_is_not_a_whole_one(labels: dict[str, str], product: str
     found = dimensions(labels)
     assert found.get("gpuProduct") == product
     assert found.get("share") == share
+
+
+@pytest.mark.parametrize(
+    ("labels", "own", "pool"),
+    [
+        ({"label_karpenter_sh_nodepool": "h100"}, "", "h100"),
+        ({"label_eks_amazonaws_com_nodegroup": "h100"}, "", "h100"),
+        ({"label_cloud_google_com_gke_nodepool": "h100"}, "", "h100"),
+        ({"label_kubernetes_azure_com_agentpool": "h100"}, "", "h100"),
+        ({"label_example_com_node_pool": "rack-7", "label_karpenter_sh_nodepool": "x"}, "nodePool", "rack-7"),
+        ({"label_karpenter_sh_nodepool": "h100"}, "nodePool", "h100"),
+        ({"label_something": "else"}, "", None),
+    ],
+)
+def test_node_pools_of_the_clouds(labels: dict[str, str], own: str, pool: str | None) -> None:
+    """Each cloud's word for a pool; a label of the operator's choice is asked first."""
+    label = label_in_metrics(f"example.com/{own}") if own else ""
+    assert dimensions(labels, label).get("nodePool") == pool
 
 
 def test_resources_of_parts_are_parts() -> None:
