@@ -16,10 +16,11 @@ from typing import Any
 import pytest
 
 from aibudget.controller.accounts import Accounts
+from aibudget.controller.books import Books
 from aibudget.controller.cache import WATCHED, Cache, read_all
 from aibudget.controller.cycle import Cycle, Parts
-from aibudget.controller.gpu import GpuSource
 from aibudget.controller.reporter import Reporter
+from aibudget.controller.sources import GpuSource, Upstream
 from aibudget.enforcement.cluster import Enforcer, Limits
 from aibudget.inventory.kubernetes import Cluster
 from aibudget.ledger.store import Ledger
@@ -204,7 +205,7 @@ async def cycles(sandbox: Sandbox, directory: Path, prometheus_url: str, now: fl
                 cache.replace(resource, read_all(resource, await cluster.list(resource)), known)
             parts = Parts(
                 cache=cache,
-                accounts=worker.submit(accounts, prometheus, f"sqlite:///{directory / 'ledger.db'}").result(),
+                books=worker.submit(books, prometheus, f"sqlite:///{directory / 'ledger.db'}").result(),
                 enforcer=Enforcer(cluster, Limits(NAMESPACE), lambda: True),
                 reporter=Reporter(cluster, "the-day-after"),
                 worker=worker,
@@ -215,10 +216,11 @@ async def cycles(sandbox: Sandbox, directory: Path, prometheus_url: str, now: fl
             return await cycle.run_once(now)
 
 
-def accounts(prometheus: Prometheus, url: str) -> Accounts:
+def books(prometheus: Prometheus, url: str) -> Books:
     ledger = Ledger.open(url, "default")
-    source = GpuSource(prometheus, MeterSettings(), ledger, time.time)
-    return Accounts(GPU.name, source, ledger, ledger.take_over())
+    upstream = Upstream(prometheus, MeterSettings(), ledger, time.time)
+    accounts = Accounts(GPU.name, GpuSource(upstream), ledger, ledger.take_over())
+    return Books([accounts], upstream.begin)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ Money is in whole `UNITS` all the way, so a thousand budgets and one sum agree t
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -69,10 +69,10 @@ class _Watch:
 
 @dataclass(slots=True)
 class _Tally:
-    """Sums: money in UNITS (`units`, and `recent` of the newest time), devices in the meter's quantity."""
+    """Sums: money in UNITS (`units`, and `hourly` at the newest pace), devices in the meter's quantity."""
 
     units: int = 0
-    recent: int = 0
+    hourly: int = 0
     quantity: int = 0
     busy: int = 0
     observed: int = 0
@@ -81,7 +81,7 @@ class _Tally:
 
     def add(self, other: "_Tally") -> None:
         self.units += other.units
-        self.recent += other.recent
+        self.hourly += other.hourly
         self.quantity += other.quantity
         self.busy += other.busy
         self.observed += other.observed
@@ -94,8 +94,9 @@ class _Subject:
     labels: dict[str, str]
     workloads: dict[Workload, _Tally] = field(default_factory=lambda: defaultdict(_Tally))
     units: int = 0
-    recent: int = 0
+    hourly: int = 0
     estimated: int = 0
+    meters: set[str] = field(default_factory=set)
     currencies: set[str] = field(default_factory=set)
     unpriced: set[str] = field(default_factory=set)
     assumed: set[str] = field(default_factory=set)
@@ -107,14 +108,14 @@ class _Subject:
 class Share:
     """What one budget's scope spent. Money in `UNITS` of `pricing.charge`.
 
-    `recent_units` were spent in the newest `recent_seconds`. `currencies` are all in which a line is priced.
-    `coverage`, `as_of` and `complete` are those of the whole statement.
+    `hourly_units` is what an hour costs at the pace of the newest time, None where a meter does not know it.
+    `currencies` are all in which a line is priced. `meters` are those its spend comes from, the first always
+    among them; `coverage`, `as_of` and `complete` are the worst of theirs.
     """
 
     units: int
     estimated_units: int
-    recent_units: int
-    recent_seconds: int
+    hourly_units: int | None
     currencies: frozenset[str]
     unpriced: tuple[str, ...]
     assumed: tuple[str, ...]
@@ -122,43 +123,56 @@ class Share:
     coverage: Coverage
     as_of: int | None
     complete: bool
+    meters: frozenset[str]
     uncharged: tuple[Uncharged, ...] = ()
 
 
 class Shares:
-    """Of one statement, and so for all budgets whose periods began at the same instant."""
+    """Of one interval's statements, and so for all budgets whose periods began at the same instant.
 
-    def __init__(self, statement: Statement, recent: Recent) -> None:
-        self._statement = statement
-        self._seconds = recent.seconds
-        self._watched_seconds = recent.watched_seconds
+    `statements` are by meter, the one that every budget counts on first; `priced` are the meters that have
+    some rate: usage of others has no price to miss.
+    """
+
+    def __init__(
+        self, statements: Mapping[str, Statement], recent: Mapping[str, Recent], priced: frozenset[str]
+    ) -> None:
+        self._statements = statements
+        self._first = next(iter(statements))
+        self._recent = recent
+        self._meters_priced = priced
+        self._watched_seconds = recent[self._first].watched_seconds if self._first in recent else 0
         self._subjects: dict[SubjectKey, _Subject] = {}
         self._by_namespace: dict[str, list[_Subject]] = defaultdict(list)
         self._prices: dict[str, int] = {}
         self._keys: dict[tuple[str, int], SubjectKey] = {}
-        for line in statement.lines:
+        for line in self._lines(statement.lines for statement in statements.values()):
             self._add(line)
-        for line in recent.lines:
-            self._add_recent(line)
-        for line in recent.watched:
+        for meter, newest in recent.items():
+            for line in self._lines([newest.lines]):
+                self._add_recent(line, recent[meter].seconds)
+        for line in recent[self._first].watched if self._first in recent else ():
             self._watch(line)
         self._keys.clear()
 
     def of(self, budget: Budget) -> Share:
         """The share of this budget's scope."""
         subjects = self._selected(budget)
+        meters = frozenset({self._first}).union(*(subject.meters for subject in subjects))
+        used = [self._statements[meter] for meter in meters]
+        known = all(meter in self._recent and self._recent[meter].seconds for meter in meters)
         return Share(
             units=sum(subject.units for subject in subjects),
             estimated_units=sum(subject.estimated for subject in subjects),
-            recent_units=sum(subject.recent for subject in subjects),
-            recent_seconds=self._seconds,
+            hourly_units=sum(subject.hourly for subject in subjects) if known else None,
             currencies=frozenset[str]().union(*(subject.currencies for subject in subjects)),
             unpriced=tuple(sorted(set[str]().union(*(subject.unpriced for subject in subjects)))),
             assumed=tuple(sorted(set[str]().union(*(subject.assumed for subject in subjects)))),
             workloads=self._workloads(subjects),
-            coverage=self._statement.coverage,
-            as_of=self._statement.as_of,
-            complete=self._statement.complete,
+            coverage=min((one.coverage for one in used), key=_covered),
+            as_of=None if None in (ends := [one.as_of for one in used]) else min(filter(None, ends)),
+            complete=all(one.complete for one in used),
+            meters=meters,
             uncharged=tuple(
                 Uncharged(workload, used)
                 for subject in subjects
@@ -169,7 +183,8 @@ class Shares:
     def _selected(self, budget: Budget) -> list[_Subject]:
         if isinstance(budget, ClusterAIBudget):
             covers = budget.spec.scope.covers
-            return [s for (namespace, _), s in self._subjects.items() if covers(namespace, s.labels)]
+            # What has no namespace is nobody's direct spend, however much a scope covers.
+            return [s for (name, _), s in self._subjects.items() if name and covers(name, s.labels)]
         return self._by_namespace.get(budget.namespace or "", [])
 
     def _workloads(self, subjects: Iterable[_Subject]) -> tuple[WorkloadSpend, ...]:
@@ -187,12 +202,11 @@ class Shares:
         return subject.spends
 
     def _priced(self, tallies: dict[Workload, _Tally]) -> tuple[WorkloadSpend, ...]:
-        seconds = self._seconds
         spends = [
             WorkloadSpend(
                 workload=workload,
                 amount=amount_of(tally.units),
-                rate_per_hour=amount_of(tally.recent * 3600) / seconds if seconds else amount_of(0),
+                rate_per_hour=amount_of(tally.hourly),
                 idle_percent=_idle(tally),
                 idle=tally.watch.idle(self._watched_seconds),
                 assumed=tuple(sorted(tally.assumed)),
@@ -201,12 +215,20 @@ class Shares:
         ]
         return tuple(sorted(spends, key=_dearest))
 
+    def _lines(self, several: Iterable[Iterable[SpendLine]]) -> Iterator[SpendLine]:
+        """Those that cost something, or would if they had a price."""
+        for lines in several:
+            for line in lines:
+                if line.rate is not None or line.sku.meter in self._meters_priced:
+                    yield line
+
     def _add(self, line: SpendLine) -> None:
         subject = self._subject(line)
         if line.rate is None:
             subject.unpriced.add(describe(line.sku))
             return
         price = self._price(line)
+        subject.meters.add(line.sku.meter)
         subject.currencies.add(line.rate.currency)
         units = line.quantity * price
         subject.units += units
@@ -215,19 +237,20 @@ class Shares:
             subject.assumed.add(assumed)
         tally = subject.workloads[line.workload]
         tally.units += units
-        tally.quantity += line.quantity
-        tally.busy += line.busy or 0
-        tally.observed += line.observed or 0
+        if line.sku.meter == self._first:
+            tally.quantity += line.quantity
+            tally.busy += line.busy or 0
+            tally.observed += line.observed or 0
 
-    def _add_recent(self, line: SpendLine) -> None:
+    def _add_recent(self, line: SpendLine, seconds: int) -> None:
         subject = self._subject(line)
         if line.rate is None:
             subject.uncharged[line.workload] = describe(line.sku)
             return
-        units = line.quantity * self._price(line)
-        subject.recent += units
+        hourly = line.quantity * self._price(line) * 3600 // seconds
+        subject.hourly += hourly
         tally = subject.workloads[line.workload]
-        tally.recent += units
+        tally.hourly += hourly
         if assumed := assumption(line.sku, line.rate):
             tally.assumed.add(assumed)
 
@@ -269,6 +292,10 @@ def _merged(subjects: Iterable[_Subject]) -> dict[Workload, _Tally]:
         for workload, tally in subject.workloads.items():
             tallies[workload].add(tally)
     return tallies
+
+
+def _covered(coverage: Coverage) -> float:
+    return coverage.covered_seconds / coverage.total_seconds if coverage.total_seconds else 1.0
 
 
 def _idle(tally: _Tally) -> int | None:

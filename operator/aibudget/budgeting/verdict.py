@@ -45,7 +45,6 @@ def evaluate(budget: Budget, period: Period, share: Share, memory: Memory, momen
     known = _known(share, budget, judged=judged, edited=edited or moment.repriced)
     enforcement = budget.spec.enforcement if period.standing == "Running" else Enforcement(mode="Observe")
     thresholds = states(budget.spec.effective_thresholds, enforcement, known, remembered, moment.now)
-    seconds = share.recent_seconds
     return Evaluation(
         budget=BudgetKey(budget.kind, budget.namespace, budget.name, budget.uid),
         generation=budget.metadata.generation,
@@ -53,7 +52,7 @@ def evaluate(budget: Budget, period: Period, share: Share, memory: Memory, momen
         limit=limit.amount,
         currency=limit.currency,
         spend=_spend(share, period, min(int(known.used * 100), PERCENT_MAX)),
-        rate_per_hour=amount_of(share.recent_units * 3600) / seconds if seconds else None,
+        rate_per_hour=None if share.hourly_units is None else amount_of(share.hourly_units),
         thresholds=thresholds,
         changes=tuple(s for s in thresholds if _changed(s, memory, new_period=new_period)),
         workloads=share.workloads,

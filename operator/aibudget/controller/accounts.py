@@ -69,12 +69,23 @@ class Accounts:
         self._gaps: list[Interval] = []
         self._stride = FIRST_CHUNK_SECONDS
         self._priced: frozenset[str] | None = None
+        self._has_begun = False
         self.problems: tuple[str, ...] = ()
 
     @property
     def head(self) -> Head | None:
         """The newest reading; None before the first."""
         return self._head
+
+    def is_open(self, book: PriceBook) -> bool:
+        """Whether the meter is to be read: its source is wanted now, or was once and has to be explained."""
+        return self.is_kept or self._source.wanted(book)
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether anything of the meter was ever posted."""
+        self._has_begun = self._has_begun or self._ledger.has(self.meter)
+        return self._has_begun
 
     def advance(self, book: PriceBook, labels: Labels) -> int:
         """Read up to now, post what is settled and keep the rest as the head; Prometheus's time of it."""

@@ -19,14 +19,15 @@ from typing import Any, Final
 
 from aibudget.controller import logs
 from aibudget.controller.accounts import Accounts
+from aibudget.controller.books import Books
 from aibudget.controller.cache import Cache
 from aibudget.controller.cycle import Cycle, Parts
-from aibudget.controller.gpu import GpuSource
 from aibudget.controller.lease import Lease, LeaseLost, Timing
 from aibudget.controller.notifier import Link, Notifier
 from aibudget.controller.probes import Probes, Pulse
 from aibudget.controller.reporter import Reporter
 from aibudget.controller.settings import Settings
+from aibudget.controller.sources import GpuSource, Upstream
 from aibudget.controller.watch import Watch
 from aibudget.enforcement.cluster import Enforcer, Limits
 from aibudget.enforcement.rails import Rails
@@ -151,11 +152,11 @@ class Replica:
         settings = self._settings
         prometheus = Prometheus(settings.prometheus)
         loop = asyncio.get_running_loop()
-        accounts = await loop.run_in_executor(self._worker, self._open_accounts, prometheus)
+        books = await loop.run_in_executor(self._worker, self._open_books, prometheus)
         link = Link(settings.cluster, lease.held, self._now)
         parts = Parts(
             cache=cache,
-            accounts=accounts,
+            books=books,
             enforcer=Enforcer(
                 self._cluster,
                 _limits(settings),
@@ -171,7 +172,7 @@ class Replica:
         )
         return Cycle(parts, enforcement=settings.enforcement)
 
-    def _open_accounts(self, prometheus: Prometheus) -> Accounts:
+    def _open_books(self, prometheus: Prometheus) -> Books:
         settings = self._settings
         ledger = Ledger.open(settings.ledger_url, settings.cluster)
         meter = MeterSettings(
@@ -180,7 +181,11 @@ class Replica:
             dcgm=settings.dcgm_matchers,
             node_pool_label=settings.node_pool_label,
         )
-        return Accounts(GPU.name, GpuSource(prometheus, meter, ledger, self._now), ledger, ledger.take_over())
+        upstream = Upstream(prometheus, meter, ledger, self._now)
+        epoch = ledger.take_over()
+        sources = {GPU.name: GpuSource(upstream)}
+        accounts = [Accounts(name, source, ledger, epoch) for name, source in sources.items()]
+        return Books(accounts, upstream.begin)
 
     def _now(self) -> float:
         """The API server's time: a node whose clock is wrong must not begin a period, and release by it."""

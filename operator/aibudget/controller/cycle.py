@@ -19,8 +19,7 @@ from typing import Final, TypeVar
 from aibudget.api.budget import AIBudget, ClusterAIBudget
 from aibudget.api.budgetstatus import BudgetStatus
 from aibudget.budgeting.period import preceding, steady
-from aibudget.budgeting.verdict import Moment
-from aibudget.controller.accounts import Accounts
+from aibudget.controller.books import Books
 from aibudget.controller.cache import Cache, World
 from aibudget.controller.head import Labels
 from aibudget.controller.judge import SETTLING_SECONDS, Judge, Judged
@@ -47,10 +46,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a cycle is made of. `worker` is the one thread that accounts are used in."""
+    """What a cycle is made of. `worker` is the one thread that books are used in."""
 
     cache: Cache
-    accounts: Accounts
+    books: Books
     enforcer: Enforcer
     reporter: Reporter
     worker: Executor
@@ -64,7 +63,7 @@ class Cycle:
     def __init__(self, parts: Parts, *, enforcement: bool = True) -> None:
         self._parts = parts
         self._enforcement = enforcement
-        self._measuring = Measuring(parts.accounts)
+        self._measuring = Measuring(parts.books)
         self._shelf = Shelf()
         self._errors: Counter[str] = Counter()
         self._cycles = 0
@@ -101,9 +100,9 @@ class Cycle:
             finished=time.time(),
             seconds=time.monotonic() - began,
             phases=phases.seconds,
-            data_age=measured.age,
-            coverage={"gpu": measured.covered.percent / 100},
-            unpriced=self._parts.accounts.unpriced(),
+            data_age=measured.of(measured.meters).age,
+            coverage={meter: known.covered.percent / 100 for meter, known in measured.meters.items()},
+            unpriced=self._parts.books.unpriced(),
         )
         return self._snapshot(judged, reports, enforced, view)
 
@@ -120,9 +119,7 @@ class Cycle:
         return await asyncio.get_running_loop().run_in_executor(self._parts.worker, work, *given)
 
     def _judge(self, world: World, measured: Measured, now: int) -> tuple[Judged, ...]:
-        moment = Moment(now, measured.gate, repriced=measured.repriced)
-        judge = Judge(self._parts.accounts, measured.newest, moment)
-        return judge.judge(world.budgets, self._parts.reporter.before, measured.stalled)
+        return Judge(self._parts.books, measured, now).judge(world.budgets, self._parts.reporter.before)
 
     async def _enforce(self, judged: Sequence[Judged], now: float) -> Enforced | None:
         claimants = [
@@ -161,7 +158,7 @@ class Cycle:
                 before=before,
                 now=now,
                 evaluation=one.evaluation,
-                data=measured.data,
+                data=one.data or measured.of().data,
                 enforcing=by_budget.get(one.seen.uid, Enforcing()),
                 problem=one.problem,
                 backfill=progress(measured.backfill),
@@ -178,7 +175,9 @@ class Cycle:
     ) -> tuple[events.Event, ...]:
         if one.evaluation is not None:
             acting = self._enforcement and enforced is not None and not enforced.paused
-            return events.transitions(before, one.evaluation, measured.data, enforcing=acting)
+            return events.transitions(
+                before, one.evaluation, one.data or measured.of().data, enforcing=acting
+            )
         if one.problem is not None and one.problem is one.seen.model:
             return (
                 events.invalid(events.budget(one.key), one.seen.metadata.generation, one.problem.message),

@@ -8,6 +8,7 @@ from typing import Protocol
 from aibudget.ledger.spend import Statement, provisional
 from aibudget.metering.slots import SLOT_SECONDS, Interval
 from aibudget.metering.usage import Coverage, Reading
+from aibudget.pricing.book import PriceBook
 from aibudget.pricing.charge import Charge
 
 Labels = Mapping[str, Mapping[str, str]]
@@ -22,6 +23,9 @@ class Source(Protocol):
 
     def lag(self) -> int:
         """How many seconds samples may take to be complete."""
+
+    def wanted(self, book: PriceBook) -> bool:
+        """Whether to read it: not while its source is absent, or nothing would price what it counts."""
 
     def read(self, interval: Interval) -> Reading:
         """Everything used in the interval."""

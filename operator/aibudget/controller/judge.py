@@ -15,13 +15,15 @@ from aibudget.api.budgetstatus import BudgetStatus, PastPeriod
 from aibudget.budgeting.evaluation import BudgetKey, Evaluation
 from aibudget.budgeting.memory import Memory
 from aibudget.budgeting.period import preceding, steady
-from aibudget.budgeting.share import Recent, Share, Shares
+from aibudget.budgeting.share import Share, Shares
 from aibudget.budgeting.verdict import Moment, evaluate
-from aibudget.controller.accounts import Accounts
+from aibudget.controller.books import Books
 from aibudget.controller.cache import Seen
+from aibudget.controller.measuring import Knowledge, Measured
 from aibudget.errors import AIBudgetError, InvalidManifest, Stalled
 from aibudget.metering.slots import Interval, snapped
 from aibudget.pricing.charge import amount_of
+from aibudget.reporting.facts import DataState
 from aibudget.reporting.status import HISTORY, past_period
 
 SETTLING_SECONDS: Final = 24 * 3600
@@ -32,12 +34,16 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """One budget after its evaluation; `evaluation` is None where `problem` kept it from happening."""
+    """One budget after its evaluation; `evaluation` is None where `problem` kept it from happening.
+
+    `data` is the state of the meters that its spend comes from.
+    """
 
     seen: Seen
     evaluation: Evaluation | None = None
     problem: AIBudgetError | None = None
     history: tuple[PastPeriod, ...] = ()
+    data: DataState | None = None
 
     @property
     def key(self) -> BudgetKey:
@@ -49,19 +55,19 @@ class Judged:
 class Judge:
     """For one cycle and the worker's thread."""
 
-    def __init__(self, accounts: Accounts, recent: Recent, moment: Moment) -> None:
-        self._accounts = accounts
-        self._recent = recent
-        self._moment = moment
+    def __init__(self, books: Books, measured: Measured, now: int) -> None:
+        self._books = books
+        self._measured = measured
+        self._now = now
         self._shares: dict[Interval, Shares] = {}
+        self._knowledge: dict[frozenset[str], Knowledge] = {}
 
-    def judge(
-        self, budgets: Iterable[Seen], before: Callable[[Seen], BudgetStatus], stalled: Stalled | None
-    ) -> tuple[Judged, ...]:
-        """All budgets. `stalled` is what keeps every one of them from being evaluated, if anything does."""
-        return tuple(self._guarded(seen, before(seen), stalled) for seen in budgets)
+    def judge(self, budgets: Iterable[Seen], before: Callable[[Seen], BudgetStatus]) -> tuple[Judged, ...]:
+        """All budgets."""
+        return tuple(self._guarded(seen, before(seen)) for seen in budgets)
 
-    def _guarded(self, seen: Seen, before: BudgetStatus, stalled: Stalled | None) -> Judged:
+    def _guarded(self, seen: Seen, before: BudgetStatus) -> Judged:
+        stalled = self._measured.stalled
         if isinstance(seen.model, InvalidManifest):
             return Judged(seen, problem=seen.model)
         if stalled is not None:
@@ -81,16 +87,26 @@ class Judge:
         budget = seen.model
         assert isinstance(budget, AIBudget | ClusterAIBudget), "only budgets are evaluated"
         memory = Memory.from_status(before)
-        period = steady(budget.spec.period, self._moment.now, memory.period_start)
+        period = steady(budget.spec.period, self._now, memory.period_start)
         share = self._share(budget, period.interval)
-        evaluation = evaluate(budget, period, share, memory, self._moment)
-        return Judged(seen, evaluation, history=self._history(budget, before, evaluation))
+        known = self._known(share.meters)
+        moment = Moment(self._now, known.gate, repriced=self._measured.repriced)
+        evaluation = evaluate(budget, period, share, memory, moment)
+        history = self._history(budget, before, evaluation)
+        return Judged(seen, evaluation, history=history, data=known.data)
+
+    def _known(self, meters: frozenset[str]) -> Knowledge:
+        found = self._knowledge.get(meters)
+        if found is None:
+            found = self._knowledge[meters] = self._measured.of(meters)
+        return found
 
     def _share(self, budget: Budget, interval: Interval) -> Share:
         whole = snapped(interval)
         found = self._shares.get(whole)
         if found is None:
-            found = self._shares[whole] = Shares(self._accounts.statement(whole), self._recent)
+            statements = self._books.statements(whole)
+            found = self._shares[whole] = Shares(statements, self._measured.newest, self._measured.priced)
         return found.of(budget)
 
     def _history(
@@ -98,7 +114,7 @@ class Judge:
     ) -> tuple[PastPeriod, ...]:
         """The periods before this one; the last of them is counted again while it may still grow."""
         last = preceding(budget.spec.period, evaluation.period)
-        if last is None or self._moment.now - last.interval.end > SETTLING_SECONDS:
+        if last is None or self._now - last.interval.end > SETTLING_SECONDS:
             return before.history
         known = next((past for past in before.history if past.id == last.id), None)
         if known is not None:

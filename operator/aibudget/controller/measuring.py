@@ -6,14 +6,17 @@ and the right to write it, is raised.
 """
 
 import logging
+import time
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from typing import Final
 
 from aibudget.api.conditions import Reason
-from aibudget.budgeting.gate import LEAST_PERCENT, Gate, gate
+from aibudget.budgeting.gate import LEAST_PERCENT, Gate, all_of, gate
 from aibudget.budgeting.share import Recent
 from aibudget.controller.accounts import Accounts
+from aibudget.controller.books import Books
 from aibudget.controller.head import Backfill, Head, Labels
 from aibudget.errors import AIBudgetError, Conflict, Stalled
 from aibudget.metering.slots import iso
@@ -28,65 +31,122 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    """What a measurement came to. `now` is Prometheus's time, or ours where it did not say."""
+class Knowledge:
+    """How well one meter, or several together, are known: whether to act on them, and why not.
 
-    now: int
+    `covered` is of the last half hour, `age` in seconds, None where nothing was read yet.
+    """
+
     gate: Gate
     data: DataState
     covered: Coverage
     age: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What a measurement came to. `now` is Prometheus's time, or ours where it did not say.
+
+    `first` names the meter that every budget counts on; `stalled` is what keeps it from being read at all.
+    """
+
+    now: int
+    first: str
+    meters: Mapping[str, Knowledge]
     repriced: bool
-    newest: Recent
+    newest: Mapping[str, Recent]
+    priced: frozenset[str]
     stalled: Stalled | None = None
     backfill: Backfill | None = None
+
+    def of(self, used: Collection[str] = ()) -> Knowledge:
+        """The first meter's knowledge, and with it that of the others that are used."""
+        names = [self.first, *(name for name in self.meters if name in used and name != self.first)]
+        known = [self.meters[name] for name in names]
+        if len(known) == 1:
+            return known[0]
+        ages = [one.age for one in known]
+        worst = next((one.data for one in known if not one.data.fresh), known[0].data)
+        said = " ".join(dict.fromkeys(one.data.message for one in known if one.data.fresh == worst.fresh))
+        return Knowledge(
+            gate=all_of(one.gate for one in known),
+            data=replace(worst, message=said),
+            covered=min((one.covered for one in known), key=lambda covered: covered.percent),
+            age=None if None in ages else max(age for age in ages if age is not None),
+        )
 
 
 class Measuring:
     """Counts what went wrong; for the worker's thread."""
 
-    def __init__(self, accounts: Accounts) -> None:
-        self._accounts = accounts
+    def __init__(self, books: Books) -> None:
+        self._books = books
         self.errors: Counter[str] = Counter()
 
     def measure(self, book: PriceBook, labels: Labels, wanted: int, now: int) -> Measured:
         """Read, post, and price again what is open since `wanted` if the prices are others."""
-        accounts = self._accounts
-        problem: AIBudgetError | None = None
-        at, repriced = now, False
-        try:
-            at = accounts.advance(book, labels)
-            repriced = accounts.rerate(book, wanted, at) > 0
-        except AIBudgetError as error:
-            problem = _bearable(error)
-            self.errors[error.reason] += 1
-            log.warning("not measured: %s", error.message, extra={"reason": error.reason})
-        covered = accounts.covered(at)
-        head = accounts.head
-        age = None if head is None or head.as_of is None else max(0, at - head.as_of)
-        opened = _gate(accounts.meter, problem, covered, head, at)
+        books, first = self._books, self._books.first
+        books.begin()
+        at, known, stalled = now, {}, None
+        for accounts in books.open(book):
+            problem: AIBudgetError | None = None
+            try:
+                at = accounts.advance(book, labels)
+            except AIBudgetError as error:
+                problem = self._told(error, f"{accounts.meter} is not measured")
+            known[accounts.meter] = _knowledge(accounts, problem, at)
+            if accounts is first and isinstance(problem, Stalled):
+                stalled = problem
         return Measured(
             now=at,
-            gate=opened,
-            data=_state(problem, covered, opened, accounts.problems),
-            covered=covered,
-            age=age,
-            repriced=repriced,
-            newest=accounts.newest(at),
-            stalled=problem if isinstance(problem, Stalled) else None,
-            backfill=accounts.past(wanted),
+            first=first.meter,
+            meters=known,
+            repriced=self._rerate(book, wanted, at) > 0,
+            newest=books.newest(at),
+            priced=book.meters,
+            stalled=stalled,
+            backfill=books.past(wanted, book),
         )
 
     def fill(self, wanted: int, book: PriceBook, labels: Labels, deadline: float) -> bool:
         """Go on with the past until the deadline; whether to go on at once with more of it."""
+        self._books.begin()
+        failed = False
+        for accounts in self._books.in_turn(book):
+            try:
+                accounts.fill(wanted, book, labels, deadline)
+            except AIBudgetError as error:
+                failed = True
+                self._told(error, f"the past of {accounts.meter} is not read on")
+            if time.monotonic() >= deadline:
+                break
+        past = self._books.past(wanted, book)
+        return not failed and past is not None and not past.done
+
+    def _rerate(self, book: PriceBook, wanted: int, now: int) -> int:
         try:
-            self._accounts.fill(wanted, book, labels, deadline)
+            return self._books.rerate(book, wanted, now)
         except AIBudgetError as error:
-            self.errors[_bearable(error).reason] += 1
-            log.warning("the past is not read on: %s", error.message, extra={"reason": error.reason})
-            return False
-        past = self._accounts.past(wanted)
-        return past is not None and not past.done
+            self._told(error, "prices are not renewed")
+            return 0
+
+    def _told(self, error: AIBudgetError, what: str) -> AIBudgetError:
+        """The error, counted and told, if the process can go on with it; raises it otherwise."""
+        problem = _bearable(error)
+        self.errors[problem.reason] += 1
+        log.warning("%s: %s", what, problem.message, extra={"reason": problem.reason})
+        return problem
+
+
+def _knowledge(accounts: Accounts, problem: AIBudgetError | None, now: int) -> Knowledge:
+    covered, head = accounts.covered(now), accounts.head
+    opened = _gate(accounts.meter, problem, covered, head, now)
+    return Knowledge(
+        gate=opened,
+        data=_state(problem, covered, opened, accounts.problems),
+        covered=covered,
+        age=None if head is None or head.as_of is None else max(0, now - head.as_of),
+    )
 
 
 def _bearable(error: AIBudgetError) -> AIBudgetError:

@@ -47,6 +47,13 @@ def cluster_id(connection: Connection, name: str) -> int:
     return int(found)
 
 
+def ids(connection: Connection, cluster: int) -> dict[str, int]:
+    """The integers of the cluster's meters by name."""
+    table = schema.meter
+    rows = connection.execute(select(table.c.name, table.c.id).where(table.c.cluster_id == cluster))
+    return {name: int(found) for name, found in rows}
+
+
 def meter_id(connection: Connection, cluster: int, name: str) -> int:
     table = schema.meter
     here = select(table.c.id).where(table.c.cluster_id == cluster, table.c.name == name)

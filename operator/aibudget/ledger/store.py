@@ -20,7 +20,6 @@ from aibudget.ledger.lines import Lines, Rates
 from aibudget.ledger.posting import MeterState, Posting
 from aibudget.ledger.spend import SpendLine, Statement, slots_of
 from aibudget.ledger.totals import Covered, Row, Totals
-from aibudget.metering.catalogue import METERS
 from aibudget.metering.slots import SLOT_SECONDS, Interval
 from aibudget.metering.usage import Coverage, Sku
 from aibudget.pricing.book import PriceBook
@@ -47,10 +46,8 @@ class Ledger:
         self._rates = Rates()
         with database.writing() as connection:
             self._cluster_id = meters.cluster_id(connection, cluster)
-            ids = {name: meters.meter_id(connection, self._cluster_id, name) for name in METERS}
-        self._meters = {
-            name: _Meter(meter_id, Lines(self._cluster_id, meter_id, name)) for name, meter_id in ids.items()
-        }
+            ids = meters.ids(connection, self._cluster_id)
+        self._meters = {name: self._of(name, meter_id) for name, meter_id in ids.items()}
 
     @classmethod
     def open(cls, url: str, cluster: str) -> "Ledger":
@@ -65,10 +62,14 @@ class Ledger:
         with self._database.writing() as connection:
             return meters.next_epoch(connection, self._cluster_id)
 
+    def has(self, meter: str) -> bool:
+        """Whether anything of the meter was ever posted."""
+        return meter in self._meters and self.begins(meter) is not None
+
     def state(self, meter: str) -> MeterState:
         """How far a meter is posted; its revision goes into the next posting."""
         with self._database.reading() as connection:
-            return meters.state(connection, self._meters[meter].id)
+            return meters.state(connection, self._meter(meter).id)
 
     def watermark(self, meter: str) -> int | None:
         """The end of what is posted; None where nothing is."""
@@ -84,7 +85,7 @@ class Ledger:
         Every slot between the old watermark and the new one must be in it, else ValueError: time that nobody
         asked for must not look like time without usage.
         """
-        meter = self._meters[posting.meter]
+        meter = self._meter(posting.meter)
         with self._database.writing() as connection:
             meters.check_epoch(connection, self._cluster_id, posting.epoch)
             before = meters.state(connection, meter.id)
@@ -109,7 +110,7 @@ class Ledger:
         """All that is posted of an interval, which must lie on slots."""
         if interval.start % SLOT_SECONDS or interval.end % SLOT_SECONDS:
             raise ValueError("the ledger answers for whole slots of 900 seconds")
-        known = self._meters[meter]
+        known = self._meter(meter)
         with self._database.reading() as connection:
             state = meters.state(connection, known.id)
             if known.totals.revision != state.revision:
@@ -126,7 +127,7 @@ class Ledger:
     def coverage(self, meter: str, interval: Interval) -> Mapping[int, Coverage]:
         """How much of each posted slot was covered; a slot that is absent was never asked for."""
         with self._database.reading() as connection:
-            return slots.coverage(connection, self._meters[meter].id, interval)
+            return slots.coverage(connection, self._meter(meter).id, interval)
 
     def gaps(self, meter: str, since: int) -> tuple[int, ...]:
         """Posted slots from `since` on that are not wholly covered: late data may still fill them."""
@@ -166,6 +167,17 @@ class Ledger:
         if found := tuple(found):
             with self._database.writing() as connection:
                 links.write(connection, self._cluster_id, found, at)
+
+    def _meter(self, name: str) -> _Meter:
+        """The meter's integer, given out when it is first asked for."""
+        if name not in self._meters:
+            with self._database.writing() as connection:
+                meter_id = meters.meter_id(connection, self._cluster_id, name)
+            self._meters[name] = self._of(name, meter_id)
+        return self._meters[name]
+
+    def _of(self, name: str, meter_id: int) -> _Meter:
+        return _Meter(meter_id, Lines(self._cluster_id, meter_id, name))
 
     def _statement(
         self, connection: Connection, known: _Meter, state: MeterState, interval: Interval

@@ -48,6 +48,11 @@ class PriceBook:
         """The hashes of all rates: two books with the same ids price alike."""
         return frozenset(rate.id for rate in self.rates)
 
+    @property
+    def meters(self) -> frozenset[str]:
+        """The meters that have any rate: what else is counted is not missing a price."""
+        return frozenset(self._by_meter)
+
     def rate(self, sku: Sku, at: int) -> Rate | None:
         """The rate that prices the SKU at an instant (Unix seconds); None where there is none."""
         return next((rate for rate in self.candidates(sku) if at in rate.interval), None)

@@ -11,7 +11,7 @@ from aibudget.budgeting.evaluation import Evaluation
 from aibudget.budgeting.gate import Gate
 from aibudget.budgeting.memory import Memory
 from aibudget.budgeting.period import current
-from aibudget.budgeting.share import Recent, Shares
+from aibudget.budgeting.share import Shares
 from aibudget.budgeting.verdict import Moment, evaluate
 from aibudget.inventory.workload import Workload
 from aibudget.ledger.spend import SpendLine, Statement
@@ -96,7 +96,7 @@ def judge(
         repriced: bool = False,
         **known: Any,
     ) -> Evaluation:
-        shares = Shares(make_statement(make_line(dollars), **known), Recent((), 0))
+        shares = Shares({"gpu": make_statement(make_line(dollars), **known)}, {}, frozenset({"gpu"}))
         memory = Memory.of(before) if before else Memory()
         period = current(budget.spec.period, now)
         return evaluate(budget, period, shares.of(budget), memory, Moment(now, Gate(fresh), repriced))

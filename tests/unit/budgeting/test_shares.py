@@ -24,6 +24,13 @@ from aibudget.pricing.rate import FAR_FUTURE, Rate
 
 NOON = 1_793_491_200 + 20 * 86_400 + 43_200
 NONE = Recent((), 0)
+
+
+def of_gpu(statement: Statement, recent: Recent) -> Shares:
+    """Shares of the one meter that has prices here."""
+    return Shares({"gpu": statement}, {"gpu": recent}, frozenset({"gpu"}))
+
+
 OLD, NEW = {"department": "old"}, {"department": "new"}
 Line = Callable[..., SpendLine]
 State = Callable[..., Statement]
@@ -37,7 +44,7 @@ def dollars(shares: Shares, budget: Budget) -> Decimal:
 @pytest.fixture
 def shares(make_line: Line, make_statement: State) -> Shares:
     """Two namespaces of one department and one that moved from one department to another."""
-    return Shares(
+    return of_gpu(
         make_statement(
             make_line(1, namespace="team", namespace_labels=OLD),
             make_line(2, namespace="other", namespace_labels=OLD),
@@ -92,7 +99,7 @@ def test_workloads_come_dearest_first_with_their_rate(
     """The rate is that of the newest time: a workload that has stopped costs nothing now."""
     done, running = make_line(9, "done"), make_line(3, "running")
     recent = Recent((make_line("0.5", "running"),), 900)
-    share = Shares(make_statement(done, running), recent).of(make_budget())
+    share = of_gpu(make_statement(done, running), recent).of(make_budget())
     assert [(s.workload.name, s.amount, s.rate_per_hour) for s in share.workloads] == [
         ("done", Decimal(9), Decimal(0)),
         ("running", Decimal(3), Decimal(2)),
@@ -109,7 +116,7 @@ def test_idle_is_told_only_where_most_was_observed(
         make_line(1, "most", busy=hour // 5, observed=hour * 4 // 5),
         make_line(1, "unseen"),
     ]
-    share = Shares(make_statement(*lines), NONE).of(make_budget())
+    share = of_gpu(make_statement(*lines), NONE).of(make_budget())
     assert {s.workload.name: s.idle_percent for s in share.workloads} == {
         "half": None,
         "most": 75,
@@ -119,7 +126,7 @@ def test_idle_is_told_only_where_most_was_observed(
 
 def verdict(budget: Budget, statement: Statement, recent: Recent = NONE) -> Evaluation:
     """The first evaluation of this budget."""
-    share = Shares(statement, recent).of(budget)
+    share = of_gpu(statement, recent).of(budget)
     return evaluate(
         budget, current(budget.spec.period, NOON), share, Memory(), Moment(NOON, Gate(fresh=True))
     )
@@ -196,7 +203,7 @@ def test_parts_add_up_to_the_whole(entries: list[tuple[int, Decimal, str]]) -> N
             "metadata": {"name": "all"},
             "spec": {"limit": {"amount": 1, "currency": "USD"}, "scope": {"namespaces": namespaces}},
         }
-        return Shares(statement, NONE).of(ClusterAIBudget.read(budget)).units
+        return of_gpu(statement, NONE).of(ClusterAIBudget.read(budget)).units
 
     statement = Statement(tuple(lines), Coverage(900, 900), NOON, complete=True)
     whole = of(["a", "b", "c"])

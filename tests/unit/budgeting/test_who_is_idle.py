@@ -20,7 +20,8 @@ def idle(
     lines: tuple[SpendLine, ...], seconds: int, make_statement: Callable[..., Statement], budget: Budget
 ) -> Any:
     """What the first workload's evaluation says."""
-    shares = Shares(make_statement(*lines), Recent(lines, seconds, lines, seconds))
+    recent = Recent(lines, seconds, lines, seconds)
+    shares = Shares({"gpu": make_statement(*lines)}, {"gpu": recent}, frozenset({"gpu"}))
     return shares.of(budget).workloads[0].idle
 
 
@@ -87,6 +88,7 @@ def test_what_has_no_price_is_named(
 ) -> None:
     """Who uses right now what has no price, so that a budget can say why it leaves it alone."""
     lines = (make_line(1, "priced"), make_line(1, "new", rate=None))
-    share = Shares(make_statement(*lines), Recent(lines, 900)).of(make_budget())
+    recent = {"gpu": Recent(lines, 900)}
+    share = Shares({"gpu": make_statement(*lines)}, recent, frozenset({"gpu"})).of(make_budget())
     assert share.uncharged == (Uncharged(Workload("team", "Deployment", "new"), "gpu (gpuProduct H100)"),)
     assert [spend.workload.name for spend in share.workloads] == ["priced"]

@@ -1,6 +1,7 @@
 """A meter by hand: one GPU held since ever, as `accounts.Source` reads it, on a clock that a test sets."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from decimal import Decimal
 
 from aibudget.inventory.workload import Workload
@@ -39,6 +40,7 @@ class Meter:
 
     def __init__(self, now: int) -> None:
         self.now = now
+        self.meter = "gpu"
         self.down = False
         self.holes: set[int] = set()
         self.partial: dict[int, int] = {}
@@ -55,6 +57,10 @@ class Meter:
         """A minute."""
         return 60
 
+    def wanted(self, book: PriceBook) -> bool:
+        """Always."""
+        return True
+
     def read(self, interval: Interval) -> Reading:
         """One device-second a second, where there is no hole."""
         if self.down:
@@ -67,7 +73,11 @@ class Meter:
             covered = 0 if slot in self.holes else min(part.seconds, self.partial.get(slot, SLOT_SECONDS))
             coverage[slot] = Coverage(covered, part.seconds)
             if covered:
-                usages += [Usage(slot, one, H100, covered * 1000) for one in self._holders()]
+                sku = replace(H100, meter=self.meter)
+                usages += [
+                    Usage(slot, one, replace(H100, meter=self.meter), covered * 1000)
+                    for one in self._holders()
+                ]
         return Reading(interval, tuple(usages), coverage, interval.end)
 
     def _holders(self) -> list[Workload]:

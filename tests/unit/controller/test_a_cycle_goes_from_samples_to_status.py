@@ -13,6 +13,7 @@ import pytest
 from aibudget.budgeting import verdict
 from aibudget.controller import judge
 from aibudget.controller.accounts import Accounts
+from aibudget.controller.books import Books
 from aibudget.controller.cache import WATCHED, Cache, read
 from aibudget.controller.cycle import Cycle, Parts
 from aibudget.controller.notifier import Notifier
@@ -73,11 +74,11 @@ class World:
         """A new process: nothing in memory."""
         self.stop()
         self.ledger = self.in_worker(lambda: Ledger.open(f"sqlite:///{self.directory / 'l.db'}", "test"))
-        accounts = self.in_worker(self._accounts)
+        books = self.in_worker(self._books)
         self.cache = Cache()
         parts = Parts(
             cache=self.cache,
-            accounts=accounts,
+            books=books,
             enforcer=Enforcer(self.cluster, Limits("system"), lambda: True),
             reporter=Reporter(self.cluster, "replica"),
             worker=self.worker,
@@ -91,9 +92,9 @@ class World:
             self.in_worker(self.ledger.close)
             self.ledger = None
 
-    def _accounts(self) -> Accounts:
+    def _books(self) -> Books:
         assert self.ledger is not None
-        return Accounts("gpu", self.meter, self.ledger, self.ledger.take_over())
+        return Books([Accounts("gpu", self.meter, self.ledger, self.ledger.take_over())])
 
     def in_worker(self, work: Any) -> Any:
         """The ledger belongs to one thread."""

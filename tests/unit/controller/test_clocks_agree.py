@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from aibudget.controller.gpu import CLOCKS_APART_SECONDS, GpuSource
+from aibudget.controller.sources import CLOCKS_APART_SECONDS, Upstream
 from aibudget.errors import Transient
 from aibudget.ledger.store import Ledger
 from aibudget.metering.prometheus import Prometheus
@@ -25,9 +25,9 @@ class Clock(Prometheus):
         return self._says
 
 
-def source(tmp_path: Path, says: float) -> GpuSource:
+def source(tmp_path: Path, says: float) -> Upstream:
     ledger = Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}", "test")
-    return GpuSource(Clock(says), MeterSettings(), ledger, clock=lambda: NOW)
+    return Upstream(Clock(says), MeterSettings(), ledger, clock=lambda: NOW)
 
 
 @pytest.mark.parametrize("off", [-CLOCKS_APART_SECONDS - 1, CLOCKS_APART_SECONDS + 1, 30 * 86_400])

@@ -1,0 +1,76 @@
+"""The accounts of all meters, side by side.
+
+Each meter has its own watermark, its own gaps and its own failures; here is only what concerns several: which
+of them are open, what all of them state of an interval, and whose turn it is to read on in the past. The
+first is the one that every budget counts on. For one worker thread.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from aibudget.budgeting.share import Recent
+from aibudget.controller.accounts import Accounts
+from aibudget.controller.head import Backfill
+from aibudget.ledger.spend import Statement
+from aibudget.metering.slots import Interval
+from aibudget.pricing.book import PriceBook
+
+
+def _nothing() -> None:
+    """For meters that share nothing."""
+
+
+class Books:
+    """`begin` is called before each round of reading, for what the meters' sources share."""
+
+    def __init__(self, accounts: Sequence[Accounts], begin: Callable[[], None] = _nothing) -> None:
+        self.begin: Final = begin
+        self._accounts = tuple(accounts)
+        self._turn = 0
+
+    @property
+    def first(self) -> Accounts:
+        """The meter that every budget counts on."""
+        return self._accounts[0]
+
+    def open(self, book: PriceBook) -> tuple[Accounts, ...]:
+        """The meters to read."""
+        return tuple(accounts for accounts in self._accounts if accounts.is_open(book))
+
+    def in_turn(self, book: PriceBook) -> tuple[Accounts, ...]:
+        """The meters to read, another one first each time: none waits for the whole past of the others."""
+        found = self.open(book)
+        self._turn += 1
+        place = self._turn % len(found)
+        return found[place:] + found[:place]
+
+    def rerate(self, book: PriceBook, since: int, now: int) -> int:
+        """Price what is posted by this book if it is another one; how many rows that changed."""
+        return self.first.rerate(book, since, now)
+
+    def statements(self, interval: Interval) -> Mapping[str, Statement]:
+        """All that is known of an interval on slots, by meter; those without any data are left out."""
+        return {
+            accounts.meter: accounts.statement(interval)
+            for accounts in self._accounts
+            if accounts is self.first or accounts.is_kept or accounts.head is not None
+        }
+
+    def newest(self, now: int) -> Mapping[str, Recent]:
+        """What each meter says of the newest time."""
+        return {
+            accounts.meter: accounts.newest(now)
+            for accounts in self._accounts
+            if accounts is self.first or accounts.head is not None
+        }
+
+    def past(self, wanted: int, book: PriceBook) -> Backfill | None:
+        """How far the past is read by the meter that is the least far; None before any reading."""
+        known = [past for accounts in self.open(book) if (past := accounts.past(wanted)) is not None]
+        return max(known, key=lambda past: past.begins, default=None)
+
+    def unpriced(self) -> Mapping[str, float]:
+        """What of the newest usage has no price, by meter, in its pricing unit."""
+        return {
+            meter: quantity for accounts in self._accounts for meter, quantity in accounts.unpriced().items()
+        }

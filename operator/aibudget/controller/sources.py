@@ -1,0 +1,104 @@
+"""The meters as the accounts read them: one Prometheus asked, owner links kept for good in the ledger.
+
+`Upstream` is what all of them share in a cycle: one time, one survey and coverage of each part of it, one
+book of owners. So a further meter costs its own query and no more.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from aibudget.errors import Transient
+from aibudget.inventory.owners import OwnerBook
+from aibudget.ledger.store import Ledger
+from aibudget.metering.meter import gpu_parts, whole
+from aibudget.metering.prometheus import Prometheus
+from aibudget.metering.scene import MeterSettings, Scenes
+from aibudget.metering.slots import Interval, iso
+from aibudget.metering.usage import Reading
+from aibudget.pricing.book import PriceBook
+
+LEAST_LAG_SECONDS: Final = 60
+CLOCKS_APART_SECONDS: Final = 120
+"""How far Prometheus's clock may be from the cluster's."""
+
+
+class Upstream:
+    """For one thread; `clock` is the cluster's time in Unix seconds."""
+
+    def __init__(
+        self, prometheus: Prometheus, settings: MeterSettings, ledger: Ledger, clock: Callable[[], float]
+    ) -> None:
+        self.scenes = Scenes(prometheus, settings)
+        self._clock = clock
+        self._prometheus = prometheus
+        self._ledger = ledger
+        self._owners: OwnerBook | None = None
+        self._scrape_interval = 30.0
+        self._now: int | None = None
+
+    @property
+    def owners(self) -> OwnerBook:
+        """Every owner link that was ever learnt."""
+        if self._owners is None:
+            self._owners = OwnerBook.of(self._ledger.owners())
+        return self._owners
+
+    def begin(self) -> None:
+        """Begin a cycle: the time is asked anew, and so is what may have come late."""
+        self._now = None
+        self.scenes.forget()
+
+    def time(self) -> int:
+        """Prometheus's own clock, asked once a cycle; it also begins a new budget of time for queries.
+
+        Raises `Transient` where it is far from the cluster's: slots would be posted before they happen.
+        """
+        if self._now is None:
+            self._prometheus.begin()
+            now = int(self._prometheus.time())
+            if abs(now - self._clock()) > CLOCKS_APART_SECONDS:
+                raise Transient(
+                    "ClockSkew",
+                    f"Prometheus's clock says {iso(now)}, the API server's {iso(int(self._clock()))}. "
+                    "Nothing is metered or acted upon until they agree; set the wrong one right.",
+                )
+            self._now = now
+        return self._now
+
+    def lag(self) -> int:
+        """Two scrapes, and never less than a minute: until then samples may still come."""
+        return max(LEAST_LAG_SECONDS, round(2 * self._scrape_interval))
+
+    def read(self, interval: Interval, read: Callable[[], Reading]) -> Reading:
+        """A meter's reading, within a budget of time of its own; what it learnt of owners is kept."""
+        self._prometheus.begin()
+        reading = read()
+        if reading.links:
+            self._ledger.remember_owners(reading.links, interval.end)
+            self._owners = self.owners.with_links(reading.links)
+        if reading.scrape_interval is not None:
+            self._scrape_interval = reading.scrape_interval
+        return reading
+
+
+class GpuSource:
+    """An `accounts.Source` of the `gpu` meter. It is always read: no cost is of more interest."""
+
+    def __init__(self, upstream: Upstream) -> None:
+        self._upstream = upstream
+
+    def time(self) -> int:
+        return self._upstream.time()
+
+    def lag(self) -> int:
+        return self._upstream.lag()
+
+    def wanted(self, book: PriceBook) -> bool:
+        return True
+
+    def read(self, interval: Interval) -> Reading:
+        """Everything used in the interval, which must not end in the future."""
+        upstream = self._upstream
+        return upstream.read(
+            interval, lambda: whole(interval, gpu_parts(upstream.scenes, interval, upstream.owners))
+        )
