@@ -73,11 +73,8 @@ class Meter:
             covered = 0 if slot in self.holes else min(part.seconds, self.partial.get(slot, SLOT_SECONDS))
             coverage[slot] = Coverage(covered, part.seconds)
             if covered:
-                sku = replace(H100, meter=self.meter)
-                usages += [
-                    Usage(slot, one, replace(H100, meter=self.meter), covered * 1000)
-                    for one in self._holders()
-                ]
+                what = replace(H100, meter=self.meter)
+                usages += [Usage(slot, one, what, covered * 1000) for one in self._holders()]
         return Reading(interval, tuple(usages), coverage, interval.end)
 
     def _holders(self) -> list[Workload]:
