@@ -84,9 +84,11 @@ def _column(column: Column) -> JsonObject:
 
 def _schema(kind: Kind) -> JsonObject:
     spec, status = (_part(kind, field) for field in ("spec", "status"))
+    rules: JsonObject = {"x-kubernetes-validations": list(kind.rules)} if kind.rules else {}
     return {
         "type": "object",
         "description": " ".join((kind.model.__doc__ or "").split()),
+        **rules,
         "required": ["spec"],
         "properties": {
             "apiVersion": {"type": "string"},

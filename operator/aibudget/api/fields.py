@@ -87,6 +87,41 @@ Price = Annotated[
 ]
 """A price per unit; 0 says that it is free, which is not the same as having no price."""
 
+_POSITIVE: Final = r"^(0|[1-9][0-9]{0,14})(\.[0-9]{1,9})?$"
+
+
+def _parse_positive(value: object) -> Decimal:
+    if isinstance(value, Decimal):
+        return value
+    whole = not isinstance(value, bool) and isinstance(value, int | str)
+    if not whole or not re.fullmatch(_POSITIVE.strip("^$"), str(value), re.ASCII) or not Decimal(str(value)):
+        raise ValueError(
+            'must be an integer or a quoted decimal greater than 0 and below 10^15, such as "0.001"'
+        )
+    return Decimal(str(value))
+
+
+PositiveDecimal = Annotated[
+    Decimal,
+    BeforeValidator(_parse_positive),
+    PlainSerializer(_plain, when_used="json"),
+    WithJsonSchema(
+        {
+            "x-kubernetes-int-or-string": True,
+            "maxLength": 25,
+            "pattern": _POSITIVE,
+            "x-kubernetes-validations": [
+                {
+                    "rule": "quantity(string(self)).isGreaterThan(quantity('0'))"
+                    " && quantity(string(self)).compareTo(quantity('1000000000000000')) < 0",
+                    "message": "must be greater than 0 and below 10^15",
+                }
+            ],
+        }
+    ),
+]
+"""A number that is no money: how many of one unit make another, exactly."""
+
 AmountText = Annotated[
     Decimal,
     PlainSerializer(_plain, when_used="json"),

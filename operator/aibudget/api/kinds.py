@@ -6,7 +6,8 @@ from typing import Any, Final, Literal
 
 from aibudget.api.budget import AIBudget, ClusterAIBudget
 from aibudget.api.hold import Hold
-from aibudget.api.model import subject
+from aibudget.api.meter import BUILT_IN, NAME_TAKEN, AIMeter
+from aibudget.api.model import JsonObject, rule, subject
 from aibudget.api.names import API_VERSION, GROUP
 from aibudget.api.pricelist import AIPriceList
 from aibudget.errors import FieldProblem, InvalidManifest
@@ -19,7 +20,7 @@ class Column:
     name: str
     json_path: str
     description: str
-    type: Literal["string", "integer", "date"] = "string"
+    type: Literal["string", "integer", "boolean", "date"] = "string"
     wide: bool = False
 
 
@@ -27,12 +28,14 @@ class Column:
 class Kind:
     """How the API server serves one model."""
 
-    model: type[AIBudget] | type[ClusterAIBudget] | type[AIPriceList] | type[Hold]
+    model: type[AIBudget] | type[ClusterAIBudget] | type[AIPriceList] | type[AIMeter] | type[Hold]
     plural: str
     scope: Literal["Namespaced", "Cluster"]
     short_names: tuple[str, ...]
     columns: tuple[Column, ...]
     selectable: tuple[str, ...] = ()
+    rules: tuple[JsonObject, ...] = ()
+    """What CEL checks of the whole object: names."""
 
     @property
     def name(self) -> str:
@@ -84,6 +87,27 @@ KINDS: Final[tuple[Kind, ...]] = (
         ),
     ),
     Kind(
+        AIMeter,
+        "aimeters",
+        "Cluster",
+        (),  # its singular is what people type
+        (
+            Column("Unit", ".spec.unit", "What one is"),
+            Column("Type", ".spec.type", "Counter or Gauge"),
+            Column("Priced", ".spec.priced", "Whether rates may price it", type="boolean"),
+            _READY,
+            Column("State", _condition("Ready", "reason"), "Why, in one word"),
+            _AGE,
+        ),
+        rules=(
+            rule(
+                f"!(self.metadata.name in {list(BUILT_IN)}) && self.metadata.name.size() <= 63"
+                " && !self.metadata.name.contains('.')",
+                f"metadata.name {NAME_TAKEN}",
+            ),
+        ),
+    ),
+    Kind(
         Hold,
         "holds",
         "Namespaced",
@@ -110,7 +134,7 @@ def kind_of(name: str) -> Kind:
     return _BY_NAME[name]
 
 
-def parse(obj: Mapping[str, Any]) -> AIBudget | ClusterAIBudget | AIPriceList | Hold:
+def parse(obj: Mapping[str, Any]) -> AIBudget | ClusterAIBudget | AIPriceList | AIMeter | Hold:
     """The model of an object of our group, as JSON or YAML gives it; raises ``InvalidManifest``."""
     version, name = obj.get("apiVersion"), obj.get("kind")
     if version != API_VERSION:

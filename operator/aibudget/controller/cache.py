@@ -15,6 +15,7 @@ from typing import Any, Final
 from aibudget.api.budget import AIBudget, ClusterAIBudget
 from aibudget.api.hold import Hold
 from aibudget.api.kinds import parse
+from aibudget.api.meter import AIMeter
 from aibudget.api.model import Metadata
 from aibudget.api.pricelist import AIPriceList
 from aibudget.errors import InvalidManifest
@@ -24,7 +25,7 @@ WATCHED: Final = (AIBUDGETS, CLUSTER_AIBUDGETS, PRICE_LISTS, HOLDS, NAMESPACES)
 
 log = logging.getLogger(__name__)
 
-Model = AIBudget | ClusterAIBudget | AIPriceList | Hold
+Model = AIBudget | ClusterAIBudget | AIPriceList | AIMeter | Hold
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,6 +79,7 @@ LEASES: Final = Resource("coordination.k8s.io/v1", "leases", "Lease")
 AIBUDGETS: Final = Resource(API_VERSION, "aibudgets", "AIBudget")
 CLUSTER_AIBUDGETS: Final = Resource(API_VERSION, "clusteraibudgets", "ClusterAIBudget", namespaced=False)
 PRICE_LISTS: Final = Resource(API_VERSION, "aipricelists", "AIPriceList", namespaced=False)
+METERS: Final = Resource(API_VERSION, "aimeters", "AIMeter", namespaced=False)
 HOLDS: Final = Resource(API_VERSION, "holds", "Hold")
 
 
