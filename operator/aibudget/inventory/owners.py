@@ -1,21 +1,27 @@
-"""From a pod to the workload that a person knows: Pod → ReplicaSet → Deployment, Pod → Job → CronJob.
+"""From a pod to the workload that spends, Pod → ReplicaSet → Deployment, and on to what a person knows.
 
 Metrics tell direct owners only, one link at a time, and forget them with the object. The book keeps every
 link it has seen, for good: the first owner stands, and a ReplicaSet never becomes a workload once its
-Deployment was seen. A link that says "no owner" is an answer too, but gives way to an owner. Pure value; the
-ledger stores its links.
+Deployment was seen. A link that says "no owner" is an answer too, but gives way to an owner.
+
+The workload is what the ledger names and enforcement acts on. What it is part of, such as the
+InferenceService above a Deployment, is its `chain`: for people, groups and selectors. Knowing more of a
+chain never changes whom a bill names. Pure value; the ledger stores its links.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from aibudget.inventory.workload import Owner, PodKey, Workload
 
-# What is never named by people, so that its own owner is looked for.
-LINKS = ("ReplicaSet", "Job")
-DEPTH = 4
+LINKS: Final = ("ReplicaSet", "Job")
+"""What is never named by people, so that its own owner is looked for."""
+DEPTH: Final = 4
+"""The most links from a pod to its workload."""
+CHAIN: Final = 8
+"""The most members of a chain, from a workload upwards."""
 
 
 class Child(NamedTuple):
@@ -25,6 +31,10 @@ class Child(NamedTuple):
     kind: str
     name: str
     uid: str = ""
+
+    @classmethod
+    def of(cls, pod: PodKey) -> "Child":
+        return cls(pod.namespace, "Pod", pod.name, pod.uid)
 
 
 class OwnerLink(NamedTuple):
@@ -81,7 +91,7 @@ class OwnerBook:
 
     def resolve(self, pod: PodKey) -> Resolution:
         """The top of the pod's chain, as far as it was ever seen. A pod of no known owner is itself."""
-        child = Child(pod.namespace, "Pod", pod.name, pod.uid)
+        child = Child.of(pod)
         for _ in range(DEPTH):
             owner = self._owners.get(child)
             if owner is None:
@@ -91,11 +101,35 @@ class OwnerBook:
                 return Resolution(Workload(pod.namespace, owner.kind, owner.name), complete=True)
         return Resolution(Workload(pod.namespace, child.kind, child.name), self.knows(child))
 
+    def chain(self, workload: Workload) -> tuple[Workload, ...]:
+        """The workload and what it is part of, upwards, as far as it was ever seen.
+
+        The last one is what a person knows. Selectors match any member.
+        """
+        chain = [workload]
+        while len(chain) < CHAIN:
+            owner = self._owners.get(Child(workload.namespace, chain[-1].kind, chain[-1].name))
+            above = None if owner is None else Workload(workload.namespace, owner.kind, owner.name)
+            if above is None or above in chain:
+                break
+            chain.append(above)
+        return tuple(chain)
+
+    def top(self, workload: Workload) -> Workload:
+        """What a person knows it as: the InferenceService of a Deployment, or the workload itself."""
+        return self.chain(workload)[-1]
+
+    def ends(self, workloads: Iterable[Workload]) -> frozenset[Child]:
+        """Where these chains end without it having been seen that there is nothing above."""
+        tops = map(self.top, workloads)
+        children = (Child(top.namespace, top.kind, top.name) for top in tops)
+        return frozenset(child for child in children if not self.knows(child))
+
     def missing(self, pods: Iterable[PodKey]) -> dict[str, set[str]]:
         """Kind → names of objects whose owner must still be asked for, to complete these pods' chains."""
         wanted: dict[str, set[str]] = {}
         for pod in pods:
-            owner = self._owners.get(Child(pod.namespace, "Pod", pod.name, pod.uid))
+            owner = self._owners.get(Child.of(pod))
             if owner and owner.kind in LINKS and not self.knows(Child(pod.namespace, *owner)):
                 wanted.setdefault(owner.kind, set()).add(owner.name)
         return wanted

@@ -65,6 +65,11 @@ def one_of(label: str, names: Iterable[str]) -> Matcher:
     return Matcher(label, "=~", "|".join(re.escape(name) for name in sorted(names)))
 
 
+def _few(label: str, names: Collection[str]) -> list[Matcher]:
+    """A matcher for exactly these values, none for many: a long regex costs more than reading on."""
+    return [one_of(label, names)] if len(names) <= MOST_NAMES else []
+
+
 @dataclass(frozen=True, slots=True)
 class Queries:
     """The queries over one pair of sources; `window` is always a look-back in milliseconds."""
@@ -133,29 +138,32 @@ class Queries:
         earlier = f"{by} (last_over_time({vector}[{window}ms] offset {step}s))"
         return f"{by} ({last(vector, window)}) unless ({earlier} and on () vector(time()) > {whole_until})"
 
-    def pod_owners(self, seconds: int) -> str:
-        """The controller of each pod that asked for accelerators in the seconds before."""
-        controller = Matcher("owner_is_controller", "=~", "true|")
-        owners = last(self._state("kube_pod_owner", controller), seconds * 1000)
-        return (
-            f"group by ({POD}, owner_kind, owner_name) ({owners})"
-            f" and on ({POD}) group by ({POD}) ({last(self._requests(), seconds * 1000)})"
-        )
-
-    def owners(self, names: Mapping[str, Collection[str]], seconds: int) -> str:
-        """The controllers of these ReplicaSets and Jobs. Of many names all are asked for: a long regex
-        costs more.
+    def pod_owners(self, pods: Collection[tuple[str, str]], seconds: int) -> str:
+        """The controllers of these pods, by (namespace, name), and of some others. Of many pods those of all
+        their namespaces are asked for: a long regex costs more.
         """
         controller = Matcher("owner_is_controller", "=~", "true|")
-        asked = []
-        for kind, wanted in names.items():
-            family, label = OWNED[kind]
-            chosen = [one_of(label, wanted)] if len(wanted) <= MOST_NAMES else []
-            owners = last(self._state(family, controller, *chosen), seconds * 1000)
-            asked.append(
-                f"group by (namespace, exported_namespace, {label}, owner_kind, owner_name) ({owners})"
-            )
-        return " or ".join(asked)
+        few = len(pods) <= MOST_NAMES
+        label, names = ("pod", {pod for _, pod in pods}) if few else ("namespace", {of for of, _ in pods})
+        asked = [
+            last(self._state("kube_pod_owner", controller, one_of(f"{twin}{label}", names)), seconds * 1000)
+            for twin in ("", "exported_")
+        ]
+        return f"group by ({POD}, owner_kind, owner_name) ({' or '.join(asked)})"
+
+    def owners(self, names: Mapping[str, Collection[str]], seconds: int) -> str:
+        """The controllers of these ReplicaSets and Jobs, and of every Deployment that has one. Of many names
+        all are asked for.
+        """
+        controller = Matcher("owner_is_controller", "=~", "true|")
+        asked = {kind: (controller, *_few(OWNED[kind][1], wanted)) for kind, wanted in names.items()}
+        asked["Deployment"] = (controller, Matcher("owner_kind", "!=", ""))
+        return " or ".join(
+            f"group by (namespace, exported_namespace, {label}, owner_kind, owner_name)"
+            f" ({last(self._state(family, *asked[kind]), seconds * 1000)})"
+            for kind, (family, label) in OWNED.items()
+            if kind in asked
+        )
 
     def utilisation(self, window: int) -> str:
         """How busy each device was, 0 to 1, by the pod it is mapped to; engine activity before GPU
@@ -177,7 +185,12 @@ class Queries:
         )
 
 
-OWNED = {"ReplicaSet": ("kube_replicaset_owner", "replicaset"), "Job": ("kube_job_owner", "job_name")}
+OWNED = {
+    "ReplicaSet": ("kube_replicaset_owner", "replicaset"),
+    "Job": ("kube_job_owner", "job_name"),
+    "Deployment": ("kube_deployment_owner", "deployment"),
+}
+"""Where the owners of each kind are told, and by which label it is named; of Deployments since 2.18."""
 
 
 def selector(name: str, matching: Iterable[Matcher]) -> str:

@@ -79,3 +79,30 @@ def test_a_circle_ends() -> None:
     there = OwnerLink(Child("team", "ReplicaSet", "web-1"), Owner("ReplicaSet", "web-2"))
     back = OwnerLink(Child("team", "ReplicaSet", "web-2"), Owner("ReplicaSet", "web-1"))
     assert OwnerBook.of([IN_SET, there, back]).resolve(POD).workload.kind == "ReplicaSet"
+
+
+def test_a_chain_goes_on_to_what_a_person_knows() -> None:
+    """What is above a workload is told, and the workload that is billed and stopped stays what it was."""
+    served = OwnerLink(Child("team", "Deployment", "web"), Owner("InferenceService", "llm"))
+    book = OwnerBook.of([IN_SET, DEPLOYED, served])
+    assert book.resolve(POD).workload == (deployment := Workload("team", "Deployment", "web"))
+    assert book.chain(deployment) == (deployment, service := Workload("team", "InferenceService", "llm"))
+    assert book.top(deployment) == service
+    assert book.top(service) == service
+
+
+def test_only_open_ends_are_asked_for() -> None:
+    """An end of which it was seen that nothing is above is settled."""
+    open_end = Workload("team", "Deployment", "web")
+    settled = Workload("team", "StatefulSet", "db")
+    book = OwnerBook.of([OwnerLink(Child("team", "StatefulSet", "db"), None)])
+    assert book.ends([open_end, settled]) == {Child("team", "Deployment", "web")}
+
+
+def test_a_chain_that_goes_round_ends() -> None:
+    """And so does one that is too long."""
+    there = OwnerLink(Child("team", "StatefulSet", "a"), Owner("Pod", "b"))
+    back = OwnerLink(Child("team", "Pod", "b"), Owner("StatefulSet", "a"))
+    assert len(OwnerBook.of([there, back]).chain(Workload("team", "StatefulSet", "a"))) == 2
+    ladder = [OwnerLink(Child("team", "K", str(n)), Owner("K", str(n + 1))) for n in range(50)]
+    assert len(OwnerBook.of(ladder).chain(Workload("team", "K", "0"))) == 8

@@ -46,10 +46,21 @@ def test_every_selector_carries_the_cluster() -> None:
         queries.held(31500),
         queries.phaseless(31500),
         queries.node_labels(["label_a"], 31500, 30, 0),
-        queries.pod_owners(900),
+        queries.pod_owners({("team", "web-1-x")}, 900),
+        queries.pod_owners({("team", str(n)) for n in range(2000)}, 900),
         queries.owners({"Job": ["j"], "ReplicaSet": ["r"]}, 900),
         queries.utilisation(60000),
         queries.scrapes_of(Matcher("node", "=", "n"), 1200),
     ):
         assert promql.count("{") == promql.count('cluster="c"')
         assert promql.count("{") == promql.count("job=")
+
+
+def test_many_pods_are_asked_by_namespace() -> None:
+    """A few are asked for by name, whether the scrape honors labels or not."""
+    queries = MeterSettings().queries
+    assert 'pod=~"a|b"' in (few := queries.pod_owners({("team", "a"), ("team", "b")}, 900))
+    assert 'exported_pod=~"a|b"' in few
+    many = queries.pod_owners({("team", f"p{n}") for n in range(2000)}, 900)
+    assert 'namespace=~"team"' in many
+    assert "p1999" not in many
