@@ -22,12 +22,13 @@ from aibudget.controller.accounts import Accounts
 from aibudget.controller.books import Books
 from aibudget.controller.cache import Cache
 from aibudget.controller.cycle import Cycle, Parts
+from aibudget.controller.head import Source
 from aibudget.controller.lease import Lease, LeaseLost, Timing
 from aibudget.controller.notifier import Link, Notifier
 from aibudget.controller.probes import Probes, Pulse
 from aibudget.controller.reporter import Reporter
 from aibudget.controller.settings import Settings
-from aibudget.controller.sources import GpuSource, Upstream
+from aibudget.controller.sources import GpuSource, Reserved, ReservedSource, Upstream
 from aibudget.controller.watch import Watch
 from aibudget.enforcement.cluster import Enforcer, Limits
 from aibudget.enforcement.rails import Rails
@@ -37,6 +38,7 @@ from aibudget.inventory.kubernetes import Cluster
 from aibudget.ledger.store import Ledger
 from aibudget.metering.catalogue import GPU
 from aibudget.metering.prometheus import Prometheus
+from aibudget.metering.reservation import RESERVED
 from aibudget.metering.scene import MeterSettings
 from aibudget.reporting.exporter import Exporter, Snapshot
 
@@ -183,7 +185,9 @@ class Replica:
         )
         upstream = Upstream(prometheus, meter, ledger, self._now)
         epoch = ledger.take_over()
-        sources = {GPU.name: GpuSource(upstream)}
+        reserved = Reserved(upstream)
+        sources: dict[str, Source] = {GPU.name: GpuSource(upstream)}
+        sources |= {name: ReservedSource(upstream, reserved, name) for name in RESERVED}
         accounts = [Accounts(name, source, ledger, epoch) for name, source in sources.items()]
         return Books(accounts, upstream.begin)
 

@@ -4,7 +4,7 @@
 book of owners. So a further meter costs its own query and no more.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from aibudget.errors import Transient
@@ -12,6 +12,7 @@ from aibudget.inventory.owners import OwnerBook
 from aibudget.ledger.store import Ledger
 from aibudget.metering.meter import gpu_parts, whole
 from aibudget.metering.prometheus import Prometheus
+from aibudget.metering.reservation import read_reserved
 from aibudget.metering.scene import MeterSettings, Scenes
 from aibudget.metering.slots import Interval, iso
 from aibudget.metering.usage import Reading
@@ -79,6 +80,46 @@ class Upstream:
         if reading.scrape_interval is not None:
             self._scrape_interval = reading.scrape_interval
         return reading
+
+
+class Reserved:
+    """What pods reserve of CPU and memory, read at once for both meters."""
+
+    def __init__(self, upstream: Upstream) -> None:
+        self._upstream = upstream
+        self._read: tuple[Interval, Mapping[str, Reading]] | None = None
+
+    def read(self, meter: str, interval: Interval) -> Reading:
+        """One meter's part. It is given away once: what is asked for again is read again."""
+        if self._read is None or self._read[0] != interval or meter not in self._read[1]:
+            upstream = self._upstream
+            self._read = interval, read_reserved(upstream.scenes, interval, upstream.owners)
+        readings = dict(self._read[1])
+        reading = readings.pop(meter)
+        self._read = interval, readings
+        return reading
+
+
+class ReservedSource:
+    """An `accounts.Source` of `cpu` or `memory`. Read only where a rate prices it: it covers all pods."""
+
+    def __init__(self, upstream: Upstream, reserved: Reserved, meter: str) -> None:
+        self._upstream = upstream
+        self._reserved = reserved
+        self._meter = meter
+
+    def time(self) -> int:
+        return self._upstream.time()
+
+    def lag(self) -> int:
+        return self._upstream.lag()
+
+    def wanted(self, book: PriceBook) -> bool:
+        return self._meter in book.meters
+
+    def read(self, interval: Interval) -> Reading:
+        """Everything reserved in the interval, which must not end in the future."""
+        return self._upstream.read(interval, lambda: self._reserved.read(self._meter, interval))
 
 
 class GpuSource:

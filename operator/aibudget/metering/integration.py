@@ -65,7 +65,7 @@ class Amount:
     busy: float = 0.0
 
 
-def holdings(answer: Iterable[Series]) -> tuple[dict[Holding, Samples], int]:
+def holdings(answer: Iterable[Series], most: float = MOST_UNITS) -> tuple[dict[Holding, Samples], int]:
     """The answer to `Queries.held` by holding, and how many values were no count of devices (NaN, negative,
     …).
     """
@@ -82,8 +82,8 @@ def holdings(answer: Iterable[Series]) -> tuple[dict[Holding, Samples], int]:
         samples = Samples(times, values)
         # Looked at as a whole first: a million values one by one take long.
         low, high = min(values, default=0.0), max(values, default=0.0)
-        if not math.isfinite(sum(values)) or low < 0 or high > MOST_UNITS:
-            samples = _only_plausible(samples)
+        if not math.isfinite(sum(values)) or low < 0 or high > most:
+            samples = _only_plausible(samples, most)
             dropped += len(times) - len(samples.times)
         found[key] = _joined(found[key], samples) if key in found else samples
     return found, dropped
@@ -133,25 +133,31 @@ def _count(
 
 
 def _bridge(cells: dict[Cell, Amount], key: Holding, samples: Samples, known: Known, nodes: Nodes) -> None:
+    for t, units in bridged(samples, known):
+        worth = round(units * known.grid.step * MILLISECONDS)
+        amount = _cell(cells, key, nodes, t, slot_of(t - known.grid.step))
+        amount.quantity += worth
+        amount.estimated += worth
+
+
+def bridged(samples: Samples, known: Known) -> Iterator[tuple[int, float]]:
+    """The instants of short gaps, and what was held on both sides of each."""
     for bridge in known.bridges:
         units = min(samples.at(bridge[0]), samples.at(bridge[1]))
         if not units:
             continue
-        worth = round(units * known.grid.step * MILLISECONDS)
         for t in known.gap(bridge):
             if t in known.grid.instants and not samples.at(t):
-                amount = _cell(cells, key, nodes, t, slot_of(t - known.grid.step))
-                amount.quantity += worth
-                amount.estimated += worth
+                yield t, units
 
 
 def _cell(cells: dict[Cell, Amount], key: Holding, nodes: Nodes, t: int, slot: int) -> Amount:
     return cells.setdefault(Cell(slot, key.pod, key.node, nodes.sku(key.node, key.resource, t)), Amount())
 
 
-def _only_plausible(samples: Samples) -> Samples:
+def _only_plausible(samples: Samples, most: float) -> Samples:
     # A comparison with NaN is False, too.
-    kept = [pair for pair in zip(*samples, strict=True) if 0 <= pair[1] <= MOST_UNITS]
+    kept = [pair for pair in zip(*samples, strict=True) if 0 <= pair[1] <= most]
     return Samples(array("d", (t for t, _ in kept)), array("d", (units for _, units in kept)))
 
 

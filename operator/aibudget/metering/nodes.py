@@ -115,6 +115,12 @@ class Nodes:
         """Whether the node's dimensions ever change here: if not, any instant will do."""
         return node in self._pasts and len(self._pasts[node].since) > 1
 
+    def dimensions_at(self, node: str, instant: float) -> Mapping[str, str]:
+        """What is known of the node at that instant, whatever is used of it."""
+        past = self._pasts.get(node)
+        known = past.known[past.place(instant)] if past else {}
+        return {dimension: value for dimension, value in known.items() if dimension != "share"}
+
     def sku(self, node: str, resource: str, instant: float) -> Sku:
         """What a unit of the resource (as metrics spell it) on the node is, at that instant."""
         past = self._pasts.get(node)

@@ -131,6 +131,27 @@ class Queries:
             f" * on ({POD}) group_left () max by ({POD}) ({last(phase, window)} == 1)"
         )
 
+    def reserved(self, window: int) -> str:
+        """The effective requests of each bound pod that is Pending or Running: cpu in cores, memory in bytes.
+
+        The larger of what its containers ask for together and what one of its init containers asks for, and
+        its overhead on top, as the scheduler counts. Each operand is aggregated by the same labels.
+        """
+        by = f"{POD}, {NODE}, resource"
+        containers = f"sum by ({by}) ({self._once('kube_pod_container_resource_requests', window)})"
+        beginning = f"max by ({by}) ({self._once('kube_pod_init_container_resource_requests', window)})"
+        asked = f"(({containers} > {beginning}) or {beginning} or {containers})"
+        overhead = " or ".join(
+            f"label_replace(max by ({POD}) ({last(self._state(family), window)}),"
+            f' "resource", "{resource}", "", "")'
+            for resource, family in OVERHEAD.items()
+        )
+        phase = self._state("kube_pod_status_phase", Matcher("phase", "=~", "Pending|Running"))
+        return (
+            f"({asked} + on ({POD}, resource) group_left () ({overhead}) or {asked})"
+            f" * on ({POD}) group_left () max by ({POD}) ({last(phase, window)} == 1)"
+        )
+
     def node_labels(self, labels: Iterable[str], window: int, step: int, whole_until: int) -> str:
         """Each node's labels when they are new against the step before; all of them up to `whole_until`."""
         by = f"group by ({', '.join((NODE, *labels))})"
@@ -177,6 +198,15 @@ class Queries:
     def _state(self, name: str, *more: Matcher) -> str:
         return selector(name, (*self.kube_state_metrics, *more))
 
+    def _once(self, family: str, window: int) -> str:
+        """CPU and memory requests, each container's once, however many exporters tell of it."""
+        wanted = (Matcher("resource", "=~", "cpu|memory"), Matcher("node", "!=", ""))
+        told = self._state(family, *wanted)
+        newest = f"max by (instance, job) (timestamp({self._state('kube_node_info')}))"
+        outdated = f"timestamp({told}) < on (instance, job) group_left () {newest}"
+        vector = f"{_fresh(told, window)} unless ({outdated})"
+        return f"max by ({POD}, container, exported_container, {NODE}, resource) ({vector})"
+
     def _requests(self) -> str:
         return self._state(
             "kube_pod_container_resource_requests",
@@ -185,6 +215,7 @@ class Queries:
         )
 
 
+OVERHEAD = {"cpu": "kube_pod_overhead_cpu_cores", "memory": "kube_pod_overhead_memory_bytes"}
 OWNED = {
     "ReplicaSet": ("kube_replicaset_owner", "replicaset"),
     "Job": ("kube_job_owner", "job_name"),

@@ -161,6 +161,26 @@ def observed(start: int) -> list[Past]:
     return [*simple(start, *pods), Past(History(pods[:1], [Present(node())]), (dcgm,))]
 
 
+def beginning(start: int) -> str:
+    """An init container that asks for more than the pod's own, and the pod's overhead."""
+    times = [start + second + 7 for second in range(-AROUND, HOURS + AROUND, 30)]
+    who = {
+        **ksm_target(0),
+        "job": "kube-state-metrics",
+        "namespace": "team",
+        "pod": "always",
+        "uid": f"team-always-{start}",
+    }
+    asked = {**who, "container": "init", "node": "gpu-1"}
+    init = "kube_pod_init_container_resource_requests"
+    told = {
+        selector(init, {**asked, "resource": "cpu", "unit": "core"}.items()): 3,
+        selector(init, {**asked, "resource": "memory", "unit": "byte"}.items()): 2**30,
+        selector("kube_pod_overhead_cpu_cores", who.items()): 0.25,
+    }
+    return "".join(f"{series} {value} {t}\n" for series, value in told.items() for t in times)
+
+
 def poison(start: int) -> str:
     """Containers that ask for what cannot be counted, beside honest ones."""
     times = [start + second + 7 for second in range(-AROUND, HOURS + AROUND, 30)]
@@ -252,6 +272,7 @@ CASES = (
         notes=("were no count of devices",),
         more=poison,
     ),
+    Case("reserved", lambda s: simple(s, whole(s)), {("team", DEMAND): HOURS}, more=beginning),
     Case(
         "no-node-labels",
         lambda s: [replace(past, families=FAMILIES - {"kube_node_labels"}) for past in simple(s, whole(s))],

@@ -5,10 +5,12 @@ from decimal import Decimal
 
 import pytest
 
+from aibudget.inventory.owners import OwnerBook
 from aibudget.metering.meter import read_gpu, read_parts
 from aibudget.metering.prometheus import Prometheus, PrometheusSettings
 from aibudget.metering.promql import matchers
-from aibudget.metering.scene import MeterSettings
+from aibudget.metering.reservation import read_reserved
+from aibudget.metering.scene import MeterSettings, Scenes
 from aibudget.metering.slots import Interval
 from aibudget.metering.source import QueryRefused
 from aibudget.sandbox.prometheus import PrometheusServer
@@ -99,6 +101,30 @@ def test_queries_do_not_grow(pasts: PrometheusServer) -> None:
         parts = list(read_parts(source, Interval(begins, begins + HOURS), MeterSettings()))
         assert len(parts) == 1
         assert source.queries <= 9
+
+
+def test_what_is_reserved_is_the_effective_request(pasts: PrometheusServer) -> None:
+    """The larger of what containers and an init container ask for, and the overhead on top."""
+    interval = Interval(BEGINS["reserved"], BEGINS["reserved"] + HOURS)
+    with Prometheus(PrometheusSettings(pasts.url)) as source:
+        readings = read_reserved(Scenes(source, MeterSettings()), interval, OwnerBook())
+    slots = HOURS // 900
+    assert [usage.quantity for usage in readings["cpu"].usages] == [3_250 * 900] * slots
+    assert [usage.quantity for usage in readings["memory"].usages] == [2**20 * 900] * slots
+    assert readings["cpu"].usages[0].sku.dimension("gpuProduct") == "NVIDIA-L4"
+    assert readings["cpu"].head == interval.end
+
+
+def test_a_pod_that_reserves_without_devices_is_counted_while_it_lives(pasts: PrometheusServer) -> None:
+    """From its binding to its end, whichever resources it holds besides."""
+    interval = Interval(BEGINS["owners"], BEGINS["owners"] + HOURS)
+    with Prometheus(PrometheusSettings(pasts.url)) as source:
+        readings = read_reserved(Scenes(source, MeterSettings()), interval, OwnerBook())
+    billed: Counter[str] = Counter()
+    for usage in readings["cpu"].usages:
+        billed[usage.workload.name] += usage.quantity
+    assert billed == {"web": 600_000, "night": 300_000}
+    assert not readings["memory"].usages
 
 
 def test_a_bad_matcher_is_told(pasts: PrometheusServer) -> None:
