@@ -1,7 +1,6 @@
 """AIPriceList: what a company really pays, laid over the built-in public prices.
 
-Only keys that pricing can match are in ``match``; an empty match prices every device. Which of several rates
-wins is for ``pricing`` to decide; here only their shape is checked.
+Which of several rates wins is for ``pricing`` to decide; here only their shape is checked.
 """
 
 from typing import Annotated, Literal, Self
@@ -9,78 +8,29 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from aibudget.api.conditions import Conditions
-from aibudget.api.fields import (
-    Currency,
-    ExtendedResource,
-    Generation,
-    Integer,
-    Name,
-    Price,
-    SlotInstant,
-    Text,
-)
-from aibudget.api.model import (
-    LIST_BY_NAME,
-    LIST_SET,
-    Observed,
-    Resource,
-    Value,
-    celed,
-    once_each,
-    once_each_by,
-    rule,
-)
-
-Meter = Literal["gpu"]
-Unit = Literal["GPU-Hours"]
-Included = Literal["cpu", "memory", "energy"]
+from aibudget.api.fields import Currency, Generation, Integer, LimitAmount, SlotInstant
+from aibudget.api.model import LIST_ATOMIC, LIST_BY_NAME, Observed, Resource, Value, celed, once_each_by, rule
+from aibudget.api.rate import ListedRate
 
 
-class Match(Value):
-    """Which usage a rate prices: every given field must be equal."""
+class ExchangeRate(Value):
+    """What one of a currency is worth in another, from an instant on."""
 
-    gpu_product: Text | None = None
-    """The product as the device plug-in or DCGM names it, such as NVIDIA-H100-80GB-HBM3."""
-    instance_type: Text | None = None
-    """The node's node.kubernetes.io/instance-type."""
-    capacity_type: Text | None = None
-    """How the node is bought, such as on-demand, spot or reserved."""
-    region: Text | None = None
-    """The node's topology.kubernetes.io/region."""
-    resource: ExtendedResource | None = None
-    """The extended resource as pods request it, such as nvidia.com/gpu."""
+    model_config = celed(rule("self.from != self.to", "must be two currencies", ".to"))
 
-
-class ListedRate(Value):
-    """One price, from one instant to another."""
-
-    model_config = celed(rule("!has(self.to) || self.from < self.to", "to must be after from", ".to"))
-
-    name: Name
-    """Names it within the list."""
-    meter: Meter
-    """What is priced: gpu is physical device time."""
-    match: Match = Match()
-    """Which usage it prices; all of the meter's if absent."""
-    unit: Unit
-    """What one price buys: an hour of one whole device."""
-    list_price: Price | None = None
-    """The public price per unit; the price if absent."""
-    price: Price
-    """What is really paid per unit: an integer or a quoted decimal; 0 means free."""
-    includes: Annotated[
-        tuple[Included, ...], Field(max_length=3, json_schema_extra=LIST_SET), AfterValidator(once_each)
-    ] = ()
-    """What of the host is in this price and is not to be charged again."""
-    valid_from: Annotated[SlotInstant, Field(alias="from")]
-    """The first instant it applies to, on a quarter of an hour."""
-    valid_to: Annotated[SlotInstant | None, Field(alias="to")] = None
-    """The instant it no longer applies, on a quarter of an hour; open if absent."""
+    sold: Annotated[Currency, Field(alias="from")]
+    """The currency of which one is exchanged."""
+    bought: Annotated[Currency, Field(alias="to")]
+    """The currency of what it is worth."""
+    rate: LimitAmount
+    """How much of the second currency one of the first is worth."""
+    valid_from: SlotInstant
+    """The first instant it applies to, on a quarter of an hour; it ends where the next begins."""
 
     @model_validator(mode="after")
-    def _ends_after_start(self) -> Self:
-        if self.valid_to is not None and self.valid_to <= self.valid_from:
-            raise ValueError("to must be after from")
+    def _two_currencies(self) -> Self:
+        if self.sold == self.bought:
+            raise ValueError("must be two currencies")
         return self
 
 
@@ -91,6 +41,11 @@ class PriceListSpec(Value):
     """ISO 4217 code, such as USD."""
     priority: Annotated[Integer, Field(ge=1, le=1000, json_schema_extra={"format": "int32"})] = 10
     """The highest priority with a matching rate wins; the built-in public prices have 0."""
+    exchange_rates: Annotated[
+        tuple[ExchangeRate, ...],
+        Field(max_length=512, json_schema_extra=LIST_ATOMIC),
+    ] = ()
+    """What currencies are worth, dated, for budgets in another currency than their prices."""
     rates: Annotated[
         tuple[ListedRate, ...],
         Field(
@@ -113,7 +68,7 @@ class PriceListStatus(Observed):
 
 
 class AIPriceList(Resource):
-    """What accelerators really cost here, laid over the built-in public prices."""
+    """What AI usage really costs here, laid over the built-in public prices."""
 
     kind: Literal["AIPriceList"]
     spec: PriceListSpec

@@ -16,8 +16,9 @@ from aibudget.inventory.workload import Workload
 from aibudget.ledger.spend import SpendLine, Statement
 from aibudget.metering.catalogue import scale_of
 from aibudget.metering.usage import Coverage
-from aibudget.pricing.book import assumption, describe
-from aibudget.pricing.charge import amount_of, units_per_quantity
+from aibudget.pricing.charge import Units, amount_of, units_per_quantity
+from aibudget.pricing.match import assumption, describe
+from aibudget.pricing.rate import Rate
 
 OBSERVED_PERCENT: Final = 80
 """Device time that must have been observed before a share of it is called idle."""
@@ -71,8 +72,8 @@ class _Watch:
 class _Tally:
     """Sums: money in UNITS (`units`, and `hourly` at the newest pace), devices in the meter's quantity."""
 
-    units: int = 0
-    hourly: int = 0
+    units: Units = 0
+    hourly: Units = 0
     quantity: int = 0
     busy: int = 0
     observed: int = 0
@@ -93,9 +94,9 @@ class _Tally:
 class _Subject:
     labels: dict[str, str]
     workloads: dict[Workload, _Tally] = field(default_factory=lambda: defaultdict(_Tally))
-    units: int = 0
-    hourly: int = 0
-    estimated: int = 0
+    units: Units = 0
+    hourly: Units = 0
+    estimated: Units = 0
     meters: set[str] = field(default_factory=set)
     currencies: set[str] = field(default_factory=set)
     unpriced: set[str] = field(default_factory=set)
@@ -109,13 +110,13 @@ class Share:
     """What one budget's scope spent. Money in `UNITS` of `pricing.charge`.
 
     `hourly_units` is what an hour costs at the pace of the newest time, None where a meter does not know it.
-    `currencies` are all in which a line is priced. `meters` are those its spend comes from, the first always
-    among them; `coverage`, `as_of` and `complete` are the worst of theirs.
+    `currencies` are those of lines that are not in it for want of an exchange rate. `meters` are those its
+    spend comes from, the first always among them; `coverage`, `as_of` and `complete` are the worst of theirs.
     """
 
-    units: int
-    estimated_units: int
-    hourly_units: int | None
+    units: Units
+    estimated_units: Units
+    hourly_units: Units | None
     currencies: frozenset[str]
     unpriced: tuple[str, ...]
     assumed: tuple[str, ...]
@@ -131,20 +132,25 @@ class Shares:
     """Of one interval's statements, and so for all budgets whose periods began at the same instant.
 
     `statements` are by meter, the one that every budget counts on first; `priced` are the meters that have
-    some rate: usage of others has no price to miss.
+    some rate: usage of others has no price to miss. Money is in `currency`, at the exchange of its time.
     """
 
     def __init__(
-        self, statements: Mapping[str, Statement], recent: Mapping[str, Recent], priced: frozenset[str]
+        self,
+        statements: Mapping[str, Statement],
+        recent: Mapping[str, Recent],
+        priced: frozenset[str],
+        currency: str = "USD",
     ) -> None:
         self._statements = statements
+        self._currency = currency
         self._first = next(iter(statements))
         self._recent = recent
         self._meters_priced = priced
         self._watched_seconds = recent[self._first].watched_seconds if self._first in recent else 0
         self._subjects: dict[SubjectKey, _Subject] = {}
         self._by_namespace: dict[str, list[_Subject]] = defaultdict(list)
-        self._prices: dict[str, int] = {}
+        self._prices: dict[str, Units | None] = {}
         self._keys: dict[tuple[str, int], SubjectKey] = {}
         for line in self._lines(statement.lines for statement in statements.values()):
             self._add(line)
@@ -219,7 +225,8 @@ class Shares:
         """Those that cost something, or would if they had a price."""
         for lines in several:
             for line in lines:
-                if line.rate is not None or line.sku.meter in self._meters_priced:
+                # What is in the price of something else makes nobody a spender.
+                if line.sku.meter in self._meters_priced if line.rate is None else not line.rate.reason:
                     yield line
 
     def _add(self, line: SpendLine) -> None:
@@ -227,9 +234,11 @@ class Shares:
         if line.rate is None:
             subject.unpriced.add(describe(line.sku))
             return
-        price = self._price(line)
+        price = self._price(line.rate)
+        if price is None:
+            subject.currencies.add(line.rate.currency)
+            return
         subject.meters.add(line.sku.meter)
-        subject.currencies.add(line.rate.currency)
         units = line.quantity * price
         subject.units += units
         subject.estimated += line.estimated * price
@@ -247,7 +256,7 @@ class Shares:
         if line.rate is None:
             subject.uncharged[line.workload] = describe(line.sku)
             return
-        hourly = line.quantity * self._price(line) * 3600 // seconds
+        hourly = line.quantity * (self._price(line.rate) or 0) * 3600 // seconds
         subject.hourly += hourly
         tally = subject.workloads[line.workload]
         tally.hourly += hourly
@@ -264,12 +273,9 @@ class Shares:
         tally.watch.seen += (line.observed or 0) * 3600 // scale
         tally.watch.busy += (line.busy or 0) * 3600 // scale
 
-    def _price(self, line: SpendLine) -> int:
-        rate = line.rate
-        if rate is None:
-            raise ValueError("a line without a rate has no price")
+    def _price(self, rate: Rate) -> Units | None:
         if rate.id not in self._prices:
-            self._prices[rate.id] = units_per_quantity(rate)
+            self._prices[rate.id] = units_per_quantity(rate, self._currency)
         return self._prices[rate.id]
 
     def _subject(self, line: SpendLine) -> _Subject:

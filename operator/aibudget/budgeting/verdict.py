@@ -34,7 +34,7 @@ class Moment:
 
 
 def evaluate(budget: Budget, period: Period, share: Share, memory: Memory, moment: Moment) -> Evaluation:
-    """Where the budget stands. Raises `Stalled` where spend is priced in another currency than the limit."""
+    """Where the budget stands. Raises `Stalled` where spend lacks an exchange rate to the limit."""
     limit = budget.spec.limit
     _check_currency(budget, share)
     new_period = period.id != memory.period_id
@@ -112,6 +112,8 @@ def _check_currency(budget: Budget, share: Share) -> None:
     if others := sorted(share.currencies - {currency}):
         raise Stalled(
             "CurrencyMismatch",
-            f"{budget} has its limit in {currency}, but some of its usage is priced in {', '.join(others)}. "
-            f"Give that usage a price in {currency} in an AIPriceList, or make a budget in {others[0]}.",
+            f"{budget} has its limit in {currency}, but some of its usage is priced in {', '.join(others)} "
+            f"at a time without an exchange rate. Add one to an AIPriceList (exchangeRates: from "
+            f"{others[0]}, to {currency}, its rate, and validFrom not after the period's start), or give "
+            f"that usage a price in {currency}.",
         )

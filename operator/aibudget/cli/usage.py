@@ -200,11 +200,15 @@ def _reached(settings: Callable[..., Any], given: dict[str, Any]) -> Any:
 
 
 def _book(files: tuple[Path, ...]) -> Any:
-    from aibudget.pricing.book import PriceBook, rates_of
+    from aibudget.pricing.book import PriceBook
+    from aibudget.pricing.listing import exchange_of, rates_of
     from aibudget.pricing.public import public_rates
 
-    own = (rate for file in files for pricelist in _pricelists(file) for rate in rates_of(pricelist))
-    return PriceBook([*public_rates(), *own])
+    lists = [pricelist for file in files for pricelist in _pricelists(file)]
+    own = (rate for pricelist in lists for rate in rates_of(pricelist))
+    return PriceBook(
+        [*public_rates(), *own], (entry for pricelist in lists for entry in exchange_of(pricelist))
+    )
 
 
 def _pricelists(file: Path) -> Iterator[Any]:

@@ -59,7 +59,7 @@ class Judge:
         self._books = books
         self._measured = measured
         self._now = now
-        self._shares: dict[Interval, Shares] = {}
+        self._shares: dict[tuple[Interval, str], Shares] = {}
         self._knowledge: dict[frozenset[str], Knowledge] = {}
 
     def judge(self, budgets: Iterable[Seen], before: Callable[[Seen], BudgetStatus]) -> tuple[Judged, ...]:
@@ -102,11 +102,12 @@ class Judge:
         return found
 
     def _share(self, budget: Budget, interval: Interval) -> Share:
-        whole = snapped(interval)
-        found = self._shares.get(whole)
+        whole, currency = snapped(interval), budget.spec.limit.currency
+        found = self._shares.get((whole, currency))
         if found is None:
-            statements = self._books.statements(whole)
-            found = self._shares[whole] = Shares(statements, self._measured.newest, self._measured.priced)
+            statements, measured = self._books.statements(whole), self._measured
+            found = Shares(statements, measured.newest, measured.priced, currency)
+            self._shares[whole, currency] = found
         return found.of(budget)
 
     def _history(

@@ -6,11 +6,15 @@ public ones because of a typing error would push budgets over their limits. Know
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
 
 from aibudget.api.pricelist import AIPriceList
 from aibudget.controller.cache import Seen
 from aibudget.errors import InvalidManifest
-from aibudget.pricing.book import PriceBook, ambiguities, rates_of
+from aibudget.pricing.book import PriceBook
+from aibudget.pricing.exchange import ExchangeRate
+from aibudget.pricing.listing import exchange_of, rates_of
+from aibudget.pricing.match import ambiguities
 from aibudget.pricing.public import public_rates
 from aibudget.pricing.rate import Rate
 
@@ -29,6 +33,7 @@ class Shelf:
 
     def __init__(self) -> None:
         self._rates: dict[str, tuple[Rate, ...]] = {}
+        self._exchange: dict[str, tuple[ExchangeRate, ...]] = {}
         self._versions: dict[str, int] | None = None
         self.book = PriceBook(public_rates())
         self.lists: tuple[Listed, ...] = ()
@@ -39,8 +44,12 @@ class Shelf:
         versions = {one.uid: one.metadata.generation for one in seen}
         if versions != self._versions:
             self._versions = versions
-            self._rates = {one.uid: self._of(one) for one in seen}
-            self.book = PriceBook([*public_rates(), *(r for rates in self._rates.values() for r in rates)])
+            self._rates = {one.uid: self._rates_of(one) for one in seen}
+            self._exchange = {one.uid: self._exchange_of(one) for one in seen}
+            self.book = PriceBook(
+                [*public_rates(), *chain.from_iterable(self._rates.values())],
+                chain.from_iterable(self._exchange.values()),
+            )
             self.lists = tuple(self._listed(one) for one in seen)
         else:
             # The same prices, but their objects carry newer statuses.
@@ -48,10 +57,15 @@ class Shelf:
             self.lists = tuple(Listed(newer[old.seen.uid], old.problem, old.remarks) for old in self.lists)
         return self.book
 
-    def _of(self, seen: Seen) -> tuple[Rate, ...]:
+    def _rates_of(self, seen: Seen) -> tuple[Rate, ...]:
         if isinstance(seen.model, AIPriceList):
             return rates_of(seen.model)
         return self._rates.get(seen.uid, ())
+
+    def _exchange_of(self, seen: Seen) -> tuple[ExchangeRate, ...]:
+        if isinstance(seen.model, AIPriceList):
+            return exchange_of(seen.model)
+        return self._exchange.get(seen.uid, ())
 
     def _listed(self, seen: Seen) -> Listed:
         problem = seen.model if isinstance(seen.model, InvalidManifest) else None

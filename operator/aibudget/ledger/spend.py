@@ -12,7 +12,7 @@ from decimal import Decimal
 from aibudget.inventory.workload import Workload
 from aibudget.metering.slots import SLOT_SECONDS
 from aibudget.metering.usage import Coverage, Sku
-from aibudget.pricing.charge import Charge, cost
+from aibudget.pricing.charge import Charge, cost, list_cost
 from aibudget.pricing.rate import Rate
 
 
@@ -35,7 +35,12 @@ class SpendLine:
     @property
     def cost(self) -> Decimal | None:
         """In the rate's currency, unrounded; None where no rate matched."""
-        return None if self.rate is None else cost(self.sku.meter, self.quantity, self.rate.price)
+        return None if self.rate is None else cost(self.quantity, self.rate)
+
+    @property
+    def list_cost(self) -> Decimal | None:
+        """What it would cost without a contract, in the same currency; None where no rate matched."""
+        return None if self.rate is None else list_cost(self.quantity, self.rate)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from importlib.resources import files
 import yaml
 
 from aibudget.api.pricelist import AIPriceList
-from aibudget.pricing.book import rates_of
+from aibudget.pricing.listing import rates_of
 from aibudget.pricing.rate import Rate
 
 PUBLIC_PRIORITY = 0

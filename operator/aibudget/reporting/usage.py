@@ -75,7 +75,7 @@ class UsageReport:
     @property
     def currency(self) -> str:
         """The one currency of all that has a price. Raises Stalled where there are several."""
-        used = {rate.currency for rate in self._rates.values()}
+        used = {rate.currency for rate in self._rates.values() if rate.unit_price}
         if len(used) > 1:
             raise Stalled(
                 "MixedCurrencies",
@@ -91,7 +91,7 @@ class UsageReport:
         for (line, rate_id), quantity in self._quantities.items():
             quantities[line, rate_id is not None] += quantity
             if rate_id is not None:
-                amount = cost(line.sku.meter, quantity, self._rates[rate_id].price)
+                amount = cost(quantity, self._rates[rate_id])
                 priced[line] = priced.get(line, Decimal(0)) + amount
         return [
             Row(line, Decimal(quantity) / scale_of(line.sku.meter), priced[line] if has_price else None)

@@ -19,7 +19,7 @@ from aibudget.inventory.workload import Workload
 from aibudget.ledger.spend import SpendLine, Statement
 from aibudget.metering.slots import Interval
 from aibudget.metering.usage import Coverage, sku
-from aibudget.pricing.charge import amount_of, cost
+from aibudget.pricing.charge import Units, amount_of, cost
 from aibudget.pricing.rate import FAR_FUTURE, Rate
 
 NOON = 1_793_491_200 + 20 * 86_400 + 43_200
@@ -196,7 +196,7 @@ def test_parts_add_up_to_the_whole(entries: list[tuple[int, Decimal, str]]) -> N
         for quantity, price, namespace in entries
     ]
 
-    def of(namespaces: list[str]) -> int:
+    def of(namespaces: list[str]) -> Units:
         budget = {
             "apiVersion": "aibudget.io/v1alpha1",
             "kind": "ClusterAIBudget",
@@ -208,5 +208,5 @@ def test_parts_add_up_to_the_whole(entries: list[tuple[int, Decimal, str]]) -> N
     statement = Statement(tuple(lines), Coverage(900, 900), NOON, complete=True)
     whole = of(["a", "b", "c"])
     assert whole == of(["a"]) + of(["b"]) + of(["c"])
-    rough = sum((cost("gpu", line.quantity, line.rate.price) for line in lines if line.rate), Decimal(0))
+    rough = sum((cost(line.quantity, line.rate) for line in lines if line.rate), Decimal(0))
     assert amount_of(whole) == pytest.approx(rough)

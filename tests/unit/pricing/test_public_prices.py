@@ -5,7 +5,8 @@ from decimal import Decimal
 import pytest
 
 from aibudget.metering.usage import sku
-from aibudget.pricing.book import PriceBook, ambiguities
+from aibudget.pricing.book import PriceBook
+from aibudget.pricing.match import ambiguities
 from aibudget.pricing.public import public_rates
 
 NOVEMBER = 1_793_491_200

@@ -14,7 +14,9 @@ from aibudget.api.pricelist import AIPriceList
 from aibudget.inventory.workload import Workload
 from aibudget.metering.slots import Interval
 from aibudget.metering.usage import Usage, sku
-from aibudget.pricing.book import PriceBook, ambiguities, rates_of
+from aibudget.pricing.book import PriceBook
+from aibudget.pricing.listing import rates_of
+from aibudget.pricing.match import ambiguities
 from aibudget.pricing.rate import FAR_FUTURE, Rate
 
 AT = 1_795_000_500

@@ -2,7 +2,8 @@
 
 from aibudget.api.pricelist import AIPriceList
 from aibudget.metering.nodes import Nodes
-from aibudget.pricing.book import PriceBook, rates_of
+from aibudget.pricing.book import PriceBook
+from aibudget.pricing.listing import rates_of
 
 
 def test_a_resource_is_matched_as_pods_request_it() -> None:
