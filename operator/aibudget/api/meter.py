@@ -21,6 +21,7 @@ from aibudget.api.model import (
     once_each_by,
     rule,
 )
+from aibudget.api.query import read
 
 BUILT_IN: Final = (
     *("gpu", "gpu-idle", "cpu", "memory"),
@@ -38,7 +39,14 @@ Label = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-zA-Z_][a
 """A label of Prometheus."""
 Dimension = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z][a-zA-Z0-9]*$")]
 """A dimension of what is priced, such as model."""
-Query = Annotated[str, Field(min_length=1, max_length=4096)]
+
+
+def _readable(query: str) -> str:
+    read(query)
+    return query
+
+
+Query = Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_readable)]
 
 _ONE_OWNER: Final = (
     "name team alone, namespace alone, namespace with pod, or namespace with workloadKind and workload"
