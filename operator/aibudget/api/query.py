@@ -16,30 +16,38 @@ DEEPEST: Final = 50
 """How many brackets may be open at once; far more than anybody can read."""
 
 _DURATION = r"(?:[0-9]+(?:ms|[smhdwy]))+(?![A-Za-z0-9_])"
+_SPAN = rf"(?:{_DURATION}|\$step)"
 _TOKENS = re.compile(
     rf"""(?P<blank>[ \t\r\n]+|\#[^\r\n]*)
     |(?P<string>"(?:[^"\\\n]|\\[^\n])*"|'(?:[^'\\\n]|\\[^\n])*'|`[^`]*`)
     |(?P<macro>\$[A-Za-z0-9_]*)
     |(?P<duration>{_DURATION})
     |(?P<number>0[xX][0-9a-fA-F]+|(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?(?![A-Za-z0-9_.]))
-    |(?P<range>\[[ \t\r\n]*(?:{_DURATION}|\$step)[ \t\r\n]*(?::[ \t\r\n]*(?:{_DURATION}|\$step)?[ \t\r\n]*)?\])
+    |(?P<range>\[[ \t\r\n]*{_SPAN}[ \t\r\n]*(?::[ \t\r\n]*(?:{_SPAN}[ \t\r\n]*)?)?\])
     |(?P<word>[A-Za-z_:][A-Za-z0-9_:]*)
     |(?P<sign>==|=~|!=|!~|>=|<=|[-+*/%^<>=(){{}},@])""",
     re.VERBOSE | re.ASCII,
 )
 _AGGREGATIONS: Final = frozenset(
-    "sum avg count min max group stddev stdvar topk bottomk count_values quantile limitk limit_ratio".split()
+    (
+        *("sum", "avg", "count", "min", "max", "group", "stddev", "stdvar", "topk", "bottomk", "quantile"),
+        *("count_values", "limitk", "limit_ratio"),
+    )
 )
-_OPERATORS: Final = frozenset("+ - * / % ^ == != > < >= <= and or unless atan2".split())
+_SIGNS: Final = ("+", "-", "*", "/", "%", "^", "==", "!=", ">", "<", ">=", "<=")
+_OPERATORS: Final = frozenset((*_SIGNS, "and", "or", "unless", "atan2"))
 _NUMBERS: Final = frozenset(("inf", "nan"))
 _RESERVED: Final = frozenset(
-    "and or unless atan2 by without on ignoring group_left group_right bool offset start end".split()
+    (
+        *("and", "or", "unless", "atan2", "bool", "on", "ignoring", "group_left", "group_right"),
+        *("by", "without", "offset", "start", "end"),
+    )
 )
 _MATCHES: Final = frozenset(("=", "!=", "=~", "!~"))
 
 
 class Match(NamedTuple):
-    """One entry between the braces, as it was written; a quoted metric name has neither operator nor value."""
+    """One entry between the braces as it was written; a quoted metric name has no operator and no value."""
 
     label: str
     operator: str = ""

@@ -121,7 +121,11 @@ class Queries:
         is never or always. Where node info is scraped by another job, there is no newest scrape to compare
         with and the look-back decides.
         """
-        requests, info = self._requests(), self._state("kube_node_info")
+        return self.held_of(self._requests(), window)
+
+    def held_of(self, requests: str, window: int) -> str:
+        """The same of any selector of requests by container."""
+        info = self._state("kube_node_info")
         newest = f"max by (instance, job) (timestamp({info}))"
         outdated = f"timestamp({requests}) < on (instance, job) group_left () {newest}"
         phase = self._state("kube_pod_status_phase", Matcher("phase", "=~", "Pending|Running"))

@@ -1,0 +1,171 @@
+"""AIMeters on a real Prometheus: what the macros come to, sample by sample.
+
+The past is written by hand: one hour of scrapes each 30 s, on the minute and the half, of an application that
+counts images and of what kube-state-metrics would say of its pods.
+"""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from aibudget.api.query import read
+from aibudget.metering.macros import Scope, expanded
+from aibudget.metering.promql import Matcher, Queries
+from aibudget.sandbox.prometheus import PrometheusServer
+from aibudget.sandbox.toolchain import Progress
+
+pytestmark = pytest.mark.cluster
+
+BEGIN = 1_767_225_600  # 2026-01-01T00:00:00Z
+KSM = 'job="kube-state-metrics",instance="ksm"'
+CLUSTER = Matcher("cluster", "=", "eu")
+SCOPE = Scope(Queries((Matcher("job", "=", "kube-state-metrics"), CLUSTER), ()), (CLUSTER,))
+
+Value = Callable[[int], float | None]
+
+
+def always(value: float) -> Value:
+    """A series that never changes."""
+    return lambda _t: value
+
+
+def between(start: int, end: int, value: float = 1) -> Value:
+    """A series that is there in [start, end)."""
+    return lambda t: value if start <= t < end else None
+
+
+def counting(start: int, end: int, first: float, per_second: float) -> Value:
+    """A counter that is scraped first at `start` with `first`."""
+    return lambda t: first + per_second * (t - start) if start <= t < end else None
+
+
+def _owner(pod: str, kind: str, name: str, extra: str = "") -> str:
+    return (
+        f'kube_pod_owner{{{KSM},cluster="eu",namespace="team",pod="{pod}",uid="u-{pod}",'
+        f'owner_kind="{kind}",owner_name="{name}",owner_is_controller="true"{extra}}}'
+    )
+
+
+PAST: dict[str, Value] = {
+    # An old process: its level is a lifetime. It restarts at 1200 and goes on from 30.
+    'images_total{cluster="eu",job="app",instance="a",namespace="team",pod="web-1-a"}': lambda t: (
+        5000 + t if t < 1200 else 30 + (t - 1200)
+    ),
+    # A pod that began at 1790 and had counted 40 when it was scraped first.
+    'images_total{cluster="eu",job="app",instance="b",namespace="team",pod="web-1-b"}': counting(
+        1800, 3600, 40, 2
+    ),
+    # A series that is new, but not its pod: a baseline.
+    'images_total{cluster="eu",job="app",instance="c",namespace="team",pod="batch-1-c"}': counting(
+        1800, 3600, 9000, 1
+    ),
+    # Of another cluster, by the same names.
+    'images_total{cluster="us",job="app",instance="a",namespace="team",pod="web-1-a"}': lambda t: 7.0 * t,
+    'process_start_time_seconds{cluster="eu",job="app",instance="a"}': lambda t: (
+        BEGIN - 9000 if t < 1200 else BEGIN + 1170
+    ),
+    **{
+        f'kube_pod_start_time{{{KSM},cluster="eu",namespace="team",pod="{pod}"}}': between(
+            max(0, start), 3600, BEGIN + start
+        )
+        for pod, start in (("web-1-a", -9000), ("web-1-b", 1790), ("batch-1-c", -9000))
+    },
+    _owner("web-1-a", "ReplicaSet", "web-1"): always(1),
+    _owner("web-1-b", "ReplicaSet", "web-1"): between(1800, 3600),
+    _owner("batch-1-c", "Job", "batch-1"): always(1),
+    _owner("set-0", "StatefulSet", "set"): always(1),
+    _owner("lost-1-x", "ReplicaSet", "lost-1"): always(1),
+    f'kube_pod_owner{{{KSM},cluster="eu",namespace="team",pod="bare",uid="u-bare",owner_kind="",'
+    'owner_name="",owner_is_controller=""}': always(1),
+    f'kube_replicaset_owner{{{KSM},cluster="eu",namespace="team",replicaset="web-1",'
+    'owner_kind="Deployment",owner_name="web",owner_is_controller="true"}': always(1),
+    # Two exporters tell of it, one of them of an owner that is not the present one.
+    f'kube_replicaset_owner{{{KSM.replace("ksm", "ksm-2")},cluster="eu",namespace="team",'
+    'replicaset="web-1",owner_kind="Rollout",owner_name="web",owner_is_controller="true"}': between(0, 600),
+    f'kube_job_owner{{{KSM},cluster="eu",namespace="team",job_name="batch-1",'
+    'owner_kind="CronJob",owner_name="batch",owner_is_controller="true"}': always(1),
+    f'kube_node_info{{{KSM},cluster="eu",node="n"}}': always(1),
+    f'kube_pod_status_phase{{{KSM},cluster="eu",namespace="team",pod="set-0",uid="u-set-0",'
+    'phase="Running"}': always(1),
+    f'kube_pod_container_resource_requests{{{KSM},cluster="eu",namespace="team",pod="set-0",uid="u-set-0",'
+    'container="main",node="n",resource="example_com_fpga",unit="integer"}': always(3),
+    f'kube_pod_container_resource_requests{{{KSM},cluster="eu",namespace="team",pod="set-1",uid="u-set-1",'
+    'container="main",node="n",resource="example_com_fpga",unit="integer"}': always(5),
+}
+
+
+@pytest.fixture(scope="module")
+def prometheus(tmp_path_factory: pytest.TempPathFactory, progress: Progress) -> Iterator[PrometheusServer]:
+    """A Prometheus with that past."""
+    directory = tmp_path_factory.mktemp("meters")
+    past = directory / "past.txt"
+    with past.open("w", encoding="utf-8") as file:
+        for series, value in sorted(PAST.items()):
+            for t in range(0, 3600, 30):
+                if (level := value(t)) is not None:
+                    file.write(f"{series} {level} {BEGIN + t}\n")
+        file.write("# EOF\n")
+    server = PrometheusServer(directory, progress=progress)
+    server.backfill(past)
+    with server:
+        yield server
+
+
+def asked(prometheus: PrometheusServer, query: str, at: int) -> dict[str, float]:
+    """The answer `at` seconds after the beginning, by pod."""
+    answer = prometheus.query(expanded(read(query), SCOPE), BEGIN + at)
+    return {labels.get("pod", ""): value for labels, value in answer}
+
+
+@pytest.mark.parametrize(
+    ("at", "increments"),
+    [
+        (600, {"web-1-a": 60}),
+        (1200, {"web-1-a": 30}),  # restarted: what it counted since
+        (1260, {"web-1-a": 60}),
+        (1800, {"web-1-a": 60, "web-1-b": 40}),  # began in the step; the other new series is a baseline
+        (1860, {"web-1-a": 60, "web-1-b": 120, "batch-1-c": 60}),
+    ],
+)
+def test_delta_is_the_increment_of_each_step(
+    prometheus: PrometheusServer, at: int, increments: dict[str, float]
+) -> None:
+    """Resets and provably new values are counted, a lifetime never, and nothing of another cluster."""
+    assert asked(prometheus, "$delta(images_total)", at) == increments
+
+
+def test_increments_of_all_steps_add_up(prometheus: PrometheusServer) -> None:
+    """No step counts what another one has."""
+    whole = sum(sum(asked(prometheus, "$delta(images_total)", at).values()) for at in range(660, 3600, 60))
+    restarted = 30 + (1140 - 600) + (3540 - 1200)
+    assert whole == restarted + 40 + 2 * (3540 - 1800) + (3540 - 1800)
+
+
+def test_pod_workload_is_total(prometheus: PrometheusServer) -> None:
+    """Each pod has one workload, through ReplicaSet and Job, also with two exporters that disagree."""
+    answer = prometheus.query(expanded(read("$pod_workload"), SCOPE), BEGIN + 2000)
+    assert {labels["pod"]: (labels["workload_kind"], labels["workload"]) for labels, _ in answer} == {
+        "web-1-a": ("Deployment", "web"),
+        "web-1-b": ("Deployment", "web"),
+        "batch-1-c": ("CronJob", "batch"),
+        "set-0": ("StatefulSet", "set"),
+        "lost-1-x": ("ReplicaSet", "lost-1"),
+        "bare": ("Pod", "bare"),
+    }
+    assert len(prometheus.query(expanded(read("$pod_workload"), SCOPE), BEGIN + 300)) == 5
+
+
+def test_the_example_of_the_docs_is_answered(prometheus: PrometheusServer) -> None:
+    """Increments joined with workloads, summed by them."""
+    query = (
+        "sum by (namespace, workload_kind, workload) ($delta(images_total)"
+        " * on (namespace, pod) group_left (workload_kind, workload) $pod_workload) / $step"
+    )
+    answer = prometheus.query(expanded(read(query), SCOPE), BEGIN + 1860)
+    assert {labels["workload"]: value for labels, value in answer} == {"web": 3.0, "batch": 1.0}
+
+
+def test_held_is_what_running_pods_request(prometheus: PrometheusServer) -> None:
+    """A pod without a phase holds nothing; the value is what its container asks for."""
+    query = '$held(kube_pod_container_resource_requests{resource="example_com_fpga"})'
+    assert asked(prometheus, query, 600) == {"set-0": 3}
