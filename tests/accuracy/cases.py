@@ -1,0 +1,445 @@
+"""Small clusters whose exact bill is known by hand: each one of its own, on one day, in one Prometheus.
+
+Scrapes come every 30 s at 7 s past unless a case says otherwise. promtool writes no stale markers, so all of
+this is what a federating or remote-writing Prometheus would hold, too. Seconds count from the day's midnight.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+from accuracy.metered import Bill, book
+from accuracy.table import EXACT, Amounts, Goal
+from aibudget.metering.slots import Interval
+from aibudget.metering.usage import Usage
+from aibudget.sandbox.exporter import ksm_target
+from aibudget.sandbox.history import History, PodHistory, Present, ScrapeHistory, dcgm_scrapes
+from aibudget.sandbox.snapshot import GPU, Container, Node, Pod
+from cluster.metering.cases import FAMILIES, LABELS, Past
+
+BEGIN = 1_770_681_600  # 2026-02-10T00:00:00Z
+HOUR, DAY = 3_600, 86_400
+AROUND = 1_200
+KATHMANDU = -(5 * HOUR + 45 * 60)
+EDGES = frozenset(
+    {
+        "kube_pod_status_scheduled_time",
+        "kube_pod_completion_time",
+        "kube_node_status_capacity",
+        "kube_node_status_allocatable",
+    }
+)
+
+Measure = Callable[[Sequence[Bill]], Amounts]
+
+
+def namespace(usage: Usage) -> str:
+    return usage.workload.namespace
+
+
+def quantity(bills: Sequence[Bill]) -> Amounts:
+    """Of the first meter, by namespace."""
+    return bills[0].quantities(namespace)
+
+
+def cost(bills: Sequence[Bill]) -> Amounts:
+    """Of all the meters, by namespace, at the prices of OpenCost's measurements."""
+    owed: dict[str, Fraction] = {}
+    for bill in bills:
+        for charge in book().charges(bill.usages):
+            if charge.cost is not None:
+                key = namespace(charge.usage)
+                owed[key] = owed.get(key, Fraction(0)) + Fraction(charge.cost)
+    return owed
+
+
+def busy(bills: Sequence[Bill]) -> Amounts:
+    """Which part of the device time that was observed was busy."""
+    usages = [usage for bill in bills for usage in bill.usages if usage.observed]
+    seen = sum(usage.observed or 0 for usage in usages)
+    return {"team": Fraction(sum(usage.busy or 0 for usage in usages), seen)} if seen else {}
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """`name` is its cluster. `meters` are what it takes; a gap is worth `held` devices in what is unknown."""
+
+    name: str
+    title: str
+    truth: Mapping[str, Fraction | int | float]
+    past: Callable[[str], Iterable[Past]]
+    unit: str = "GPU-h"
+    meters: tuple[str, ...] = ("gpu",)
+    measure: Measure = quantity
+    goal: Goal = EXACT
+    opencost: str = ""
+    begins: int = 0
+    lasts: int = DAY
+    held: int = 1
+
+    @property
+    def interval(self) -> Interval:
+        return Interval(BEGIN + self.begins, BEGIN + self.begins + self.lasts)
+
+
+def machine(name: str = "gpu-1", devices: int = 8, **labels: str) -> Node:
+    """A node and what it has."""
+    amounts = {GPU: float(devices), "cpu": 96.0, "memory": 384 * 2.0**30}
+    return Node(name, {**LABELS, **labels}, amounts, amounts)
+
+
+def pod(
+    where: str,
+    name: str,
+    bound: float | None,
+    ended: float,
+    *,
+    on: str = "gpu-1",
+    uid: str = "",
+    started: float | None = None,
+    removed: float | None = None,
+    utilisation: float = 90.0,
+    requests: Mapping[str, float] | None = None,
+) -> PodHistory:
+    """Bound from and until, in the day's seconds; None is never."""
+    thing = Pod(
+        where,
+        name,
+        uid or f"{where}-{name}-{bound}",
+        (Container("main", requests or {GPU: 1.0}),),
+        BEGIN + (bound or 0) - 60,
+        on,
+        utilisation=utilisation,
+    )
+    return PodHistory(
+        thing,
+        None if bound is None else BEGIN + bound,
+        None if bound is None else BEGIN + (bound if started is None else started),
+        BEGIN + ended,
+        BEGIN + (ended if removed is None else removed),
+        devices=(0,),
+    )
+
+
+def always(where: str = "team", **more: object) -> PodHistory:
+    return pod(where, "always", -DAY, 2 * DAY, **more)  # type: ignore[arg-type]
+
+
+def scrape(
+    cluster: str,
+    begin: float = -AROUND,
+    end: float = DAY + AROUND,
+    *,
+    replica: int = 0,
+    interval: float = 30.0,
+    offset: float = 7.0,
+    **target: str,
+) -> ScrapeHistory:
+    labels = {**ksm_target(replica), "cluster": cluster, **target}
+    return ScrapeHistory(BEGIN + begin, BEGIN + end, interval, offset, target=labels)
+
+
+def seen(
+    pods: Iterable[PodHistory],
+    nodes: Iterable[Node | Present] = (),
+    scrapes: Callable[[str], Sequence[ScrapeHistory]] = lambda cluster: [scrape(cluster)],
+) -> Callable[[str], Iterable[Past]]:
+    """What one kube-state-metrics told of them."""
+    there = [one if isinstance(one, Present) else Present(one) for one in nodes] or [Present(machine())]
+    history = History(list(pods), there)
+    return lambda cluster: [Past(history, tuple(scrapes(cluster)), FAMILIES | EDGES)]
+
+
+def _beside(past: Callable[[str], Iterable[Past]]) -> Callable[[str], Iterable[Past]]:
+    """With dcgm-exporter beside it."""
+
+    def both(cluster: str) -> Iterable[Past]:
+        for one in past(cluster):
+            dcgm = dcgm_scrapes(BEGIN - AROUND, BEGIN + DAY + AROUND)
+            yield one
+            yield Past(one.history, (replace(dcgm, offset=11, target={**dcgm.target, "cluster": cluster}),))
+
+    return both
+
+
+def _short() -> Iterable[PodHistory]:
+    """Three hundred pods of 20 s to 280 s that begin and end at any second."""
+    for number in range(300):
+        bound = 600 + number * 271 % 83_000 + number % 30
+        yield pod(f"team-{number % 3}", f"job-{number}", bound, bound + 20 + number * 37 % 261)
+
+
+def _short_truth() -> Amounts:
+    owed = dict.fromkeys(("team-0", "team-1", "team-2"), Fraction(0))
+    for life in _short():
+        owed[life.pod.namespace] += Fraction(round(life.ended - (life.bound or 0)), HOUR)
+    return owed
+
+
+def _flips() -> Iterable[Present]:
+    """A node that is another kind of capacity each hour of the day."""
+    spot = machine(devices=8, **{"karpenter.sh/capacity-type": "spot"})
+    yield Present(machine(), end=BEGIN)
+    for hour in range(24):
+        yield Present(spot if hour % 2 else machine(), BEGIN + hour * HOUR, BEGIN + (hour + 1) * HOUR)
+    yield Present(machine(), BEGIN + DAY)
+
+
+def _gap(begin: int, seconds: int) -> Callable[[str], Sequence[ScrapeHistory]]:
+    return lambda cluster: [scrape(cluster, end=begin), scrape(cluster, begin=begin + seconds)]
+
+
+def _shards(cluster: str) -> Iterable[Past]:
+    """Two shards, the second of which is restarted twice and comes back under another address."""
+    first = History([always("one")], [Present(machine("gpu-1"))])
+    second = History([always("two", on="gpu-2")], [Present(machine("gpu-2"))])
+    yield Past(first, (scrape(cluster),), FAMILIES)
+    away = (
+        scrape(cluster, end=6 * HOUR, instance="10.0.1.1:8080"),
+        scrape(cluster, 6 * HOUR + 900, 12 * HOUR, instance="10.0.1.2:8080"),
+        scrape(cluster, 12 * HOUR + 120, instance="10.0.1.3:8080"),
+    )
+    yield Past(second, away, FAMILIES)
+
+
+def _raw(cluster: str) -> Iterable[Past]:
+    """kube-state-metrics whose labels the scrape renamed."""
+    pods = [always(), pod("waiting", "p", None, DAY)]
+    raw = replace(scrape(cluster), job="raw")
+    yield Past(History(pods, [Present(machine())]), (raw,), FAMILIES)
+
+
+PLENTY = {"cpu": 4.0, "memory": 16 * 2.0**30, GPU: 1.0}
+SLICED = {
+    "nvidia.com/gpu.product": "NVIDIA-L4-SHARED",
+    "nvidia.com/gpu.replicas": "4",
+    "nvidia.com/gpu.count": "1",
+    "nvidia.com/gpu.sharing-strategy": "time-slicing",
+}
+PARTS = {
+    "nvidia.com/gpu.product": "NVIDIA-A100-SXM4-40GB-MIG-1g.5gb",
+    "nvidia.com/gpu.count": "7",
+    "nvidia.com/mig.strategy": "single",
+    "nvidia.com/gpu.slices.gi": "1",
+}
+
+
+def _sharers(count: int, resource: str = GPU, **more: object) -> list[PodHistory]:
+    return [
+        pod(f"team-{number}", "p", -DAY, 2 * DAY, requests={resource: 1.0}, **more)  # type: ignore[arg-type]
+        for number in range(count)
+    ]
+
+
+def _mixed() -> list[PodHistory]:
+    """Three of the seven parts of a card's compute, two and one."""
+    profiles = {"3g": "3g.20gb", "2g": "2g.10gb", "1g": "1g.5gb"}
+    return [
+        pod(f"team-{part}", "p", -DAY, 2 * DAY, requests={f"nvidia.com/mig-{profile}": 1.0})
+        for part, profile in profiles.items()
+    ]
+
+
+MIXED = {"nvidia.com/gpu.product": "NVIDIA-A100-SXM4-40GB", "nvidia.com/mig.strategy": "mixed"}
+
+
+def _jobs() -> list[PodHistory]:
+    """One an hour, each a little later within its hour."""
+    begins = [hour * HOUR + hour * 17 for hour in range(24)]
+    return [pod("team", f"job-{begin}", begin, begin + 90, requests={"cpu": 2.0}) for begin in begins]
+
+
+OPENCOST = (
+    Case(
+        "whole-day",
+        "a pod for 24 h: 4 CPU, 16 GiB, 1 GPU",
+        {"team": Fraction("64.416")},
+        seen([always(requests=PLENTY)]),
+        unit="USD",
+        meters=("gpu", "cpu", "memory"),
+        measure=cost,
+        opencost="64.416",
+    ),
+    Case(
+        "names-return",
+        "a StatefulSet's pod from 0 to 6 h and from 18 to 24 h",
+        {"team": 30},
+        seen([pod("team", "db-0", 0, 6 * HOUR), pod("team", "db-0", 18 * HOUR, DAY)]),
+        unit="USD",
+        measure=cost,
+        opencost="60 (+100 %)",
+    ),
+    Case(
+        "half-day-cpu",
+        "a CPU pod for 12 h: 2 CPU, 8 GiB",
+        {"team": Fraction("1.104")},
+        seen([pod("team", "p", 6 * HOUR, 18 * HOUR, requests={"cpu": 2.0, "memory": 8 * 2.0**30})]),
+        unit="USD",
+        meters=("cpu", "memory"),
+        measure=cost,
+        opencost="1.104",
+    ),
+    Case(
+        "short-jobs",
+        "24 jobs of 90 s, 2 CPU, scraped each 60 s",
+        {"team": Fraction("1.2")},
+        seen(
+            _jobs(),
+            scrapes=lambda cluster: [scrape(cluster, interval=60.0)],
+        ),
+        unit="core-h",
+        meters=("cpu",),
+        goal=Goal("5 %", part=Fraction(1, 20)),
+        opencost="0 to 0.80 (-33 %)",
+    ),
+    Case(
+        "time-slicing",
+        "4 pods that time-slice 1 GPU",
+        {f"team-{number}": 15 for number in range(4)},
+        seen(_sharers(4), [machine(devices=4, **SLICED)]),
+        unit="USD",
+        measure=cost,
+        opencost="240 (four times)",
+    ),
+    Case(
+        "exclusive-beside",
+        "a whole GPU beside these, shared idle cost on",
+        {"honest": 60, **{f"team-{number}": 15 for number in range(4)}},
+        seen(
+            [*_sharers(4), always("honest", on="gpu-2")], [machine(devices=4, **SLICED), machine("gpu-2", 1)]
+        ),
+        unit="USD",
+        measure=cost,
+        opencost="20 for the whole one",
+    ),
+    Case(
+        "busy",
+        "how busy its GPU was, two days ago",
+        {"team": Fraction("0.8")},
+        _beside(seen([always(utilisation=80.0)])),
+        unit="busy",
+        measure=busy,
+        opencost="0",
+    ),
+)
+
+SHARED = (
+    Case(
+        "mps",
+        "MPS: 4 pods on 1 GPU",
+        {f"team-{number}": 6 for number in range(4)},
+        seen(_sharers(4), [machine(devices=4, **{**SLICED, "nvidia.com/gpu.sharing-strategy": "mps"})]),
+    ),
+    Case(
+        "renamed-shares",
+        "time-slicing as nvidia.com/gpu.shared",
+        {f"team-{number}": 6 for number in range(4)},
+        seen(
+            _sharers(4, "nvidia.com/gpu.shared"),
+            [machine(devices=4, **{**SLICED, "nvidia.com/gpu.product": "NVIDIA-L4"})],
+        ),
+    ),
+    Case(
+        "mig-single",
+        "MIG, single: 7 pods on the parts of one A100",
+        {f"team-{number}": Fraction(24, 7) for number in range(7)},
+        seen(_sharers(7), [machine(devices=7, **PARTS)]),
+    ),
+    Case(
+        "mig-mixed",
+        "MIG, mixed: 3g, 2g and 1g of one A100",
+        {"team-3g": Fraction(72, 7), "team-2g": Fraction(48, 7), "team-1g": Fraction(24, 7)},
+        seen(_mixed(), [machine(devices=0, **MIXED)]),
+    ),
+)
+
+LIVES = (
+    Case(
+        "short-pods",
+        "300 pods of 20 s to 280 s, at any second",
+        _short_truth(),
+        seen(_short()),
+        goal=Goal("1 %", part=Fraction(1, 100)),
+    ),
+    Case(
+        "same-name",
+        "pods of one name, one right after the other",
+        {"team": 12},
+        seen([pod("team", "db-0", hour * HOUR, hour * HOUR + 1800, uid=f"u{hour}") for hour in range(24)]),
+    ),
+    Case(
+        "bound-pending",
+        "bound, and 40 min of pulling the image",
+        {"team": 2},
+        seen([pod("team", "p", HOUR, 3 * HOUR, started=HOUR + 2400), pod("waiting", "p", None, DAY)]),
+    ),
+    Case(
+        "finished",
+        "a Job's pod that stays for 6 h after its end",
+        {"team": 1},
+        seen([pod("team", "p", HOUR, 2 * HOUR, removed=8 * HOUR)]),
+    ),
+    Case(
+        "churn",
+        "12 pods of 5 min an hour, without a pause",
+        {"team": 24},
+        seen([pod("team", f"p{n}", n * 300, (n + 1) * 300) for n in range(-12, 300)]),
+    ),
+    Case(
+        "kathmandu",
+        "a day of Kathmandu (UTC+5:45)",
+        {"team": 24},
+        seen(
+            [
+                always(),
+                pod("other", "p", KATHMANDU - HOUR, KATHMANDU),
+                pod("other", "q", KATHMANDU + DAY, 2 * DAY),
+            ],
+            scrapes=lambda cluster: [scrape(cluster, KATHMANDU - AROUND)],
+        ),
+        begins=KATHMANDU,
+    ),
+)
+
+SOURCES = (
+    Case(
+        "roll-over",
+        "kube-state-metrics rolls over, both there for 75 s",
+        {"team": 24},
+        seen(
+            [always()],
+            scrapes=lambda c: [scrape(c, end=12 * HOUR + 75), scrape(c, 12 * HOUR, replica=1, offset=3.1)],
+        ),
+    ),
+    Case(
+        "restart",
+        "kube-state-metrics restarts, away for 90 s",
+        {"team": 24},
+        seen([always()], scrapes=lambda c: [scrape(c, end=12 * HOUR), scrape(c, 12 * HOUR + 90, replica=1)]),
+    ),
+    Case(
+        "ha",
+        "two kube-state-metrics, two replicas of Prometheus",
+        {"team": 24, "other": 6},
+        seen(
+            [always(), pod("other", "p", HOUR, 7 * HOUR)],
+            scrapes=lambda c: [
+                scrape(c, replica=n, offset=7 + 11 * n, prometheus_replica=f"r{m}")
+                for n in range(2)
+                for m in range(2)
+            ],
+        ),
+    ),
+    Case("shards", "a shard away for 15 min, then for 2 min", {"one": 24, "two": 24}, _shards, held=1),
+    Case(
+        "flips",
+        "a node's labels change each hour",
+        {"team": 24},
+        seen([always()], _flips()),
+    ),
+    Case("gap-20", "20 min without scrapes", {"team": 24}, seen([always()], scrapes=_gap(12 * HOUR, 1200))),
+    Case("gap-70", "70 min without scrapes", {"team": 24}, seen([always()], scrapes=_gap(12 * HOUR, 4200))),
+    Case("not-honored", "labels as exported_namespace, exported_pod", {"team": 24}, _raw),
+)
+
+CASES = (*OPENCOST, *SHARED, *LIVES, *SOURCES)

@@ -1,0 +1,68 @@
+"""A range metered as the operator does it: its own reading of each meter, priced by its own book.
+
+A meter that nothing reads yet has no reading here, which is told as such and never taken for nothing.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+
+import yaml
+
+from accuracy.table import Amounts
+from aibudget.api.pricelist import AIPriceList
+from aibudget.metering.catalogue import scale_of
+from aibudget.metering.meter import read_gpu
+from aibudget.metering.prometheus import Prometheus
+from aibudget.metering.scene import MeterSettings
+from aibudget.metering.slots import Interval
+from aibudget.metering.usage import Reading, Usage
+from aibudget.pricing.book import PriceBook, rates_of
+
+Read = Callable[[Prometheus, Interval, MeterSettings], Reading]
+
+READERS: Mapping[str, Read] = {"gpu": read_gpu}
+"""By meter."""
+
+PRICES = """\
+apiVersion: aibudget.io/v1alpha1
+kind: AIPriceList
+metadata: {name: accuracy}
+spec:
+  currency: USD
+  rates:
+  - {name: gpu, meter: gpu, match: {}, unit: GPU-Hours, price: "2.50", from: "2026-01-01T00:00:00Z"}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """What one meter says of a range. `unknown` is how much of its time, in hours, is not known."""
+
+    usages: tuple[Usage, ...]
+    unknown: Fraction
+    problems: tuple[str, ...]
+
+    def quantities(self, by: Callable[[Usage], str]) -> Amounts:
+        """In the meter's pricing unit."""
+        found: dict[str, Fraction] = {}
+        for usage in self.usages:
+            amount = Fraction(usage.quantity, scale_of(usage.sku.meter))
+            found[by(usage)] = found.get(by(usage), Fraction(0)) + amount
+        return found
+
+
+def metered(source: Prometheus, meter: str, interval: Interval, settings: MeterSettings) -> Bill | None:
+    """None where nothing reads this meter yet."""
+    read = READERS.get(meter)
+    if read is None:
+        return None
+    source.begin()
+    reading = read(source, interval, settings)
+    unknown = sum(one.total_seconds - one.covered_seconds for one in reading.coverage.values())
+    return Bill(reading.usages, Fraction(unknown, 3600), reading.problems)
+
+
+def book() -> PriceBook:
+    """The prices of OpenCost's measurements."""
+    return PriceBook(rates_of(AIPriceList.model_validate(yaml.safe_load(PRICES))))
