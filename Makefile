@@ -9,7 +9,7 @@ INSTALLED := .venv/.installed
 OUT ?= .
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check verify chaos bench generate lock clean
+.PHONY: help demo test check verify chaos bench accuracy generate lock clean
 
 help: ## Explain the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ chaos: $(INSTALLED) ## Kill, refuse, race and edit at random until something is 
 
 bench: $(INSTALLED) ## Measure speed and memory; prints JSON; BENCH="--only stop"
 	PYTHONPATH=tests $(VENV)/python -m bench.run $(BENCH)
+
+accuracy: $(INSTALLED) ## Print every case's exact bill beside the operator's own; ACCURACY="--only gap --write"
+	PYTHONPATH=tests $(VENV)/python -m accuracy.run $(ACCURACY)
 
 lock: ## Pin the dependencies anew, with hashes (needs uv)
 	uv pip compile --generate-hashes --no-emit-index-url --python-version 3.11 --universal \

@@ -43,6 +43,11 @@ class Bill:
     unknown: Fraction
     problems: tuple[str, ...]
 
+    @property
+    def shares_unknown(self) -> bool:
+        """Whether it counts units of which nobody knows how much of a device they are: no hours at all."""
+        return any(usage.sku.dimension("share") == "unknown" for usage in self.usages)
+
     def quantities(self, by: Callable[[Usage], str]) -> Amounts:
         """In the meter's pricing unit."""
         found: dict[str, Fraction] = {}

@@ -8,6 +8,7 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from accuracy.cases import CASES, Case
 from accuracy.loading import load
 from accuracy.metered import metered
 from accuracy.table import Row, table, written
+from accuracy.traces import day_rows, load_day
 from aibudget.metering.prometheus import Prometheus, PrometheusSettings
 from aibudget.metering.promql import Matcher
 from aibudget.metering.scene import MeterSettings
@@ -31,15 +33,9 @@ def measure(source: Prometheus, case: Case) -> Row:
     counted = [bill for bill in bills if bill is not None]
     if len(counted) < len(bills):
         return row
-    return Row(
-        row.case,
-        row.unit,
-        truth,
-        case.measure(counted),
-        unknown=counted[0].unknown * case.held,
-        goal=case.goal,
-        opencost=case.opencost,
-    )
+    if any(bill.shares_unknown for bill in counted):
+        return replace(row, remark="flagged: share unknown")
+    return replace(row, ours=case.measure(counted), unknown=counted[0].unknown * case.held)
 
 
 def settings(case: Case) -> MeterSettings:
@@ -50,25 +46,30 @@ def settings(case: Case) -> MeterSettings:
     )
 
 
-def rows(directory: Path, cases: Sequence[Case]) -> Iterator[Row]:
+def rows(directory: Path, cases: Sequence[Case], *, traces: bool = False) -> Iterator[Row]:
     """One Prometheus for all of them."""
     server = PrometheusServer(directory, progress=_say)
     _say("writing and loading the pasts …")
     load(server, directory, cases)
+    if traces:
+        load_day(server, directory)
     with server, Prometheus(PrometheusSettings(server.url)) as source:
         for case in cases:
             _say(case.title)
             yield measure(source, case)
+        if traces:
+            _say("the traces")
+            yield from day_rows(source)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", metavar="WORD", default="", help="cases whose name has this in it")
+    parser.add_argument("--only", metavar="WORD", default="", help="cases with this in their name, or traces")
     parser.add_argument("--write", action="store_true", help=f"put the table into {PAGE.name}")
     arguments = parser.parse_args()
     chosen = [case for case in CASES if arguments.only in case.name]
     with tempfile.TemporaryDirectory(prefix="aibudget-accuracy-") as directory:
-        found = list(rows(Path(directory), chosen))
+        found = list(rows(Path(directory), chosen, traces=arguments.only in "traces"))
     sys.stdout.write(table(found))
     if arguments.write:
         PAGE.write_text(written(PAGE.read_text(encoding="utf-8"), table(found)), encoding="utf-8")
