@@ -18,7 +18,7 @@ from aibudget.controller.head import Backfill, Head, Labels, Source, runs
 from aibudget.ledger.posting import MeterState, Posting
 from aibudget.ledger.spend import Statement, joined
 from aibudget.ledger.store import Ledger
-from aibudget.metering.catalogue import scale_of
+from aibudget.metering.catalogue import kept_as, scale_of
 from aibudget.metering.slots import SLOT_SECONDS, Interval, slot_of
 from aibudget.metering.usage import Coverage
 from aibudget.pricing.book import PriceBook
@@ -44,7 +44,7 @@ log = logging.getLogger(__name__)
 
 
 class Accounts:
-    """One meter's.
+    """One meter's, in one generation of its definition.
 
     Not for several threads; every method may take long. Errors of the source and ledger pass.
     """
@@ -56,9 +56,11 @@ class Accounts:
         ledger: Ledger,
         epoch: int,
         *,
+        generation: str = "",
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.meter = meter
+        self.key: Final = kept_as(meter, generation)
         self._source = source
         self._ledger = ledger
         self._epoch = epoch
@@ -84,14 +86,14 @@ class Accounts:
     @property
     def is_kept(self) -> bool:
         """Whether anything of the meter was ever posted."""
-        self._has_begun = self._has_begun or self._ledger.has(self.meter)
+        self._has_begun = self._has_begun or self._ledger.has(self.key)
         return self._has_begun
 
     def advance(self, book: PriceBook, labels: Labels) -> int:
         """Read up to now, post what is settled and keep the rest as the head; Prometheus's time of it."""
         now = self._source.time()
         self._settled = settled = slot_of(now - self._source.lag())
-        state = self._ledger.state(self.meter)
+        state = self._ledger.state(self.key)
         # After a long outage the newest is read first, and the hole before it is closed by `fill`.
         least = settled - SLOT_SECONDS
         start = least if state.watermark is None else max(state.watermark, least - self._chunk())
@@ -100,7 +102,7 @@ class Accounts:
         head = Head(start, reading.head, book.charges(reading.usages), reading.coverage, labels)
         if settled > start and start <= (state.watermark or start):
             self._post(state, head, Interval(start, settled).slots(), settled)
-            gaps = self._ledger.gaps(self.meter, now - ASK_AGAIN_SECONDS)
+            gaps = self._ledger.gaps(self.key, now - ASK_AGAIN_SECONDS)
             self._gaps = list(runs(gaps, self._chunk()))
         self._head = head
         self._stated.clear()
@@ -132,14 +134,14 @@ class Accounts:
     def _read_past(self, chunk: Interval, book: PriceBook, labels: Labels) -> None:
         reading = self._source.read(chunk)
         head = Head(chunk.start, reading.head, book.charges(reading.usages), reading.coverage, labels)
-        known = self._ledger.coverage(self.meter, chunk)
+        known = self._ledger.coverage(self.key, chunk)
         better = [
             slot
             for slot in chunk.slots()
             if head.covered(slot) > known.get(slot, _NEVER_ASKED).covered_seconds
         ]
         if better:
-            self._post(self._ledger.state(self.meter), head, better, chunk.end)
+            self._post(self._ledger.state(self.key), head, better, chunk.end)
 
     def _pace(self, took: float) -> None:
         if took < BRISK_SECONDS:
@@ -148,7 +150,7 @@ class Accounts:
             self._stride = max(slot_of(self._stride // 2), SLOT_SECONDS)
 
     def _missing(self, wanted: int) -> Interval | None:
-        state, chunk = self._ledger.state(self.meter), self._chunk()
+        state, chunk = self._ledger.state(self.key), self._chunk()
         if state.begins is None or state.watermark is None:
             return None
         if self._head is not None and state.watermark < min(self._head.start, self._settled):
@@ -166,13 +168,13 @@ class Accounts:
 
     def past(self, wanted: int) -> Backfill | None:
         """How far the past is read that is needed from `wanted` on; None before the first reading."""
-        begins = self._ledger.begins(self.meter)
+        begins = self._ledger.begins(self.key)
         return None if begins is None else Backfill(begins, slot_of(wanted))
 
     def statement(self, interval: Interval) -> Statement:
         """All that is known of an interval on slots: what is posted, and the head over it."""
-        posted = self._ledger.statement(self.meter, interval)
-        head, watermark = self._head, self._ledger.watermark(self.meter)
+        posted = self._ledger.statement(self.key, interval)
+        head, watermark = self._head, self._ledger.watermark(self.key)
         if head is None or interval.end <= (watermark or 0):
             return posted
         whole = joined(posted, self._newest(max(interval.start, head.start, watermark or 0), interval.end))
@@ -221,7 +223,7 @@ class Accounts:
     def covered(self, now: int) -> Coverage:
         """How much of the last half hour is covered."""
         since = now - WINDOW_SECONDS
-        found = dict(self._ledger.coverage(self.meter, Interval(slot_of(since), now)))
+        found = dict(self._ledger.coverage(self.key, Interval(slot_of(since), now)))
         if self._head is not None:
             found |= self._head.coverage
         return sum((c for slot, c in found.items() if slot >= slot_of(since)), Coverage(0, 0))
@@ -232,7 +234,7 @@ class Accounts:
         self._stated.clear()
         self._ledger.post(
             Posting(
-                meter=self.meter,
+                meter=self.key,
                 coverage=coverage,
                 charges=tuple(charge for charge in head.charges if charge.usage.slot in coverage),
                 watermark=max(end, state.watermark or 0),

@@ -5,7 +5,7 @@ of them are open, what all of them state of an interval, and whose turn it is to
 first is the one that every budget counts on. For one worker thread.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from aibudget.budgeting.share import Recent
@@ -25,13 +25,18 @@ class Books:
 
     def __init__(self, accounts: Sequence[Accounts], begin: Callable[[], None] = _nothing) -> None:
         self.begin: Final = begin
-        self._accounts = tuple(accounts)
+        self._built_in = tuple(accounts)
+        self._accounts = self._built_in
         self._turn = 0
 
     @property
     def first(self) -> Accounts:
         """The meter that every budget counts on."""
         return self._accounts[0]
+
+    def beside(self, accounts: Iterable[Accounts]) -> None:
+        """From now on these meters of users, and no others, stand beside the built-in ones."""
+        self._accounts = (*self._built_in, *accounts)
 
     def open(self, book: PriceBook) -> tuple[Accounts, ...]:
         """The meters to read."""

@@ -20,6 +20,7 @@ from aibudget.ledger.lines import Lines, Rates
 from aibudget.ledger.posting import MeterState, Posting
 from aibudget.ledger.spend import SpendLine, Statement, slots_of
 from aibudget.ledger.totals import Covered, Row, Totals
+from aibudget.metering.catalogue import generation_of, meter_of
 from aibudget.metering.slots import SLOT_SECONDS, Interval
 from aibudget.metering.usage import Coverage, Sku
 from aibudget.pricing.book import PriceBook
@@ -65,6 +66,12 @@ class Ledger:
     def has(self, meter: str) -> bool:
         """Whether anything of the meter was ever posted."""
         return meter in self._meters and self.begins(meter) is not None
+
+    def latest(self, meter: str) -> str | None:
+        """The generation of the meter that was posted furthest; None where none ever was."""
+        kept = [name for name in self._meters if meter_of(name) == meter and self.has(name)]
+        newest = max(kept, key=lambda name: (self.watermark(name) or 0, name), default=None)
+        return None if newest is None else generation_of(newest)
 
     def state(self, meter: str) -> MeterState:
         """How far a meter is posted; its revision goes into the next posting."""
@@ -177,7 +184,7 @@ class Ledger:
         return self._meters[name]
 
     def _of(self, name: str, meter_id: int) -> _Meter:
-        return _Meter(meter_id, Lines(self._cluster_id, meter_id, name))
+        return _Meter(meter_id, Lines(self._cluster_id, meter_id, meter_of(name)))
 
     def _statement(
         self, connection: Connection, known: _Meter, state: MeterState, interval: Interval
@@ -218,7 +225,7 @@ class Ledger:
         name, meter_id = meter
         changed = 0
         for was in slots.priced(connection, meter_id, span):
-            sku = Sku(name, tuple(sorted(json.loads(was.dimensions).items())))
+            sku = Sku(meter_of(name), tuple(sorted(json.loads(was.dimensions).items())))
             touched = Interval(was.first, was.last + SLOT_SECONDS)
             for part, rate in book.segments(sku, touched):
                 ids = self._rates.ids(connection, [rate] if rate else [], at)

@@ -48,3 +48,18 @@ def unit_of(meter: str, custom: str = "Units") -> str:
     """The pricing unit of the meter; `custom` where it is not built in."""
     known = METERS.get(meter)
     return custom if known is None else known.unit
+
+
+def kept_as(meter: str, generation: str) -> str:
+    """The name by which the ledger keeps a generation of a meter; built-in meters have but one, ""."""
+    return f"{meter}/{generation}" if generation else meter
+
+
+def meter_of(kept: str) -> str:
+    """The meter of a name in the ledger: what rates and people call it."""
+    return kept.partition("/")[0]
+
+
+def generation_of(kept: str) -> str:
+    """The generation of a name in the ledger."""
+    return kept.partition("/")[2]

@@ -79,3 +79,31 @@ def test_each_meter_reads_its_own_past(ledger: Ledger) -> None:
     assert min(interval.start for interval in tokens.asked) == MIDNIGHT
     assert len(gpu.asked) == 1
     assert (ledger.begins("gpu"), ledger.begins("tokens")) == (MIDNIGHT, MIDNIGHT)
+
+
+def test_an_edited_meter_begins_anew_and_the_edit_taken_back_goes_on(ledger: Ledger) -> None:
+    """Each generation has its own watermark and lines; what rates call it stays the same."""
+    epoch = ledger.take_over()
+    for generation, held in (("a", 1), ("b", 2)):
+        meter = Optional(NOW, present=True)
+        meter.meter, meter.workloads = "images", held
+        Accounts("images", meter, ledger, epoch, generation=generation).advance(book(), LABELS)
+    day = Interval(MIDNIGHT, MIDNIGHT + 2 * DAY)
+    kept = {name: ledger.statement(f"images/{name}", day) for name in ("a", "b")}
+    assert [len(kept[name].lines) for name in ("a", "b")] == [1, 2]
+    assert {line.sku.meter for one in kept.values() for line in one.lines} == {"images"}
+    assert ledger.latest("images") == "b"
+    assert ledger.latest("tokens") is None
+
+
+def test_meters_of_users_come_and_go_beside_the_built_in_ones(ledger: Ledger) -> None:
+    """The cycle after an AIMeter is deleted states nothing of it."""
+    books = side_by_side(ledger, Meter(NOW), Optional(NOW, present=False))
+    images = Optional(NOW, present=True)
+    images.meter = "images"
+    accounts = Accounts("images", images, ledger, ledger.take_over(), generation="a")
+    accounts.advance(book(), LABELS)
+    books.beside([accounts])
+    assert set(books.statements(Interval(MIDNIGHT, MIDNIGHT + 2 * DAY))) == {"gpu", "images"}
+    books.beside([])
+    assert set(books.statements(Interval(MIDNIGHT, MIDNIGHT + 2 * DAY))) == {"gpu"}
