@@ -8,6 +8,7 @@ it when either has moved on, so that a leader that was paused cannot write over 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from aibudget.metering.catalogue import meter_of
 from aibudget.metering.slots import SLOT_SECONDS, iso
 from aibudget.metering.usage import Coverage
 from aibudget.pricing.charge import Charge
@@ -54,5 +55,5 @@ class Posting:
                 raise ValueError(f"usage in the slot of {iso(charge.usage.slot)}, which has no coverage")
             if charge.usage.quantity < 0:
                 raise ValueError(f"negative usage by {charge.usage.workload}")
-            if charge.usage.sku.meter != self.meter:
+            if charge.usage.sku.meter != meter_of(self.meter):
                 raise ValueError(f"usage of {charge.usage.sku.meter} in a posting of {self.meter}")
