@@ -11,17 +11,28 @@ import yaml
 
 from accuracy.table import Amounts
 from aibudget.api.pricelist import AIPriceList
+from aibudget.inventory.owners import OwnerBook
 from aibudget.metering.catalogue import scale_of
 from aibudget.metering.meter import read_gpu
 from aibudget.metering.prometheus import Prometheus
-from aibudget.metering.scene import MeterSettings
+from aibudget.metering.reservation import read_reserved
+from aibudget.metering.scene import MeterSettings, Scenes
 from aibudget.metering.slots import Interval
 from aibudget.metering.usage import Reading, Usage
-from aibudget.pricing.book import PriceBook, rates_of
+from aibudget.pricing.book import PriceBook
+from aibudget.pricing.listing import rates_of
 
 Read = Callable[[Prometheus, Interval, MeterSettings], Reading]
 
-READERS: Mapping[str, Read] = {"gpu": read_gpu}
+
+def _reserved(meter: str) -> Read:
+    def read(source: Prometheus, interval: Interval, settings: MeterSettings) -> Reading:
+        return read_reserved(Scenes(source, settings), interval, OwnerBook())[meter]
+
+    return read
+
+
+READERS: Mapping[str, Read] = {"gpu": read_gpu, "cpu": _reserved("cpu"), "memory": _reserved("memory")}
 """By meter."""
 
 PRICES = """\
@@ -32,6 +43,8 @@ spec:
   currency: USD
   rates:
   - {name: gpu, meter: gpu, match: {}, unit: GPU-Hours, price: "2.50", from: "2026-01-01T00:00:00Z"}
+  - {name: cpu, meter: cpu, match: {}, unit: vCPU-Hours, price: "0.03", from: "2026-01-01T00:00:00Z"}
+  - {name: memory, meter: memory, match: {}, unit: GiB-Hours, price: "0.004", from: "2026-01-01T00:00:00Z"}
 """
 
 
@@ -70,4 +83,4 @@ def metered(source: Prometheus, meter: str, interval: Interval, settings: MeterS
 
 def book() -> PriceBook:
     """The prices of OpenCost's measurements."""
-    return PriceBook(rates_of(AIPriceList.model_validate(yaml.safe_load(PRICES))))
+    return PriceBook(rates_of(AIPriceList.read(yaml.safe_load(PRICES))))
