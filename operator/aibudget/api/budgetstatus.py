@@ -80,6 +80,8 @@ class TopWorkload(Observed):
     """Its kind."""
     name: Annotated[str, Field(max_length=253)]
     """Its name."""
+    part_of: Annotated[str, Field(max_length=317)] | None = None
+    """What it is part of, such as InferenceService/llm; absent where it is nothing else's."""
     amount: AmountText
     """What it has spent."""
     percent: Percent

@@ -23,6 +23,7 @@ from aibudget.controller.books import Books
 from aibudget.controller.cache import Cache
 from aibudget.controller.cycle import Cycle, Parts
 from aibudget.controller.head import Source
+from aibudget.controller.kinship import Kinship
 from aibudget.controller.lease import Lease, LeaseLost, Timing
 from aibudget.controller.notifier import Link, Notifier
 from aibudget.controller.probes import Probes, Pulse
@@ -34,6 +35,7 @@ from aibudget.enforcement.cluster import Enforcer, Limits
 from aibudget.enforcement.rails import Rails
 from aibudget.enforcement.waves import Waves
 from aibudget.errors import AIBudgetError
+from aibudget.inventory.climb import Climber
 from aibudget.inventory.kubernetes import Cluster
 from aibudget.ledger.store import Ledger
 from aibudget.metering.catalogue import GPU
@@ -154,7 +156,7 @@ class Replica:
         settings = self._settings
         prometheus = Prometheus(settings.prometheus)
         loop = asyncio.get_running_loop()
-        books = await loop.run_in_executor(self._worker, self._open_books, prometheus)
+        books, upstream = await loop.run_in_executor(self._worker, self._open_books, prometheus)
         link = Link(settings.cluster, lease.held, self._now)
         parts = Parts(
             cache=cache,
@@ -171,10 +173,11 @@ class Replica:
             notifier=await loop.run_in_executor(
                 self._worker, Notifier.open, settings.receivers, settings.ledger_url, link
             ),
+            kinship=Kinship(Climber(self._cluster), upstream, books),
         )
         return Cycle(parts, enforcement=settings.enforcement)
 
-    def _open_books(self, prometheus: Prometheus) -> Books:
+    def _open_books(self, prometheus: Prometheus) -> tuple[Books, Upstream]:
         settings = self._settings
         ledger = Ledger.open(settings.ledger_url, settings.cluster)
         meter = MeterSettings(
@@ -189,7 +192,7 @@ class Replica:
         sources: dict[str, Source] = {GPU.name: GpuSource(upstream)}
         sources |= {name: ReservedSource(upstream, reserved, name) for name in RESERVED}
         accounts = [Accounts(name, source, ledger, epoch) for name, source in sources.items()]
-        return Books(accounts, upstream.begin)
+        return Books(accounts, upstream.begin), upstream
 
     def _now(self) -> float:
         """The API server's time: a node whose clock is wrong must not begin a period, and release by it."""

@@ -11,6 +11,7 @@ from typing import Final
 from aibudget.budgeting.share import Recent
 from aibudget.controller.accounts import Accounts
 from aibudget.controller.head import Backfill
+from aibudget.inventory.workload import Workload
 from aibudget.ledger.spend import Statement
 from aibudget.metering.slots import Interval
 from aibudget.pricing.book import PriceBook
@@ -68,6 +69,11 @@ class Books:
             for accounts in self._accounts
             if accounts is self.first or accounts.head is not None
         }
+
+    def workloads(self) -> frozenset[Workload]:
+        """Whatever the newest usage of any meter is of."""
+        heads = (accounts.head for accounts in self._accounts)
+        return frozenset(charge.usage.workload for head in heads if head for charge in head.charges)
 
     def past(self, wanted: int, book: PriceBook) -> Backfill | None:
         """How far the past is read by the meter that is the least far; None before any reading."""

@@ -23,6 +23,7 @@ from aibudget.controller.books import Books
 from aibudget.controller.cache import Cache, World
 from aibudget.controller.head import Labels
 from aibudget.controller.judge import SETTLING_SECONDS, Judge, Judged
+from aibudget.controller.kinship import Kinship
 from aibudget.controller.measuring import Measured, Measuring, progress
 from aibudget.controller.notifier import Notifier
 from aibudget.controller.reporter import Report, Reporter
@@ -31,6 +32,7 @@ from aibudget.enforcement.claimant import Claimant
 from aibudget.enforcement.cluster import Enforcer
 from aibudget.enforcement.cluster import Report as Enforced
 from aibudget.errors import AIBudgetError
+from aibudget.inventory.owners import OwnerBook
 from aibudget.reporting import enforcing, events, status
 from aibudget.reporting.exporter import BudgetView, Counters, CycleView, Snapshot
 from aibudget.reporting.facts import Enforcing, Facts
@@ -55,6 +57,7 @@ class Parts:
     worker: Executor
     queries: Callable[[], int] = lambda: 0
     notifier: Notifier = field(default_factory=Notifier)
+    kinship: Kinship | None = None
 
 
 class Cycle:
@@ -107,13 +110,28 @@ class Cycle:
         return self._snapshot(judged, reports, enforced, view)
 
     async def fill(self, now: float, seconds: float) -> bool:
-        """Read on in the past for so long, or one chunk; whether there is more of it to read."""
+        """Read on in the past for so long, or one chunk; whether there is more of it to read.
+
+        What workloads are part of is asked for as well: it is nothing that a cycle waits for.
+        """
+        await self._climb(int(now))
         world = self._parts.cache.world()
         labels: Labels = {name: metadata.labels for name, metadata in world.namespaces.items()}
         deadline = time.monotonic() + seconds
         return await self._work(
             self._measuring.fill, earliest(world, int(now)), self._shelf.book, labels, deadline
         )
+
+    async def _climb(self, now: int) -> None:
+        kinship = self._parts.kinship
+        if kinship is None:
+            return
+        try:
+            links = await kinship.climb(await self._work(kinship.ends))
+            await self._work(kinship.keep, links, now)
+        except AIBudgetError as error:
+            log.info("owners are not looked up: %s", error.message, extra={"reason": error.reason})
+            self._errors[error.reason] += 1
 
     async def _work(self, work: Callable[..., T], *given: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._parts.worker, work, *given)
@@ -149,6 +167,7 @@ class Cycle:
         self, judged: Sequence[Judged], measured: Measured, enforced: Enforced | None, now: int
     ) -> list[Report]:
         by_budget = enforcing.by_budget(enforced)
+        kinship = self._parts.kinship
         reports = []
         for one in judged:
             # Read once more: the statuses of before take as much as those that are made here.
@@ -163,6 +182,7 @@ class Cycle:
                 problem=one.problem,
                 backfill=progress(measured.backfill),
                 history=one.history,
+                owners=OwnerBook() if kinship is None else kinship.book,
                 unknown_receivers=self._parts.notifier.unknown(one.seen.model),
             )
             reports.append(

@@ -4,11 +4,11 @@
 book of owners. So a further meter costs its own query and no more.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
 from aibudget.errors import Transient
-from aibudget.inventory.owners import OwnerBook
+from aibudget.inventory.owners import OwnerBook, OwnerLink
 from aibudget.ledger.store import Ledger
 from aibudget.metering.meter import gpu_parts, whole
 from aibudget.metering.prometheus import Prometheus
@@ -74,12 +74,16 @@ class Upstream:
         """A meter's reading, within a budget of time of its own; what it learnt of owners is kept."""
         self._prometheus.begin()
         reading = read()
-        if reading.links:
-            self._ledger.remember_owners(reading.links, interval.end)
-            self._owners = self.owners.with_links(reading.links)
+        self.remember(reading.links, interval.end)
         if reading.scrape_interval is not None:
             self._scrape_interval = reading.scrape_interval
         return reading
+
+    def remember(self, links: Collection[OwnerLink], at: int) -> None:
+        """Keep what was learnt of owners, for all meters and for good."""
+        if links:
+            self._ledger.remember_owners(links, at)
+            self._owners = self.owners.with_links(links)
 
 
 class Reserved:

@@ -31,7 +31,7 @@ Objects = list[Json]
 Patch = Sequence[Mapping[str, Any]] | Mapping[str, Any]
 Slim = Callable[[Json], Json | None]
 
-_PARTIAL: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
+_PARTIAL: Final = "application/json;as=PartialObjectMetadata{};g=meta.k8s.io;v=v1,application/json"
 _JSON: Final = "application/json"
 _JSON_PATCH: Final = "application/json-patch+json"
 _ATTEMPTS: Final = 4
@@ -138,13 +138,16 @@ class Cluster:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    async def get(self, resource: Resource, name: str, namespace: str | None = None) -> Json | None:
+    async def get(
+        self, resource: Resource, name: str, namespace: str | None = None, *, metadata_only: bool = False
+    ) -> Json | None:
         """The object as it is now, never from a cache; None only if the server says that it is not there.
 
         Where the kind itself is unknown it raises `NotServed`.
         """
+        accept = _PARTIAL.format("") if metadata_only else _JSON
         try:
-            return await self._call(_Call("GET", resource.path(namespace, name)))
+            return await self._call(_Call("GET", resource.path(namespace, name), accept=accept))
         except NotFound:
             return None
 
@@ -163,7 +166,9 @@ class Cluster:
         list once more; a kind that is not served raises `NotServed`.
         """
         query: dict[str, str | int] = {"limit": _PAGE} | ({"labelSelector": labels} if labels else {})
-        call = _Call("GET", resource.path(namespace), query, accept=_PARTIAL if metadata_only else _JSON)
+        call = _Call(
+            "GET", resource.path(namespace), query, accept=_PARTIAL.format("List") if metadata_only else _JSON
+        )
         try:
             return await self._pages(resource, call, slim)
         except _Expired:

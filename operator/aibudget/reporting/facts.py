@@ -1,12 +1,13 @@
 """What a budget's status is made of, as plain values that every part of a cycle can give. Pure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aibudget.api.budgetstatus import BudgetStatus, PastPeriod
 from aibudget.api.conditions import Reason
 from aibudget.budgeting.evaluation import Evaluation
 from aibudget.enforcement.sparing import Spared
 from aibudget.errors import AIBudgetError
+from aibudget.inventory.owners import OwnerBook
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +47,8 @@ class Facts:
 
     `before` is the status as it stands; `evaluation` is None where there is none. `problem` kept the
     evaluation from happening. `backfill` says in a sentence what of the period's past is still to be read;
-    None when nothing is. `unknown_receivers` are named by the budget and not configured for it; None where it
-    names none at all.
+    None when nothing is. `owners` knows what workloads are part of. `unknown_receivers` are named by the
+    budget and not configured for it; None where it names none at all.
     """
 
     generation: int
@@ -59,4 +60,5 @@ class Facts:
     problem: AIBudgetError | None = None
     backfill: str | None = None
     history: tuple[PastPeriod, ...] = ()
+    owners: OwnerBook = field(default_factory=OwnerBook)
     unknown_receivers: tuple[str, ...] | None = None

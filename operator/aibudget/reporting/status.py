@@ -22,9 +22,11 @@ from aibudget.api.budgetstatus import (
     TopWorkload,
 )
 from aibudget.api.pricelist import PriceListStatus
-from aibudget.budgeting.evaluation import Evaluation, WorkloadSpend
+from aibudget.budgeting.evaluation import Evaluation
 from aibudget.enforcement.sparing import Spared
 from aibudget.errors import AIBudgetError
+from aibudget.inventory.owners import OwnerBook
+from aibudget.inventory.workload import Workload
 from aibudget.reporting.conditions import conditions_of, conditions_of_prices, moment_of
 from aibudget.reporting.facts import Facts
 
@@ -51,7 +53,7 @@ def render(facts: Facts) -> BudgetStatus:
         kept = tuple(t for t in facts.before.thresholds if not edited or t.state != "Below")
         update: JsonObject = {"thresholds": kept}
     else:
-        update = _figures(evaluation) | {
+        update = _figures(evaluation, facts.owners) | {
             "history": facts.history[:HISTORY],
             "last_evaluation_time": moment_of(evaluation.evaluated),
         }
@@ -120,7 +122,7 @@ def past_period(period_id: str, limit: Decimal, spent: Decimal) -> PastPeriod:
     return PastPeriod(id=period_id, limit=limit, spent=_cents(spent), used_percent=percent)
 
 
-def _figures(evaluation: Evaluation) -> JsonObject:
+def _figures(evaluation: Evaluation, owners: OwnerBook) -> JsonObject:
     spend, period = evaluation.spend, evaluation.period
     known = spend.as_of is not None
     total = spend.amount
@@ -148,17 +150,19 @@ def _figures(evaluation: Evaluation) -> JsonObject:
             for state in evaluation.thresholds
             if state.standing != "Unknown"
         ),
-        "top_workloads": _top(evaluation.workloads, total, evaluation.budget.namespace),
+        "top_workloads": _top(evaluation, owners),
     }
 
 
-def _top(workloads: Sequence[WorkloadSpend], total: Decimal, own: str | None) -> tuple[TopWorkload, ...]:
-    order = sorted(workloads, key=lambda spent: (-spent.amount, spent.workload))
+def _top(evaluation: Evaluation, owners: OwnerBook) -> tuple[TopWorkload, ...]:
+    total, own = evaluation.spend.amount, evaluation.budget.namespace
+    order = sorted(evaluation.workloads, key=lambda spent: (-spent.amount, spent.workload))
     return tuple(
         TopWorkload(
             namespace=None if own else spent.workload.namespace,
             kind=spent.workload.kind,
             name=spent.workload.name,
+            part_of=_part_of(spent.workload, owners),
             amount=_cents(spent.amount),
             percent=int(spent.amount * 100 / total) if total else 0,
             idle_percent=spent.idle_percent,
@@ -166,6 +170,11 @@ def _top(workloads: Sequence[WorkloadSpend], total: Decimal, own: str | None) ->
         for spent in order[:TOP_WORKLOADS]
         if spent.amount > 0
     )
+
+
+def _part_of(workload: Workload, owners: OwnerBook) -> str | None:
+    top = owners.top(workload)
+    return None if top == workload else f"{top.kind}/{top.name}"
 
 
 def _spared(one: Spared) -> SparedWorkload:

@@ -15,6 +15,7 @@ from aibudget.controller.lease import LEASE_NAME
 from aibudget.controller.options import OPTIONS
 from aibudget.enforcement.kinds import KINDS
 from aibudget.inventory.accelerators import MIG, NAMES
+from aibudget.inventory.lineage import KIN
 
 ROOT = Path(__file__).parents[3]
 CHART = ROOT / "charts" / "aibudget"
@@ -103,6 +104,22 @@ def test_the_role_covers_the_kinds_that_enforcement_writes_to() -> None:
     }
 
     assert {kind.resource.plural for kind in KINDS.values()} == granted
+
+
+def test_the_role_reads_every_kind_that_workloads_are_part_of() -> None:
+    """A kind added to the table needs the right to read it."""
+    rules = (
+        (CHART / "templates" / "rbac.yaml").read_text().partition("{{- if .Values.enforcement.enabled }}")[0]
+    )
+    rule = r"apiGroups: \[(.*)\]\n +resources: \[(.*)\]\n +verbs: \[(.*)\]"
+    granted = {
+        (group.strip('"'), plural)
+        for group, plurals, verbs in re.findall(rule, rules)
+        for plural in plurals.split(", ")
+        if "get" in verbs.split(", ")
+    }
+
+    assert {(kin.resource.group, kin.resource.plural) for kin in KIN} <= granted
 
 
 def test_the_block_policy_knows_the_accelerators_that_are_metered() -> None:

@@ -1,7 +1,7 @@
 """Whole cycles on a real ledger, with cluster and meter by hand: what people see after each of them."""
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -16,11 +16,14 @@ from aibudget.controller.accounts import Accounts
 from aibudget.controller.books import Books
 from aibudget.controller.cache import WATCHED, Cache, read
 from aibudget.controller.cycle import Cycle, Parts
+from aibudget.controller.kinship import Kinship
 from aibudget.controller.notifier import Notifier
 from aibudget.controller.reporter import Report, Reporter
 from aibudget.enforcement.cluster import Enforcer, Limits
 from aibudget.errors import Conflict
+from aibudget.inventory.climb import Climber
 from aibudget.inventory.kubernetes import Json, Patch
+from aibudget.inventory.owners import OwnerBook, OwnerLink
 from aibudget.inventory.resource import (
     AIBUDGETS,
     DEPLOYMENTS,
@@ -58,6 +61,22 @@ class FakeCluster(FakeAPI):
         return stored
 
 
+class Owners:
+    """The owners that a ledger keeps."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    @property
+    def owners(self) -> OwnerBook:
+        """All of them."""
+        return OwnerBook.of(self._ledger.owners())
+
+    def remember(self, links: Collection[OwnerLink], at: int) -> None:
+        """For good."""
+        self._ledger.remember_owners(links, at)
+
+
 @dataclass
 class World:
     """One cluster, one meter, one ledger; and operators that come and go."""
@@ -83,6 +102,7 @@ class World:
             reporter=Reporter(self.cluster, "replica"),
             worker=self.worker,
             notifier=self.notifier,
+            kinship=Kinship(Climber(self.cluster), Owners(self.ledger), books),
         )
         self.cycle = Cycle(parts)
 
@@ -194,6 +214,24 @@ def test_the_first_cycle_says_what_is_known_and_that_there_is_more(world: World)
     hours = Decimal(world.meter.now - MIDNIGHT) / 3600
     assert abs(Decimal(world.status("b")["spend"]["amount"]) - 3 * hours) < Decimal("0.01")
     assert world.status("b")["rate"] == {"perHour": "3.00"}
+
+
+def test_what_people_know_is_told_and_what_can_be_stopped_is(world: World) -> None:
+    """A Deployment that says it is part of an InferenceService is shown so, stopped as before, and both is
+    remembered when the Deployment is gone.
+    """
+    served = world.cluster.objects[DEPLOYMENTS.plural, "team", "llm"]
+    served["metadata"]["labels"] = {"serving.kserve.io/inferenceservice": "chat"}
+    world.budget("b", 10, thresholds=STOP, enforcement={**ENFORCE, "onAlreadyCrossed": "Enforce"})
+    world.pass_time(cycles=4)
+    (top,) = world.status("b")["topWorkloads"]
+    assert (top["kind"], top["name"], top["partOf"]) == ("Deployment", "llm", "InferenceService/chat")
+    assert world.replicas("llm") == 0
+
+    del world.cluster.objects[DEPLOYMENTS.plural, "team", "llm"]
+    world.start()
+    world.pass_time(cycles=2)
+    assert world.status("b")["topWorkloads"][0]["partOf"] == "InferenceService/chat"
 
 
 def test_an_outage_leaves_spend_and_holds_as_they_are(world: World) -> None:

@@ -77,7 +77,9 @@ class FakeAPI:
         """What a person does when all is well again."""
         self.objects = {key: obj for key, obj in self.objects.items() if key[2] != KILL_SWITCH}
 
-    async def get(self, resource: Resource, name: str, namespace: str | None = None) -> Json | None:
+    async def get(
+        self, resource: Resource, name: str, namespace: str | None = None, *, metadata_only: bool = False
+    ) -> Json | None:
         self._check_served(resource)
         return copy.deepcopy(self.objects.get(_key(resource, name, namespace)))
 

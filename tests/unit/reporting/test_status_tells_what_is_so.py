@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from decimal import Decimal
 from itertools import product
 from typing import Any
@@ -13,7 +14,8 @@ from aibudget.api.pricelist import PriceListStatus
 from aibudget.budgeting.evaluation import Evaluation
 from aibudget.budgeting.memory import Memory
 from aibudget.errors import AIBudgetError, Stalled, Transient
-from aibudget.inventory.workload import Workload
+from aibudget.inventory.owners import Child, OwnerBook, OwnerLink
+from aibudget.inventory.workload import Owner, Workload
 from aibudget.reporting.facts import DataState, Enforcing, Facts
 from aibudget.reporting.status import patch, price_list, render
 
@@ -251,6 +253,17 @@ def test_the_greatest_spenders_come_first_and_five_are_enough(
     assert {top.namespace for top in status.top_workloads} == {None}
     cluster = render(facts(evaluation(workloads=2, namespace=None)))
     assert {top.namespace for top in cluster.top_workloads} == {"team"}
+
+
+def test_a_spender_is_told_with_what_it_is_part_of(evaluation: EvaluationMaker, facts: FactsMaker) -> None:
+    """People know the InferenceService; what is billed and can be stopped is still named."""
+    known = facts(evaluation(workloads=2))
+    assert known.evaluation is not None
+    served, alone = (spend.workload for spend in known.evaluation.workloads)
+    above = OwnerLink(Child(served.namespace, served.kind, served.name), Owner("InferenceService", "llm"))
+    status = render(replace(known, owners=OwnerBook.of([above])))
+    told = {top.name: (top.kind, top.part_of) for top in status.top_workloads}
+    assert told == {served.name: (served.kind, "InferenceService/llm"), alone.name: (alone.kind, None)}
 
 
 def test_a_whole_status_stays_under_eight_kilobytes(evaluation: EvaluationMaker, facts: FactsMaker) -> None:
