@@ -20,8 +20,15 @@ from aibudget.metering.source import PartialData, PrometheusUnavailable, QueryRe
 _RESULT: Final = re.compile(r'"result":\s*\[')
 _HEAD_LENGTH: Final = 1024
 """Where in an answer its result begins at the latest; one that begins later is parsed as a whole."""
+_FIRST_SERIES: Final = '{"metric":'
 _NEXT_SERIES: Final = '},{"metric":'
 """What stands between two series and, quotes being escaped there, in no string."""
+_SAMPLES: Final = '},"value'
+_BEGINNINGS: Final = ('s":[[', '":[')
+"""What stands between a series' labels and its samples, and what follows: many of them, or one."""
+_TIMES: Final = re.compile(r"[\d.e+-]+")
+MOST_SHARED: Final = 1024
+"""How many different samples are remembered, for the next series to share."""
 
 
 def document_of(response: requests.Response, body: Iterator[bytes], url: str) -> dict[str, Any]:
@@ -89,34 +96,77 @@ def _start_of(body: bytes) -> str:
 def _parsed(pieces: Iterable[bytes]) -> Any:
     """JSON that arrives in pieces, series by series: neither its text nor its lists are ever whole."""
     decode = codecs.getincrementaldecoder("utf-8")().decode
-    decoder = json.JSONDecoder(object_hook=_Compaction())
+    reader = _Reader()
     series: list[Any] = []
     head, text = "", ""
     for piece in pieces:
         text += decode(piece)
         if not head and (begins := _RESULT.search(text, 0, _HEAD_LENGTH)):
             head, text = text[: begins.end()], text[begins.end() :]
-        if head and (end := text.rfind(_NEXT_SERIES) + 1):
-            series += decoder.decode(f"[{text[:end]}]")
-            text = text[end + 1 :]
-    document = decoder.decode(head + text)
+        if head and (end := text.rfind(_NEXT_SERIES)) >= 0:
+            series += reader.read(text[:end])
+            text = text[end + 2 :]
+    document = reader.decode(head + text)
     if series:
         document["data"]["result"] = series + document["data"]["result"]
     return document
 
 
-class _Compaction:
-    """A series as arrays the moment it is parsed, so that an answer never stands in memory as lists of
-    lists; series of the same instants share one array of them.
+class _Reader:
+    """Series as arrays, so that an answer never stands in memory as lists of lists.
+
+    Most series of an answer have the same instants, and many the same samples: those are read once, and
+    share their arrays. What is not written as Prometheus writes it is left to the JSON decoder.
     """
 
     def __init__(self) -> None:
-        self._times: dict[bytes, array[float]] = {}
+        self.decode = json.JSONDecoder(object_hook=self._compacted).decode
+        self._labels = json.JSONDecoder().decode
+        self._times: dict[str, array[float]] = {}
+        self._samples: dict[str, tuple[array[float], array[float]]] = {}
 
-    def __call__(self, parsed: dict[str, Any]) -> Any:
+    def read(self, text: str) -> Iterable[Any]:
+        """Whole series as they follow each other, without the brace that closes the last."""
+        if not text.startswith(_FIRST_SERIES):
+            return self._decoded(text)
+        parts = [one.partition(_SAMPLES) for one in text[len(_FIRST_SERIES) :].split(_NEXT_SERIES)]
+        if not all(samples.startswith(_BEGINNINGS) for _, _, samples in parts):
+            return self._decoded(text)
+        # All at once: the decoder then makes one string of each label's name.
+        labels = self._labels(f"[{','.join(f'{one}}}' for one, _, _ in parts)}]")
+        return map(Series, labels, *zip(*(self._read(samples) for _, _, samples in parts), strict=True))
+
+    def _read(self, text: str) -> "tuple[array[float], array[float]]":
+        found = self._samples.get(text)
+        if found is None:
+            if len(self._samples) >= MOST_SHARED:
+                self._samples.clear()
+            found = self._samples[text] = self._parsed(text)
+        return found
+
+    def _parsed(self, text: str) -> "tuple[array[float], array[float]]":
+        """`s":[[1,"2"],[3,"4"]]`, or `":[1,"2"]`: values stand between quotes, times around them."""
+        between = text[text.index("[") :].split('"')
+        instants = "".join(between[:-1:2])
+        times = self._times.get(instants)
+        if times is None:
+            if len(self._times) >= MOST_SHARED:
+                self._times.clear()
+            read = (float(instant) for instant in _TIMES.findall(instants))
+            times = self._times[instants] = array("d", read)
+        values = array("d", map(float, between[1::2]))
+        if len(times) != len(values):
+            raise ValueError(f"{len(times)} times for {len(values)} values")
+        return times, values
+
+    def _decoded(self, text: str) -> list[Any]:
+        found: list[Any] = self.decode(f"[{text}}}]")
+        return found
+
+    def _compacted(self, parsed: dict[str, Any]) -> Any:
         if not isinstance(parsed.get("metric"), dict):
             return parsed
         samples = parsed["values"] if "values" in parsed else [parsed["value"]]
         times = array("d", [sample[0] for sample in samples])
         values = array("d", [float(sample[1]) for sample in samples])
-        return Series(parsed["metric"], self._times.setdefault(times.tobytes(), times), values)
+        return Series(parsed["metric"], times, values)

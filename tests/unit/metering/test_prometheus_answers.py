@@ -7,10 +7,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
 import requests
+from hypothesis import given
+from hypothesis import strategies as st
 
 from aibudget.errors import Stalled
 from aibudget.metering.answer import document_of
@@ -171,7 +174,7 @@ def test_bad_answers_say_what_to_check(answer: Answer, error: type[Exception], w
 @pytest.mark.parametrize("size", [1, 7, 50, 10_000])
 def test_an_answer_is_the_same_in_any_pieces(size: int) -> None:
     """Series are parsed while it arrives, wherever it is cut, and whatever its labels look like."""
-    odd = ['},{"metric":', "größer", '"result":[', "plain"]
+    odd = ['},{"metric":', "größer", '"result":[', '},"values":[[', "plain"]
     result = [{"metric": {"pod": pod}, "values": [[1, "2"], [2, str(n)]]} for n, pod in enumerate(odd)]
     said = {"status": "success", "data": {"resultType": "matrix", "result": result}, "infos": ["a remark"]}
     body = json.dumps(said, separators=(",", ":"), ensure_ascii=False).encode()
@@ -181,6 +184,42 @@ def test_an_answer_is_the_same_in_any_pieces(size: int) -> None:
     assert document["infos"] == ["a remark"]
     read = [(s.labels["pod"], list(s.times), list(s.values)) for s in document["data"]["result"]]
     assert read == [(pod, [1, 2], [2, n]) for n, pod in enumerate(odd)]
+
+
+SAMPLES = st.lists(
+    st.tuples(
+        st.one_of(st.integers(0, 2**33), st.decimals(0, 2**33, places=3).map(float)),
+        st.one_of(st.floats().map(repr), st.sampled_from(["NaN", "+Inf", "-Inf", "1", "1e+300"])),
+    ).map(list),
+    min_size=1,
+    max_size=4,
+)
+
+
+@given(
+    st.lists(SAMPLES, min_size=1, max_size=6),
+    st.booleans(),
+    st.sampled_from([(",", ":"), (", ", ": ")]),
+    st.data(),
+)
+def test_samples_are_what_json_says(
+    pasts: list[list[Any]], instant: bool, written: tuple[str, str], data: st.DataObject
+) -> None:
+    """Series share what they have in common, and each keeps its own; however the server spells its JSON."""
+    result: list[dict[str, Any]] = [
+        {"metric": {"n": str(n)}, "value": past[0]} if instant else {"metric": {"n": str(n)}, "values": past}
+        for n, past in enumerate(data.draw(st.lists(st.sampled_from(pasts), min_size=1, max_size=20)))
+    ]
+    body = json.dumps({"status": "success", "data": {"result": result}}, separators=written).encode()
+    size = data.draw(st.integers(1, len(body)))
+    response = requests.Response()
+    response.status_code = 200
+    document = document_of(response, (body[at : at + size] for at in range(0, len(body), size)), "url")
+    for series, said in zip(document["data"]["result"], result, strict=True):
+        samples = [said["value"]] if instant else said["values"]
+        assert series.labels == said["metric"]
+        assert list(series.times) == [float(t) for t, _ in samples]
+        assert list(map(repr, series.values)) == [repr(float(value)) for _, value in samples]
 
 
 @pytest.mark.parametrize("end", ['{"metric":{}', "5]}}", "]}", "]}}x"])
