@@ -1,6 +1,8 @@
-"""What several benches put on their stage: namespaces by number, Deployments on GPUs, a voice on stderr."""
+"""What several benches use: namespaces by number, Deployments on GPUs, a voice on stderr, processor time."""
 
+import os
 import sys
+from pathlib import Path
 from typing import Any
 
 from aibudget.sandbox.nodes import P5
@@ -37,3 +39,9 @@ def burst(namespace: str, name: str = "burst", *, gpus: int = 2) -> dict[str, An
 
 def name_of(number: int) -> str:
     return f"team-{number:04d}"
+
+
+def cpu_seconds(pid: int) -> float:
+    """What a process has used so far: unlike seconds by the wall, no busy machine stretches it."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

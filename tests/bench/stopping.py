@@ -4,7 +4,6 @@ With the operator's rights and the API server's own flow control; the evaluation
 """
 
 import asyncio
-import os
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -27,7 +26,7 @@ from aibudget.metering.slots import Interval
 from aibudget.sandbox.controlplane import ControlPlane
 from aibudget.sandbox.nodes import P5, add_nodes
 from aibudget.sandbox.operator import NAMESPACE, RELEASE, install
-from bench.scenery import burst, name_of, say
+from bench.scenery import burst, cpu_seconds, name_of, say
 
 
 class Counted:
@@ -162,9 +161,3 @@ def _whole_cluster() -> dict[str, Any]:
             "enforcement": {"mode": "Enforce", "gracePeriodSeconds": 0},
         },
     }
-
-
-def cpu_seconds(pid: int) -> float:
-    """What a process has used so far: unlike seconds by the wall, no busy machine stretches it."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

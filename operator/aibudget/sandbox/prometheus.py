@@ -54,12 +54,14 @@ class PrometheusServer:
         jobs: Sequence[ScrapeJob] = (),
         *,
         scrape_interval: float = 5.0,
+        query_log: Path | None = None,
         progress: Progress = say,
     ) -> None:
         self.directory = directory
         self.data = directory / "data"
         self.port = free_port()
         self.scrape_interval = scrape_interval
+        self.query_log = query_log
         self._jobs = tuple(jobs)
         self._programs = locate(["prometheus", "promtool"], progress)
         self._process: Process | None = None
@@ -159,8 +161,9 @@ class PrometheusServer:
 
     def _write_config(self) -> None:
         milliseconds = f"{round(self.scrape_interval * 1000)}ms"
+        log = {"query_log_file": str(self.query_log)} if self.query_log else {}
         config = {
-            "global": {"scrape_interval": milliseconds, "scrape_timeout": milliseconds},
+            "global": {"scrape_interval": milliseconds, "scrape_timeout": milliseconds, **log},
             "scrape_configs": [job.config() for job in self._jobs],
         }
         self.directory.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,91 @@
+"""A past of many GPU pods, for a Prometheus of our own: exporters tell of them as those of the sandbox do."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Final
+
+from aibudget.sandbox.exporter import DCGM_JOB
+from aibudget.sandbox.exposition import scraped
+from aibudget.sandbox.history import History, PodHistory, Present, ScrapeHistory, dcgm_scrapes
+from aibudget.sandbox.nodes import P5, node
+from aibudget.sandbox.snapshot import GPU, Container, Namespace, Node, Owned, Owner, Pod, node_from
+from aibudget.sandbox.tenants import FAMILIES
+from bench.block import Constant, write_block
+from bench.scenery import name_of
+
+PATTERNS: Final = 997
+"""How many different courses of utilisation there are: many more than a processor's cache holds."""
+PERIOD: Final = 240
+"""After how many samples a course of utilisation begins anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Pods of one GPU in so many namespaces, scraped from `start` until `end` every `scrape` seconds."""
+
+    pods: int
+    namespaces: int
+    start: int
+    end: int
+    scrape: int
+
+
+def write_past(data: Path, size: Size) -> tuple[int, int]:
+    """The past as a block of Prometheus's data; how many series and samples that is."""
+    history = many_pods(size.pods, size.namespaces, size.start)
+    scrapes = [
+        ScrapeHistory(size.start, size.end, size.scrape),
+        dcgm_scrapes(size.start, size.end, size.scrape),
+    ]
+    times = list(range(size.start * 1000, size.end * 1000, size.scrape * 1000))
+    chance = Random(size.pods)
+    pasts: dict[object, tuple[list[int], list[float]]] = {
+        value: (times, [value] * len(times)) for value in (0.0, 1.0, 8.0)
+    }
+    for number in range(PATTERNS):
+        course = [round(chance.uniform(0.2, 1.0), 3) for _ in range(PERIOD)]
+        pasts["busy", number] = (times, (course * (len(times) // PERIOD + 1))[: len(times)])
+    return write_block(data, _series(history, scrapes), pasts)
+
+
+def _series(history: History, scrapes: Iterable[ScrapeHistory]) -> Iterator[Constant]:
+    number = 0
+    for scrape in scrapes:
+        target = {"job": scrape.job, **scrape.target}
+        yield Constant({"__name__": "up", **target}, 1.0)
+        for _, _, series in history.seen_by(scrape.job):
+            for one in series:
+                if one.name not in FAMILIES:
+                    continue
+                labels = scraped(one.labels, target, honor=scrape.job != DCGM_JOB)
+                number += 1
+                samples = ("busy", number % PATTERNS) if scrape.job == DCGM_JOB else one.value
+                yield Constant({"__name__": one.name, **labels}, samples)
+
+
+def many_pods(count: int, namespaces: int, start: float) -> History:
+    """Pods of one H100 each, eight to a node, one Deployment to a namespace."""
+    nodes = [node_from(node(f"node-{number}", P5)) for number in range(-(-count // 8))]
+    owned = [
+        Owned("ReplicaSet", name_of(n), "llm-7d9f", (Owner("Deployment", "llm"),)) for n in range(namespaces)
+    ]
+    spaces = [Namespace(name_of(number), {}) for number in range(namespaces)]
+    things: list[Node | Owned | Namespace] = [*nodes, *owned, *spaces]
+    present = [Present(thing) for thing in things]
+    return History(pods=list(_lives(count, namespaces, start)), present=present)
+
+
+def _lives(count: int, namespaces: int, start: float) -> Iterator[PodHistory]:
+    for number in range(count):
+        pod = Pod(
+            namespace=name_of(number % namespaces),
+            name=f"llm-7d9f-{number}",
+            uid=f"00000000-0000-4000-8000-{number:012d}",
+            containers=(Container("main", {GPU: 1.0}),),
+            created=start,
+            node=f"node-{number // 8}",
+            owners=(Owner("ReplicaSet", "llm-7d9f"),),
+        )
+        yield PodHistory(pod=pod, bound=start, started=start, devices=(number % 8,))

@@ -1,0 +1,189 @@
+"""`cycle`: the operator's cycles over many GPU pods and budgets, size by size, beside Prometheus's own time.
+
+The operator runs as it does in a cluster. Its own metrics say how long a cycle took and how many queries it
+made, the kernel what processor time and memory it took; Prometheus's log says which queries those were, and
+they are asked once more with nobody else around, their answers thrown away.
+"""
+
+import json
+import re
+import statistics
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import requests
+
+from aibudget.metering.slots import SLOT_SECONDS, iso, slot_of
+from aibudget.sandbox.controlplane import ControlPlane
+from aibudget.sandbox.operator import Operator, install
+from aibudget.sandbox.process import wait_until
+from aibudget.sandbox.prometheus import PrometheusServer
+from bench.past import Size, write_past
+from bench.scenery import cpu_seconds, name_of, say
+
+PODS_PER_BUDGET: Final = 20
+HISTORY_SECONDS: Final = 3_600
+AHEAD_SECONDS: Final = 3_600
+SCRAPE_SECONDS: Final = 30
+INTERVAL_SECONDS: Final = 60
+CYCLES: Final = 5
+# A scrape of thousands of budgets is work too: as often as a Prometheus would, no more.
+POLL_SECONDS: Final = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One cycle: seconds by the wall, of our processor time with one or two scrapes of it, and by phase."""
+
+    wall: float
+    cpu: float
+    queries: float
+    phases: dict[str, float]
+
+
+def measure_cycles(directory: Path, sizes: Sequence[int]) -> list[dict[str, Any]]:
+    """One line for each size, in pods."""
+    lines = []
+    for pods in sizes:
+        lines.append(measure_cycle(directory / str(pods), pods, max(1, pods // PODS_PER_BUDGET)))
+        say(json.dumps({key: value for key, value in lines[-1].items() if key != "cycles"}))
+    return lines
+
+
+def measure_cycle(directory: Path, pods: int, budgets: int) -> dict[str, Any]:
+    """One cycle over many pods and budgets, beside Prometheus's own time for the same queries."""
+    with ExitStack() as running:
+        control_plane = running.enter_context(ControlPlane(directory / "control-plane", components=()))
+        prometheus = PrometheusServer(directory / "prometheus", query_log=directory / "queries.jsonl")
+        say(f"creating {budgets} namespaces and budgets …")
+        install(control_plane, {"prometheus.url": prometheus.url, "intervalSeconds": INTERVAL_SECONDS})
+        start = int(time.time()) // SCRAPE_SECONDS * SCRAPE_SECONDS - HISTORY_SECONDS
+        _create(control_plane, budgets, start)
+        say(f"writing a past of {pods} pods …")
+        size = Size(pods, budgets, start, start + HISTORY_SECONDS + AHEAD_SECONDS, SCRAPE_SECONDS)
+        series, _ = write_past(prometheus.data, size)
+        running.enter_context(prometheus)
+        operator = Operator(control_plane, directory / "operator")
+        running.enter_context(operator)
+        found = _watched(operator)
+        operator.stop()
+        alone = asked_alone(prometheus, last_queries(prometheus, int(found["queriesPerCycle"])))
+    wall = round(1.5 * alone + 3, 2)
+    return {"pods": pods, "budgets": budgets, "series": series, "prometheusSeconds": round(alone, 2)} | {
+        "allowedWallSeconds": wall,
+        **found,
+    }
+
+
+def _create(control_plane: ControlPlane, budgets: int, start: int) -> None:
+    def create(number: int) -> None:
+        for manifest in namespace_with_budget(number, start):
+            control_plane.client.apply(manifest)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(create, range(budgets)))
+
+
+def _watched(operator: Operator) -> dict[str, Any]:
+    say("waiting for the past to be counted …")
+    wait_until(lambda: _evaluated(operator), 1800, "every budget to be evaluated", every=POLL_SECONDS)
+    _next_cycle(operator)
+    cycles = [_next_cycle(operator) for _ in range(CYCLES)]
+    return {
+        "cycleWallSeconds": round(statistics.median(cycle.wall for cycle in cycles), 2),
+        "cpuSeconds": round(statistics.mean(cycle.cpu for cycle in cycles), 2),
+        "queriesPerCycle": max(cycle.queries for cycle in cycles),
+        "peakRssMiB": peak_rss_mib(operator),
+        "cycles": [asdict(cycle) for cycle in cycles],
+    }
+
+
+def _next_cycle(operator: Operator) -> Measured:
+    before, used = operator.metrics(), cpu_of(operator)
+    done = metric(before, "aibudget_cycles_total")
+    wait_until(
+        lambda: metric(operator.metrics(), "aibudget_cycles_total") > done, 600, "a cycle", every=POLL_SECONDS
+    )
+    after = operator.metrics()
+    cycles = metric(after, "aibudget_cycles_total") - done
+    queries = "aibudget_prometheus_queries_total"
+    cycle = Measured(
+        wall=metric(after, "aibudget_cycle_duration_seconds"),
+        cpu=round((cpu_of(operator) - used) / cycles, 2),
+        queries=(metric(after, queries) - metric(before, queries)) / cycles,
+        phases=_phases(after),
+    )
+    say(str(cycle))
+    return cycle
+
+
+def namespace_with_budget(number: int, start: float) -> Iterator[dict[str, Any]]:
+    """A budget whose period begins with the history: what is measured is the cycle, not the back-fill."""
+    name = name_of(number)
+    begins = slot_of(int(start)) + SLOT_SECONDS
+    period = {"type": "Fixed", "startTime": iso(begins), "endTime": iso(begins + 86_400)}
+    yield {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+    yield {
+        "apiVersion": "aibudget.io/v1alpha1",
+        "kind": "AIBudget",
+        "metadata": {"name": "team", "namespace": name},
+        "spec": {"limit": {"amount": 1_000_000, "currency": "USD"}, "period": period},
+    }
+
+
+def last_queries(prometheus: PrometheusServer, number: int) -> list[dict[str, Any]]:
+    """What Prometheus was asked last (0: ever), with the times and the step it was asked for."""
+    assert prometheus.query_log is not None
+    lines = prometheus.query_log.read_text().splitlines()
+    return [json.loads(line)["params"] for line in lines][-number:]
+
+
+def asked_alone(prometheus: PrometheusServer, queries: Sequence[dict[str, Any]]) -> float:
+    """Seconds until the last byte of each answer, with nobody else asking."""
+    began = time.monotonic()
+    for params in queries:
+        path = "query_range" if params.get("step") else "query"
+        form = {"query": params["query"], "start": params["start"], "end": params["end"]}
+        form |= {"step": params["step"]} if params.get("step") else {"time": params["end"]}
+        with requests.post(f"{prometheus.url}/api/v1/{path}", data=form, stream=True, timeout=600) as answer:
+            answer.raise_for_status()
+            while answer.raw.read(1 << 20):
+                pass
+    return time.monotonic() - began
+
+
+def metric(text: str, name: str) -> float:
+    """The sum over all series of a metric in an exposition; 0 where there is none."""
+    return sum(float(value) for value in re.findall(rf"^{name}(?:{{[^}}]*}})? (\S+)", text, re.MULTILINE))
+
+
+def peak_rss_mib(operator: Operator) -> float:
+    """The most memory it ever held."""
+    assert operator.process is not None
+    status = Path(f"/proc/{operator.process.pid}/status").read_text()
+    found = re.search(r"VmHWM:\s+(\d+) kB", status)
+    assert found
+    return round(int(found[1]) / 1024, 1)
+
+
+def cpu_of(operator: Operator) -> float:
+    """Seconds of processor time it took since it was started."""
+    assert operator.process is not None
+    return cpu_seconds(operator.process.pid)
+
+
+def _evaluated(operator: Operator) -> bool:
+    text = operator.metrics()
+    pattern = r'^aibudget_status_condition{[^}]*condition="Reconciling"[^}]*status="true"[^}]*} 1'
+    reconciling = re.findall(pattern, text, re.MULTILINE)
+    return metric(text, "aibudget_spend") > 0 and not reconciling
+
+
+def _phases(text: str) -> dict[str, float]:
+    found = re.findall(r'^aibudget_cycle_phase_seconds{phase="(\w+)"} (\S+)', text, re.MULTILINE)
+    return {name: round(float(seconds), 3) for name, seconds in found}
