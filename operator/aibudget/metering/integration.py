@@ -41,6 +41,12 @@ class Samples(NamedTuple):
     times: "array[float]"
     units: "array[float]"
 
+    @classmethod
+    def of(cls, units: Mapping[float, float]) -> "Samples":
+        """From units by instant, in any order."""
+        ordered = sorted(units)
+        return cls(array("d", ordered), array("d", (units[t] for t in ordered)))
+
     def at(self, instant: int) -> float:
         place = bisect_left(self.times, instant)
         return self.units[place] if place < len(self.times) and self.times[place] == instant else 0.0
@@ -83,9 +89,9 @@ def holdings(answer: Iterable[Series], most: float = MOST_UNITS) -> tuple[dict[H
         # Looked at as a whole first: a million values one by one take long.
         low, high = min(values, default=0.0), max(values, default=0.0)
         if not math.isfinite(sum(values)) or low < 0 or high > most:
-            samples = _only_plausible(samples, most)
+            samples = plausible(samples, most)
             dropped += len(times) - len(samples.times)
-        found[key] = _joined(found[key], samples) if key in found else samples
+        found[key] = joined(found[key], samples) if key in found else samples
     return found, dropped
 
 
@@ -155,20 +161,20 @@ def _cell(cells: dict[Cell, Amount], key: Holding, nodes: Nodes, t: int, slot: i
     return cells.setdefault(Cell(slot, key.pod, key.node, nodes.sku(key.node, key.resource, t)), Amount())
 
 
-def _only_plausible(samples: Samples, most: float) -> Samples:
+def plausible(samples: Samples, most: float = MOST_UNITS) -> Samples:
+    """Without what is no amount that can be held."""
     # A comparison with NaN is False, too.
-    kept = [pair for pair in zip(*samples, strict=True) if 0 <= pair[1] <= most]
-    return Samples(array("d", (t for t, _ in kept)), array("d", (units for _, units in kept)))
+    return Samples.of({t: units for t, units in zip(*samples, strict=True) if 0 <= units <= most})
 
 
-def _joined(one: Samples, other: Samples) -> Samples:
+def joined(one: Samples, other: Samples) -> Samples:
     """Two answers on one holding, from halves of a range or from two exporters: the larger where both
     speak.
     """
     merged = dict(zip(*one, strict=True))
     for t, units in zip(*other, strict=True):
         merged[t] = max(units, merged.get(t, 0.0))
-    return Samples(array("d", sorted(merged)), array("d", (merged[t] for t in sorted(merged))))
+    return Samples.of(merged)
 
 
 def instants(held: Mapping[Holding, Samples]) -> Iterator[float]:

@@ -8,15 +8,16 @@ for the `PromSource` it asks.
 A time is never asked for before it has passed: `interval.end` must not be after `source.time()`.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from aibudget.inventory.owners import OwnerBook
 from aibudget.inventory.workload import PodKey, Workload
 from aibudget.metering.asking import over_range
-from aibudget.metering.coverage import Grid, Sighting, known
+from aibudget.metering.coverage import Grid, Known, Sighting, known
 from aibudget.metering.devices import Devices
 from aibudget.metering.doubts import Doubts
+from aibudget.metering.idle import read_idle
 from aibudget.metering.integration import Amount, Cell, Holding, Samples, holdings, instants, integrate
 from aibudget.metering.ownership import learn
 from aibudget.metering.scene import MeterSettings, Scene, Scenes
@@ -50,11 +51,18 @@ def gpu_parts(scenes: Scenes, interval: Interval, owners: OwnerBook | None = Non
     book = owners or OwnerBook()
     for part, scene in scenes.of(interval):
         if scene is None:
-            yield nothing(part, scenes.settings)
+            absent = nothing(part, scenes.settings)
+            yield replace(absent, beside=(absent,))
             continue
         reading = _Part(scene).read(book)
         book = book.with_links(reading.links)
         yield reading
+
+
+def idle_parts(scenes: Scenes, interval: Interval) -> Iterator[Reading]:
+    """The `gpu-idle` meter on its own; that takes the queries of `gpu`, beside which it costs but one."""
+    for part, scene in scenes.of(interval):
+        yield nothing(part, scenes.settings) if scene is None else _Part(scene).count().idle
 
 
 def whole(interval: Interval, readings: Iterable[Reading]) -> Reading:
@@ -69,7 +77,22 @@ def whole(interval: Interval, readings: Iterable[Reading]) -> Reading:
         links=tuple(link for part in parts for link in part.links),
         step=parts[-1].step if parts else None,
         scrape_interval=parts[-1].scrape_interval if parts else None,
+        beside=tuple(
+            whole(interval, others) for others in zip(*(part.beside for part in parts), strict=True)
+        ),
+        balances={key: balance for part in parts for key, balance in part.balances.items()},
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """What was held in a part, by cell, and where it is known; `odd` is what contradicts the capacity."""
+
+    cells: Mapping[Cell, Amount]
+    known: Known
+    doubts: Doubts
+    idle: Reading
+    odd: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,29 +102,36 @@ class _Part:
     scene: Scene
 
     def read(self, owners: OwnerBook) -> Reading:
-        scene, wide = self.scene, self.scene.grid.wider()
-        seen, reach = scene.seen, scene.reach
+        scene, counted = self.scene, self.count()
+        pods = {cell.pod for cell in counted.cells}
+        book = learn(scene.source, scene.queries, scene.grid.wider().interval, pods, owners)
+        strangers = sum(not book.resolve(pod).complete for pod in pods)
+        return Reading(
+            interval=scene.grid.interval,
+            usages=usages(counted.cells, book),
+            coverage=counted.known.by_slot(),
+            head=counted.known.head(),
+            problems=(*replace(counted.doubts, strangers=strangers).sentences(counted.cells), *counted.odd),
+            links=book.since(owners),
+            step=scene.grid.step,
+            scrape_interval=scene.scrape.interval,
+            beside=(counted.idle,),
+        )
+
+    def count(self) -> "_Counted":
+        """What was held, without asking whose it was, and what was left of the nodes' capacity."""
+        scene, seen, reach = self.scene, self.scene.seen, self.scene.reach
         held, dropped, unasked = self._held(reach)
         unread = scene.coverage.unread | unasked
         phaseless = self._phaseless({t: seen[t] for t in seen if t in reach.instants}, held)
         beyond = {t for t in seen if t not in reach.instants}
         sure = known(scene.grid, seen, unread | phaseless | beyond)
         devices = self._devices(held)
-        pods = {key.pod for key in held}
-        book = learn(scene.source, scene.queries, wide.interval, pods, owners)
         cells = integrate(held, sure, scene.nodes, devices)
+        idle, odd = read_idle(scene, held, cells, sure)
         blind = scene.settings.utilisation and not devices
-        doubts = Doubts(dropped, len(unread), len(phaseless), _strangers(pods, book), blind)
-        return Reading(
-            interval=scene.grid.interval,
-            usages=usages(cells, book),
-            coverage=sure.by_slot(),
-            head=sure.head(),
-            problems=tuple(doubts.sentences(cells)),
-            links=book.since(owners),
-            step=scene.grid.step,
-            scrape_interval=scene.scrape.interval,
-        )
+        doubts = Doubts(dropped, len(unread), len(phaseless), 0, blind)
+        return _Counted(cells, sure, doubts, idle, odd)
 
     def _held(self, reach: Grid) -> tuple[dict[Holding, Samples], int, frozenset[int]]:
         """What `holdings` makes of the answer, and what was not answered; the answer itself is let go of."""
@@ -160,10 +190,6 @@ def _order(item: tuple[tuple[int, Workload, Sku], Amount]) -> tuple[int, str, st
     """Plain values: comparing the dataclasses themselves takes ten times as long."""
     slot, workload, sku = item[0]
     return slot, workload.namespace, workload.kind, workload.name, sku.dimensions
-
-
-def _strangers(pods: Collection[PodKey], book: OwnerBook) -> int:
-    return sum(not book.resolve(pod).complete for pod in pods)
 
 
 def nothing(interval: Interval, settings: MeterSettings) -> Reading:

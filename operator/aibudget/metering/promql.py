@@ -125,13 +125,10 @@ class Queries:
 
     def held_of(self, requests: str, window: int) -> str:
         """The same of any selector of requests by container."""
-        info = self._state("kube_node_info")
-        newest = f"max by (instance, job) (timestamp({info}))"
-        outdated = f"timestamp({requests}) < on (instance, job) group_left () {newest}"
         phase = self._state("kube_pod_status_phase", Matcher("phase", "=~", "Pending|Running"))
         return (
             f"max by ({POD}, container, exported_container, {NODE}, resource)"
-            f" ({_fresh(requests, window)} unless ({outdated}))"
+            f" ({self._newest(requests, window)})"
             f" * on ({POD}) group_left () max by ({POD}) ({last(phase, window)} == 1)"
         )
 
@@ -155,6 +152,23 @@ class Queries:
             f"({asked} + on ({POD}, resource) group_left () ({overhead}) or {asked})"
             f" * on ({POD}) group_left () max by ({POD}) ({last(phase, window)} == 1)"
         )
+
+    def capacity(self, window: int) -> str:
+        """`family` offered: units of each accelerator resource that each node has; unusable: how many of them
+        nobody could use, the device, its plug-in or the node being unwell, or the node cordoned.
+        """
+        by, accelerators = f"{NODE}, resource", Matcher("resource", "=~", self.accelerators)
+        capacity = self._state("kube_node_status_capacity", accelerators)
+        allocatable = _fresh(self._state("kube_node_status_allocatable", accelerators), window)
+        ready = self._state(
+            "kube_node_status_condition", Matcher("condition", "=", "Ready"), Matcher("status", "=", "true")
+        )
+        cordoned = _fresh(self._state("kube_node_spec_unschedulable"), window)
+        offered = f"max by ({by}) ({self._newest(capacity, window)})"
+        closed = f"(max by ({NODE}) ({_fresh(ready, window)}) == 0 or max by ({NODE}) ({cordoned}) == 1)"
+        unhealthy = f"{offered} - on ({by}) max by ({by}) ({allocatable})"
+        unusable = f"({offered} and on ({NODE}) {closed} or ({unhealthy}))"
+        return _families({"offered": f"({offered} > 0)", "unusable": f"({unusable} > 0)"})
 
     def node_labels(self, labels: Iterable[str], window: int, step: int, whole_until: int) -> str:
         """Each node's labels when they are new against the step before; all of them up to `whole_until`."""
@@ -199,17 +213,23 @@ class Queries:
         percent = f"avg_over_time({selector('DCGM_FI_DEV_GPU_UTIL', self.dcgm)}[{window}ms])"
         return f"{by} ({active}) or on ({DEVICE}) {by} ({percent} / 100)"
 
+    def _newest(self, vector: str, window: int) -> str:
+        """What the newest scrape of its exporter told, and no look-back holds on to for one scrape more.
+
+        Where node info is scraped by another job there is no newest scrape to compare with.
+        """
+        newest = f"max by (instance, job) (timestamp({self._state('kube_node_info')}))"
+        outdated = f"timestamp({vector}) < on (instance, job) group_left () {newest}"
+        return f"{_fresh(vector, window)} unless ({outdated})"
+
     def _state(self, name: str, *more: Matcher) -> str:
         return selector(name, (*self.kube_state_metrics, *more))
 
     def _once(self, family: str, window: int) -> str:
         """CPU and memory requests, each container's once, however many exporters tell of it."""
         wanted = (Matcher("resource", "=~", "cpu|memory"), Matcher("node", "!=", ""))
-        told = self._state(family, *wanted)
-        newest = f"max by (instance, job) (timestamp({self._state('kube_node_info')}))"
-        outdated = f"timestamp({told}) < on (instance, job) group_left () {newest}"
-        vector = f"{_fresh(told, window)} unless ({outdated})"
-        return f"max by ({POD}, container, exported_container, {NODE}, resource) ({vector})"
+        told = self._newest(self._state(family, *wanted), window)
+        return f"max by ({POD}, container, exported_container, {NODE}, resource) ({told})"
 
     def _requests(self) -> str:
         return self._state(

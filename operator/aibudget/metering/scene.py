@@ -129,6 +129,11 @@ class Scene:
         return self.grid if closed else self.grid.wider()
 
     @cached_property
+    def capacity(self) -> Answer:
+        """The answer to `Queries.capacity`."""
+        return over_range(self.source, self.queries.capacity(self.scrape.window), self.reach)
+
+    @cached_property
     def nodes(self) -> Nodes:
         """What the nodes were made of, and when."""
         wide, window = self.grid.wider(), self.scrape.window

@@ -6,7 +6,7 @@ that nobody observed is not idle device time.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aibudget.inventory.owners import OwnerLink
 from aibudget.inventory.workload import Workload
@@ -71,6 +71,40 @@ class Coverage:
 
 
 @dataclass(frozen=True, slots=True)
+class Balance:
+    """What became of capacity, in GPU-milliseconds: held + idle + unhealthy + unknown - over = capacity.
+
+    `over` is what is held beyond the capacity. `unhealthy` nobody could have used: the device or its node
+    was unwell, or the node cordoned. Of `unknown` it was not seen whether somebody held it. `estimated` is
+    the part of `idle` that a short gap was filled with.
+    """
+
+    capacity: int = 0
+    held: int = 0
+    idle: int = 0
+    unhealthy: int = 0
+    unknown: int = 0
+    over: int = 0
+    estimated: int = 0
+
+    def __add__(self, other: "Balance") -> "Balance":
+        return Balance(
+            self.capacity + other.capacity,
+            self.held + other.held,
+            self.idle + other.idle,
+            self.unhealthy + other.unhealthy,
+            self.unknown + other.unknown,
+            self.over + other.over,
+            self.estimated + other.estimated,
+        )
+
+    @property
+    def residual(self) -> int:
+        """How far the parts are from the whole: 0, or it is not counted right."""
+        return self.held + self.idle + self.unhealthy + self.unknown - self.over - self.capacity
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """What one meter says of an interval: the usage, and for each slot how much of it was covered.
 
@@ -78,7 +112,8 @@ class Reading:
     where nothing was covered. `problems` are sentences for people: a source that is absent, a step that
     could not be read, capacity that contradicts what is held. `links` are the owner links that were learnt,
     for the ledger to keep; `step` and `scrape_interval` say, in seconds, how finely it was read, None where
-    it could not be.
+    it could not be. `beside` are readings of other meters that came with it: `gpu` brings `gpu-idle`, which
+    has `balances` by slot and node pool.
     """
 
     interval: Interval
@@ -89,3 +124,5 @@ class Reading:
     links: tuple[OwnerLink, ...] = ()
     step: int | None = None
     scrape_interval: float | None = None
+    beside: tuple["Reading", ...] = ()
+    balances: Mapping[tuple[int, str], Balance] = field(default_factory=dict)

@@ -5,8 +5,10 @@ from lives.
 import re
 from array import array
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import pairwise
 
 from aibudget.metering.source import Result, Series, TooManySamples
 
@@ -23,6 +25,27 @@ class Life:
     units: float = 1.0
     uid: str = ""
     owner: tuple[str, str] = ("", "")
+    node: str = "n"
+    namespace: str = "team"
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """A node that offered `units` in [joined, left), of which `unwell` (start, end, units) were of no use.
+    Its labels are as metrics spell them, each set from an instant on.
+    """
+
+    name: str
+    joined: int
+    left: int
+    units: float
+    unwell: tuple[tuple[int, int, float], ...] = ()
+    labels: tuple[tuple[int, Mapping[str, str]], ...] = ()
+
+    def unusable(self, at: float) -> float | None:
+        """How many of its units nobody can use then."""
+        lost = [units for start, end, units in self.unwell if start <= at < end]
+        return min(self.units, max(lost)) if lost and self.joined <= at < self.left else None
 
 
 def series(labels: dict[str, str], times: Iterable[float], values: Iterable[float]) -> Series:
@@ -44,6 +67,7 @@ class FakePrometheus:
     replica_sets: dict[str, tuple[str, str]] = field(default_factory=dict)
     refused: set[int] = field(default_factory=set)
     asked: list[str] = field(default_factory=list)
+    machines: Sequence[Machine] = ()
 
     def time(self) -> float:
         """The moment of the last scrape."""
@@ -89,23 +113,42 @@ class FakePrometheus:
                     self._over(instants, {"family": "nodes"}, lambda _: 1.0),
                 ]
             )
+        if "kube_node_status_capacity" in promql:
+            return Result(list(self._capacity(instants)))
+        if "kube_node_labels" in promql:
+            return Result(list(self._labels(instants)))
         if "group_left" in promql:
             return Result([self._held(instants, life) for life in self.lives])
-        if any(name in promql for name in ("kube_node_labels", "DCGM", "unless on")):
+        if any(name in promql for name in ("DCGM", "unless on")):
             return Result([])
         raise AssertionError(promql)
 
     def _held(self, instants: range, life: Life) -> Series:
         labels = {
-            "namespace": "team",
+            "namespace": life.namespace,
             "pod": life.name,
             "uid": life.uid,
-            "node": "n",
+            "node": life.node,
             "resource": "nvidia_com_gpu",
         }
         return self._over(
             instants, labels, lambda newest: life.units if life.bound <= newest - BEGIN < life.ended else None
         )
+
+    def _capacity(self, instants: range) -> Iterator[Series]:
+        for machine in self.machines:
+            whose = {"node": machine.name, "resource": "nvidia_com_gpu"}
+            offered = self._over(instants, {**whose, "family": "offered"}, partial(_offered, machine))
+            unusable = self._over(instants, {**whose, "family": "unusable"}, partial(_unusable, machine))
+            yield from (one for one in (offered, unusable) if one.times)
+
+    def _labels(self, instants: range) -> Iterator[Series]:
+        for machine in self.machines:
+            changes = [*machine.labels, (10**9, {})]
+            for (since, labels), (until, _) in pairwise(changes):
+                yield self._over(
+                    instants, {"node": machine.name, **labels}, partial(_labelled, machine, (since, until))
+                )
 
     def _over(
         self, instants: range, labels: dict[str, str], value: Callable[[float], float | None]
@@ -121,6 +164,19 @@ class FakePrometheus:
         place = bisect_right(self.scrapes, at - BEGIN)
         newest = BEGIN + self.scrapes[place - 1] if place else None
         return newest if newest is not None and at - newest < window else None
+
+
+def _offered(machine: Machine, scraped: float) -> float | None:
+    return machine.units if machine.joined <= scraped - BEGIN < machine.left else None
+
+
+def _unusable(machine: Machine, scraped: float) -> float | None:
+    return machine.unusable(scraped - BEGIN)
+
+
+def _labelled(machine: Machine, span: tuple[int, int], scraped: float) -> float | None:
+    at = scraped - BEGIN
+    return 1.0 if machine.joined <= at < machine.left and span[0] <= at < span[1] else None
 
 
 def every(
