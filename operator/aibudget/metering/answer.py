@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import requests
 
+from aibudget.errors import Transient
 from aibudget.metering.source import PartialData, PrometheusUnavailable, QueryRefused, Series, TooManySamples
 
 _RESULT: Final = re.compile(r'"result":\s*\[')
@@ -29,6 +30,23 @@ _BEGINNINGS: Final = ('s":[[', '":[')
 _TIMES: Final = re.compile(r"[\d.e+-]+")
 MOST_SHARED: Final = 1024
 """How many different samples are remembered, for the next series to share."""
+
+
+# How Prometheus, Thanos, Mimir and VictoriaMetrics word what a shorter range may mend, …
+_TOO_MUCH: Final = re.compile(
+    r"exceeded maximum resolution|too many (?:samples|points)|exceeds the limit \(query length"
+    r"|exceeded the (?:maximum|aggregated)|exceeded \w+ limit|limit \d+ (?:violated|exceeded)"
+    r"|code = ResourceExhausted|cannot select more than|(?:matching|unique) timeseries exceeds"
+)
+# … that a part of the data is away, which asking for less does not bring back, …
+_AWAY: Final = re.compile(r"rpc error: code = |vmstorage nodes are unavailable|[Nn]o store matched")
+# … and what no range changes: VictoriaMetrics refuses all it does not understand with 422.
+_NOT_UNDERSTOOD: Final = re.compile(
+    r"parse error|cannot parse|unparsed data|unexpected token|un(?:known|supported) func"
+    r"|err-mimir-query-blocked"
+)
+_QUERY: Final = re.compile(r'"(?:[^"\\]|\\.){60,}"')
+"""A quotation too long for a name."""
 
 
 def document_of(response: requests.Response, body: Iterator[bytes], url: str) -> dict[str, Any]:
@@ -63,18 +81,31 @@ def document_of(response: requests.Response, body: Iterator[bytes], url: str) ->
     return dict(document)
 
 
-def _declined(url: str, status: int, document: Mapping[str, Any]) -> QueryRefused | PrometheusUnavailable:
-    """An error that Prometheus tells. While a query runs it fails with 422, or 503 when its time is up."""
-    kind, said = document.get("errorType", "unknown"), str(document.get("error", ""))[:300]
-    message = f"Prometheus at {url} refused a query ({status} {kind}): {said}."
-    too_long = "exceeded maximum resolution" in said
-    if status == 422 or too_long or kind in ("timeout", "canceled", "execution"):
-        return TooManySamples(
-            f"{message} Ask for a shorter range, or raise its query.max-samples and query.timeout."
-        )
-    if status == 400:
+def _declined(url: str, status: int, document: Mapping[str, Any]) -> QueryRefused | Transient:
+    """An error that a server tells. While a query runs it fails with 422, or 503 when its time is up."""
+    kind, said = document.get("errorType", "unknown"), _reason(str(document.get("error", "")))
+    message = f"Prometheus at {url} refused a query ({status} {kind}): {said[:300]}."
+    ran = status == 422 or kind in ("timeout", "canceled", "execution")
+    if _TOO_MUCH.search(said) and status in (400, 422, 500):
+        return _too_much(message)
+    if ran and _AWAY.search(said):
+        return PartialData(f"{message} Check its stores and replicas.")
+    if status == 400 or (ran and _NOT_UNDERSTOOD.search(said)):
         return QueryRefused(f"{message} Check the matchers.")
+    if ran:
+        return _too_much(message)
     return PrometheusUnavailable(f"{message} Check its health and logs.")
+
+
+def _too_much(message: str) -> TooManySamples:
+    return TooManySamples(
+        f"{message} Ask for a shorter range, or raise its query.max-samples and query.timeout."
+    )
+
+
+def _reason(said: str) -> str:
+    """Without the query, which VictoriaMetrics repeats before it says what is wrong with it."""
+    return _QUERY.sub('"…"', said)
 
 
 def garbage(url: str, what: str) -> PrometheusUnavailable:

@@ -12,14 +12,24 @@ from typing import Any
 from prometheus_api_client import PrometheusConnect
 
 from aibudget.metering.answer import garbage
-from aibudget.metering.source import Result, Series
+from aibudget.metering.source import PrometheusUnavailable, Result, Series
 from aibudget.metering.transport import PatientRetry, PrometheusSettings, Session
 
 __all__ = ["Prometheus", "PrometheusSettings"]
 
-# For Thanos and Mimir: an error rather than a part of the data, each replica once, and raw samples only, for
-# downsampled ones would be weighted wrongly. Prometheus ignores what it does not know.
-COMPLETE = {"partial_response": "false", "dedup": "true", "max_source_resolution": "0s"}
+# What makes an answer whole, wherever it comes from; each server ignores what it does not know (ADR 0042).
+COMPLETE = {
+    # Thanos, Mimir: an error rather than a part of the data, each replica once, and raw samples only, for
+    # downsampled ones would be weighted wrongly.
+    "partial_response": "false",
+    "dedup": "true",
+    "max_source_resolution": "0s",
+    # VictoriaMetrics: the same; the instants that were asked for, not others that suit its cache; and the
+    # newest samples as they are, where it would repeat the ones before (its least is a millisecond).
+    "deny_partial_response": "1",
+    "nocache": "1",
+    "latency_offset": "1ms",
+}
 
 
 class Prometheus:
@@ -55,7 +65,8 @@ class Prometheus:
         """Prometheus's own clock, Unix seconds."""
         answer = self._client.custom_query("time()", params=self._params())
         try:
-            now = float(answer[1])
+            # VictoriaMetrics has no scalars: it gives a vector of one.
+            now = float(answer[0].values[0] if isinstance(answer[0], Series) else answer[1])
         except (IndexError, KeyError, TypeError, ValueError) as odd:
             raise garbage(self.url, "no time came back for time()") from odd
         if not math.isfinite(now):
@@ -71,7 +82,15 @@ class Prometheus:
         """The expression from start to end, both asked for; see `PromSource`."""
         first, last = (datetime.fromtimestamp(instant, UTC) for instant in (start, end))
         answer = self._client.custom_query_range(promql, first, last, str(step), params=self._params())
-        return self._result(answer)
+        result = self._result(answer)
+        for _, times, _ in result.series:
+            for instant in (times[0], times[-1]) if times else ():
+                if not start <= instant <= end or (instant - start) % step:
+                    raise PrometheusUnavailable(
+                        f"{self.url} answers for {instant:f}, asked for each {step} s from {start} to {end}. "
+                        "A cache in front of it moves ranges: go around it."
+                    )
+        return result
 
     def _params(self) -> dict[str, str]:
         return {**COMPLETE, "timeout": f"{max(1, math.ceil(self._session.patience()))}s"}

@@ -66,7 +66,8 @@ class Session(requests.Session):
         self.sent = 0
         self.infos: tuple[str, ...] = ()
         self.auth = _Credentials(settings)
-        self.headers.update(settings.headers)
+        # What came late would be missing from what a query front end of Thanos or Mimir has cached.
+        self.headers.update({"Cache-Control": "no-store", **settings.headers})
         self.verify = str(settings.ca_file) if settings.ca_file else True
         if settings.client_certificate:
             certificate = str(settings.client_certificate)

@@ -2,13 +2,9 @@
 
 import json
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs
 
 import pytest
 import requests
@@ -19,75 +15,13 @@ from aibudget.errors import Stalled
 from aibudget.metering.answer import document_of
 from aibudget.metering.prometheus import Prometheus, PrometheusSettings
 from aibudget.metering.source import PartialData, PrometheusUnavailable, QueryRefused, TooManySamples
+from unit.metering.answering import Answer, ok, server
 
 VECTOR = {"resultType": "vector", "result": [{"metric": {"a": "b"}, "value": [1.5, "2"]}]}
 MATRIX = {
     "resultType": "matrix",
-    "result": [{"metric": {"value": "x"}, "values": [[1, "2"], [2, "NaN"], [3, "+Inf"]]}],
+    "result": [{"metric": {"value": "x"}, "values": [[30, "2"], [60, "NaN"], [90, "+Inf"]]}],
 }
-
-
-@dataclass(slots=True)
-class Answer:
-    """What the server says: a document or raw bytes, after waiting for `until`."""
-
-    body: object
-    status: int = 200
-    headers: dict[str, str] = field(default_factory=dict)
-    until: threading.Event | None = None
-
-    def content(self) -> bytes:
-        """The bytes to send."""
-        return self.body if isinstance(self.body, bytes) else json.dumps(self.body).encode()
-
-
-@dataclass(slots=True)
-class Request:
-    """What arrived."""
-
-    path: str
-    headers: dict[str, str]
-    form: dict[str, list[str]]
-
-
-@contextmanager
-def server(*answers: Answer) -> Iterator[tuple[str, list[Request]]]:
-    """Gives the answers in turn, the last for ever; its address and what was asked."""
-    requests: list[Request] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            length = int(self.headers.get("Content-Length", 0))
-            form = parse_qs(self.rfile.read(length).decode())
-            requests.append(Request(self.path, dict(self.headers.items()), form))
-            answer = answers[min(len(requests), len(answers)) - 1]
-            if answer.until:
-                answer.until.wait(10)
-            self.send_response(answer.status)
-            for name, value in answer.headers.items():
-                self.send_header(name, value)
-            content = answer.content()
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *_: object) -> None:
-            """Quiet."""
-
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{http.server_port}/prefix", requests
-    finally:
-        http.shutdown()
-        http.server_close()
-        thread.join()
-
-
-def ok(data: object, **more: object) -> Answer:
-    """A success."""
-    return Answer({"status": "success", "data": data, **more})
 
 
 def test_queries_go_in_the_body() -> None:
@@ -110,11 +44,11 @@ def test_queries_go_in_the_body() -> None:
 def test_ranges_are_asked_to_the_second() -> None:
     """Start and end are as given, and labels named like the answer's own keys do no harm."""
     with server(ok(MATRIX)) as (url, requests), Prometheus(PrometheusSettings(url)) as source:
-        (series,) = source.query_range("x", 1_772_323_230, 1_772_326_800, 30).series
+        (series,) = source.query_range("x", 30, 1_772_326_800, 30).series
     form = requests[0].form
-    assert (form["start"], form["end"], form["step"]) == (["1772323230"], ["1772326800"], ["30"])
+    assert (form["start"], form["end"], form["step"]) == (["30"], ["1772326800"], ["30"])
     assert series.labels == {"value": "x"}
-    assert list(series.times) == [1, 2, 3]
+    assert list(series.times) == [30, 60, 90]
     assert str(list(series.values)) == "[2.0, nan, inf]"
 
 
