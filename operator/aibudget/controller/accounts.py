@@ -22,6 +22,8 @@ from aibudget.metering.catalogue import kept_as, scale_of
 from aibudget.metering.slots import SLOT_SECONDS, Interval, slot_of
 from aibudget.metering.usage import Coverage
 from aibudget.pricing.book import PriceBook
+from aibudget.pricing.rate import Rate
+from aibudget.pricing.tiers import month_of
 
 CHUNK_SECONDS: Final = 24 * 3600
 """How much of the past is read and posted at once, at most."""
@@ -31,6 +33,8 @@ BRISK_SECONDS, SLOW_SECONDS = 2.0, 8.0
 """A chunk that took less may be followed by a larger one, one that took longer keeps a cycle waiting."""
 CHUNK_USAGES: Final = 100_000
 """How many usages may be held at once while the past is read: some 60 MB."""
+SETTLING_SECONDS: Final = 24 * 3600
+"""For how long after its end a period's spend may still grow by late samples, or change by new prices."""
 ASK_AGAIN_SECONDS: Final = 24 * 3600
 """For how long a gap may still be filled by samples that come late."""
 
@@ -71,6 +75,7 @@ class Accounts:
         self._gaps: list[Interval] = []
         self._stride = FIRST_CHUNK_SECONDS
         self._priced: frozenset[str] | None = None
+        self._priced_since = 0
         self._has_begun = False
         self.problems: tuple[str, ...] = ()
 
@@ -99,7 +104,8 @@ class Accounts:
         start = least if state.watermark is None else max(state.watermark, least - self._chunk())
         reading = self._source.read(Interval(start, max(now, start)))
         self.problems = reading.problems
-        head = Head(start, reading.head, book.charges(reading.usages), reading.coverage, labels)
+        charges = book.charges(reading.usages, self._volume)
+        head = Head(start, reading.head, charges, reading.coverage, labels)
         if settled > start and start <= (state.watermark or start):
             self._post(state, head, Interval(start, settled).slots(), settled)
             gaps = self._ledger.gaps(self.key, now - ASK_AGAIN_SECONDS)
@@ -109,11 +115,15 @@ class Accounts:
         return now
 
     def rerate(self, book: PriceBook, since: int, now: int) -> int:
-        """Price what is posted by this book if it is another one; how many rows that changed."""
-        if book.ids == self._priced:
+        """Price what is posted by this book if it is another one; how many rows that changed.
+
+        The calendar month is open like the periods since `since`: a budget for it may come at any time.
+        """
+        since = min(slot_of(since), month_of(now - SETTLING_SECONDS))
+        if book.ids == self._priced and since >= self._priced_since:
             return 0
         changed = self._ledger.rerate(book, since, at=now, epoch=self._epoch)
-        self._priced = book.ids
+        self._priced, self._priced_since = book.ids, since
         self._stated.clear()
         return changed
 
@@ -133,7 +143,8 @@ class Accounts:
 
     def _read_past(self, chunk: Interval, book: PriceBook, labels: Labels) -> None:
         reading = self._source.read(chunk)
-        head = Head(chunk.start, reading.head, book.charges(reading.usages), reading.coverage, labels)
+        charges = book.charges(reading.usages, self._volume)
+        head = Head(chunk.start, reading.head, charges, reading.coverage, labels)
         known = self._ledger.coverage(self.key, chunk)
         better = [
             slot
@@ -142,6 +153,13 @@ class Accounts:
         ]
         if better:
             self._post(self._ledger.state(self.key), head, better, chunk.end)
+            if book.has_tiers:
+                # What a month has used before a slot is known only now.
+                end = chunk.end
+                self._ledger.redraw(self.key, book, chunk.start, at=end, epoch=self._epoch)
+
+    def _volume(self, rate: Rate, slot: int) -> int:
+        return self._ledger.volume(self.key, rate, slot)
 
     def _pace(self, took: float) -> None:
         if took < BRISK_SECONDS:

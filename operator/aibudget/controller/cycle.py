@@ -19,10 +19,11 @@ from typing import Final, TypeVar
 from aibudget.api.budget import AIBudget, ClusterAIBudget
 from aibudget.api.budgetstatus import BudgetStatus
 from aibudget.budgeting.period import preceding, steady
+from aibudget.controller.accounts import SETTLING_SECONDS
 from aibudget.controller.books import Books
 from aibudget.controller.cache import Cache, World
 from aibudget.controller.head import Labels
-from aibudget.controller.judge import SETTLING_SECONDS, Judge, Judged
+from aibudget.controller.judge import Judge, Judged
 from aibudget.controller.kinship import Kinship
 from aibudget.controller.measuring import Measured, Measuring, progress
 from aibudget.controller.notifier import Notifier

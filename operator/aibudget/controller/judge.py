@@ -8,7 +8,6 @@ once.
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Final
 
 from aibudget.api.budget import AIBudget, Budget, ClusterAIBudget
 from aibudget.api.budgetstatus import BudgetStatus, PastPeriod
@@ -17,6 +16,7 @@ from aibudget.budgeting.memory import Memory
 from aibudget.budgeting.period import preceding, steady
 from aibudget.budgeting.share import Share, Shares
 from aibudget.budgeting.verdict import Moment, evaluate
+from aibudget.controller.accounts import SETTLING_SECONDS
 from aibudget.controller.books import Books
 from aibudget.controller.cache import Seen
 from aibudget.controller.measuring import Knowledge, Measured
@@ -25,9 +25,6 @@ from aibudget.metering.slots import Interval, snapped
 from aibudget.pricing.charge import amount_of
 from aibudget.reporting.facts import DataState
 from aibudget.reporting.status import HISTORY, past_period
-
-SETTLING_SECONDS: Final = 24 * 3600
-"""For how long after its end a period's spend may still grow by late samples."""
 
 log = logging.getLogger(__name__)
 

@@ -86,6 +86,32 @@ rate = Table(
     Column("known", BigInteger, nullable=False),
 )
 
+# Which rates the price lists last had, as a list of integers.
+price_book = Table(
+    "price_book",
+    metadata,
+    Column("cluster_id", Integer, primary_key=True),
+    Column("rates", Text, nullable=False),
+    Column("known", BigInteger, nullable=False),
+)
+
+# Append-only: usage of a closed time that was billed at one rate is known since then to cost another.
+# 0 is no rate. The quantities are those of the usage itself.
+correction = Table(
+    "correction",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("meter_id", ForeignKey("meter.id"), nullable=False),
+    Column("dimensions", Text, nullable=False),
+    Column("billed_id", Integer, nullable=False),
+    Column("was_id", Integer, nullable=False),
+    Column("rate_id", Integer, nullable=False),
+    Column("start", BigInteger, nullable=False),
+    Column("end", BigInteger, nullable=False),
+    Column("known", BigInteger, nullable=False),
+    Index("correction_known", "meter_id", "known"),
+)
+
 usage = Table(
     "usage",
     metadata,

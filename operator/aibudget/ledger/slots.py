@@ -141,6 +141,25 @@ def reprice(connection: Connection, meter_id: int, was: Priced, part: Interval, 
     return connection.execute(query.values(rate_id=rate_id or None)).rowcount
 
 
+def by_rate(connection: Connection, meter_id: int, interval: Interval) -> list[tuple[int, int, int]]:
+    """What each slot used at each rate (0 is none), in order of the slots."""
+    query = (
+        select(_USAGE.c.slot, _USAGE.c.rate_id, func.sum(_USAGE.c.quantity))
+        .where(within(_USAGE, meter_id, interval))
+        .group_by(_USAGE.c.slot, _USAGE.c.rate_id)
+        .order_by(_USAGE.c.slot)
+    )
+    return [(slot, rate or 0, int(quantity)) for slot, rate, quantity in connection.execute(query)]
+
+
+def reprice_slot(connection: Connection, meter_id: int, slot: int, was: int, rate_id: int) -> int:
+    """Give the rows of one slot that have a rate another one; returns how many there were."""
+    query = _USAGE.update().where(
+        _USAGE.c.meter_id == meter_id, _USAGE.c.slot == slot, _USAGE.c.rate_id == was
+    )
+    return connection.execute(query.values(rate_id=rate_id)).rowcount
+
+
 def within(table: Table, meter_id: int, interval: Interval) -> ColumnElement[bool]:
     """The condition that a row lies in the interval."""
     return and_(table.c.meter_id == meter_id, table.c.slot >= interval.start, table.c.slot < interval.end)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from aibudget.inventory.workload import Workload
-from aibudget.metering.slots import SLOT_SECONDS
+from aibudget.metering.slots import SLOT_SECONDS, Interval
 from aibudget.metering.usage import Coverage, Sku
 from aibudget.pricing.charge import Charge, cost, list_cost
 from aibudget.pricing.rate import Rate
@@ -56,6 +56,34 @@ class Statement:
     coverage: Coverage
     as_of: int | None
     complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """A line of kind Correction: usage of a closed interval, known since `known` to cost something else.
+
+    The quantity is the same; `was` is the rate until then, None where it had no price. It counts at the time
+    it became known (FOCUS: ChargeClass Correction) and in no budget.
+    """
+
+    workload: Workload
+    sku: Sku
+    namespace_labels: Mapping[str, str]
+    interval: Interval
+    quantity: int
+    was: Rate | None
+    rate: Rate
+    known: int
+
+    @property
+    def cost(self) -> Mapping[str, Decimal]:
+        """What is to be added, by currency: less than 0 where it was charged too much."""
+        amounts = {self.rate.currency: cost(self.quantity, self.rate)}
+        if self.was is not None:
+            amounts[self.was.currency] = amounts.get(self.was.currency, Decimal(0)) - cost(
+                self.quantity, self.was
+            )
+        return amounts
 
 
 def provisional(

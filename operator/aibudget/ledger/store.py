@@ -6,8 +6,8 @@ and a crash at any point leave either the old state or the new. Statements come 
 are only trusted at the revision they were made for. For one thread.
 """
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -18,13 +18,16 @@ from aibudget.ledger import links, meters, slots
 from aibudget.ledger.database import Database
 from aibudget.ledger.lines import Lines, Rates
 from aibudget.ledger.posting import MeterState, Posting
-from aibudget.ledger.spend import SpendLine, Statement, slots_of
+from aibudget.ledger.rating import Rating, adopt, corrected
+from aibudget.ledger.spend import Correction, SpendLine, Statement, slots_of
 from aibudget.ledger.totals import Covered, Row, Totals
 from aibudget.metering.catalogue import generation_of, meter_of
 from aibudget.metering.slots import SLOT_SECONDS, Interval
-from aibudget.metering.usage import Coverage, Sku
+from aibudget.metering.usage import Coverage
 from aibudget.pricing.book import PriceBook
 from aibudget.pricing.charge import Charge
+from aibudget.pricing.rate import Rate
+from aibudget.pricing.tiers import month_of
 
 STATEMENTS_KEPT: Final = 64
 
@@ -147,22 +150,66 @@ class Ledger:
     def rerate(self, book: PriceBook, since: int, *, at: int, epoch: int) -> int:
         """Price everything posted from `since` on by this book; returns how many rows got another rate.
 
-        Quantities stay. Meant for open periods, after a price list changed. Raises `Conflict` as `post` does.
+        Quantities stay. Meant for open periods, after a price list changed; what is before is closed and gets
+        corrections. Raises `Conflict` as `post` does.
         """
-        changed = 0
+        with self._rating(book, at, epoch) as rating:
+            changed = sum(self._renew(rating, name, since, rating.renew) for name in self._meters)
+            if (differs := adopt(rating.connection, self._cluster_id, rating)) is not None:
+                closed = Interval(min(differs.start, since), min(differs.end, since))
+                for name, meter in self._meters.items():
+                    rating.correct(name, meter.id, closed)
+        return changed
+
+    def redraw(self, meter: str, book: PriceBook, since: int, *, at: int, epoch: int) -> int:
+        """Charge one meter from `since` on at the tiers its volume comes to, after its past was read on."""
+        with self._rating(book, at, epoch) as rating:
+            return self._renew(rating, meter, since, rating.redraw)
+
+    def volume(self, meter: str, rate: Rate, slot: int) -> int:
+        """How much of a meter a rate, by its name, has priced in the calendar month before a slot."""
+        lines = self.statement(meter, Interval(month_of(slot), slot)).lines
+        return sum(line.quantity for line in lines if line.rate and line.rate.label == rate.label)
+
+    def corrections(self, meter: str, known: Interval) -> tuple[Correction, ...]:
+        """What became known in an interval to cost something else than was billed, in closed time."""
+        with self._database.reading() as connection:
+            rows = corrected(connection, self._meter(meter).id, known)
+            lines = self._meter(meter).lines.of(connection, [row.line_id for row in rows])
+            rates = self._rates.of(connection, {i for row in rows for i in (row.was_id, row.rate_id)})
+        return tuple(
+            Correction(
+                workload=lines[row.line_id].workload,
+                sku=lines[row.line_id].sku,
+                namespace_labels=lines[row.line_id].namespace_labels,
+                interval=row.interval,
+                quantity=row.quantity,
+                was=rates.get(row.was_id),
+                rate=rates[row.rate_id],
+                known=row.known,
+            )
+            for row in rows
+        )
+
+    @contextmanager
+    def _rating(self, book: PriceBook, at: int, epoch: int) -> Iterator[Rating]:
         with self._database.writing() as connection:
             meters.check_epoch(connection, self._cluster_id, epoch)
-            for name, meter in self._meters.items():
-                before = meters.state(connection, meter.id)
-                if before.watermark is None or before.watermark <= since:
-                    continue
-                span = Interval(since, before.watermark)
-                rows = self._repriced(connection, (name, meter.id), book, span, at)
-                if rows:
-                    after = MeterState(before.begins, before.watermark, before.revision + 1)
-                    meters.write_state(connection, meter.id, before, after)
-                changed += rows
-        return changed
+            yield Rating(connection, self._rates, book, at)
+
+    def _renew(
+        self, rating: Rating, name: str, since: int, renew: Callable[[str, int, Interval], int]
+    ) -> int:
+        """Do it to what a meter has posted from `since` on; a change makes another revision of it."""
+        meter_id = self._meters[name].id
+        before = meters.state(rating.connection, meter_id)
+        if before.watermark is None or before.watermark <= since:
+            return 0
+        rows = renew(name, meter_id, Interval(since, before.watermark))
+        if rows:
+            after = MeterState(before.begins, before.watermark, before.revision + 1)
+            meters.write_state(rating.connection, meter_id, before, after)
+        return rows
 
     def owners(self) -> tuple[OwnerLink, ...]:
         """Every owner link that was ever remembered."""
@@ -218,21 +265,6 @@ class Ledger:
             )
             for row in rows
         )
-
-    def _repriced(
-        self, connection: Connection, meter: tuple[str, int], book: PriceBook, span: Interval, at: int
-    ) -> int:
-        name, meter_id = meter
-        changed = 0
-        for was in slots.priced(connection, meter_id, span):
-            sku = Sku(meter_of(name), tuple(sorted(json.loads(was.dimensions).items())))
-            touched = Interval(was.first, was.last + SLOT_SECONDS)
-            for part, rate in book.segments(sku, touched):
-                ids = self._rates.ids(connection, [rate] if rate else [], at)
-                rate_id = ids[rate.id] if rate else 0
-                if rate_id != was.rate_id:
-                    changed += slots.reprice(connection, meter_id, was, part, rate_id)
-        return changed
 
 
 def _summed(

@@ -1,0 +1,223 @@
+"""Prices of what is posted, put right after a price list changed: open slots anew, closed by corrections.
+
+A row of an open slot gets the rate that the book has for it now. A row of a closed slot keeps its rate for
+good; what the difference comes to is written down as a correction, known from now on. Corrections follow one
+upon the other, so that billed cost and all corrections are together always the newest price times the
+quantity. Works inside transactions of `store.py`; quantities are never touched.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from sqlalchemy import Connection, func, select
+
+from aibudget.ledger import schema, slots
+from aibudget.ledger.lines import Rates
+from aibudget.metering.catalogue import meter_of
+from aibudget.metering.slots import SLOT_SECONDS, Interval
+from aibudget.metering.usage import Sku
+from aibudget.pricing.book import PriceBook
+from aibudget.pricing.rate import Rate
+from aibudget.pricing.tiers import drawn, month_of
+
+_CORRECTION, _USAGE, _LINE = schema.correction, schema.usage, schema.line
+
+
+@dataclass(frozen=True, slots=True)
+class Corrected:
+    """One line's part of a correction: charged at `was_id`, it is known since `known` to cost `rate_id`."""
+
+    line_id: int
+    interval: Interval
+    was_id: int
+    rate_id: int
+    quantity: int
+    known: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rating:
+    """One book, in one transaction, known at `at`."""
+
+    connection: Connection
+    rates: Rates
+    book: PriceBook
+    at: int
+
+    def renew(self, name: str, meter_id: int, span: Interval) -> int:
+        """Give every row of the span the book's rate; how many rows got another one."""
+        changed = 0
+        for was in slots.priced(self.connection, meter_id, span):
+            old = self._rate(was.rate_id)
+            for part, rate in self._segments(name, was):
+                # Which of its tiers a slot was charged at is for `redraw`.
+                if (old and old.undrawn().id) != (rate and rate.id):
+                    changed += slots.reprice(self.connection, meter_id, was, part, self._id(rate))
+        return changed + self.redraw(name, meter_id, span)
+
+    def redraw(self, name: str, meter_id: int, span: Interval) -> int:
+        """Charge each slot of the span at the tiers that its month's volume before it comes to."""
+        if not any(rate.tiers and rate.meter == meter_of(name) for rate in self.book.rates):
+            return 0
+        changed, month, volumes = 0, 0, dict[str, int]()
+        whole = Interval(month_of(span.start), span.end)
+        for slot, rows in self._volumes(name, meter_id, whole):
+            if month_of(slot) != month:
+                month, volumes = month_of(slot), {}
+            for label, parts in rows.items():
+                before = volumes.get(label, 0)
+                quantity = sum(used for _, used in parts)
+                volumes[label] = before + quantity
+                for rate, _ in parts if slot in span else ():
+                    renewed = drawn(rate, before, quantity)
+                    if renewed.id != rate.id:
+                        at = (meter_id, slot, self._id(rate), self._id(renewed))
+                        changed += slots.reprice_slot(self.connection, *at)
+        return changed
+
+    def correct(self, name: str, meter_id: int, span: Interval) -> int:
+        """Write down where closed rows would cost something else; how many corrections that makes.
+
+        Usage for which the book has no price any more stays as it was charged, and so does what has tiers.
+        """
+        made = []
+        for was in slots.priced(self.connection, meter_id, span):
+            known = self._known(meter_id, was)
+            billed = self._rate(was.rate_id)
+            for part, rate in self._segments(name, was):
+                if rate is None or rate.tiers or (billed is not None and billed.tiers):
+                    continue
+                for piece, standing in _cut(part, known, was.rate_id):
+                    if not _alike(self._rate(standing), rate):
+                        made.append(self._row(meter_id, was, piece, (standing, self._id(rate))))
+        if made:
+            self.connection.execute(_CORRECTION.insert(), made)
+        return len(made)
+
+    def _segments(self, name: str, was: slots.Priced) -> Iterator[tuple[Interval, Rate | None]]:
+        sku = Sku(meter_of(name), tuple(sorted(json.loads(was.dimensions).items())))
+        return self.book.segments(sku, Interval(was.first, was.last + SLOT_SECONDS))
+
+    def _volumes(
+        self, name: str, meter_id: int, span: Interval
+    ) -> Iterator[tuple[int, dict[str, list[tuple[Rate, int]]]]]:
+        """What each slot used at rates with tiers, by their names."""
+        found: dict[int, dict[str, list[tuple[Rate, int]]]] = defaultdict(lambda: defaultdict(list))
+        for slot, rate_id, quantity in slots.by_rate(self.connection, meter_id, span):
+            rate = self._rate(rate_id)
+            if rate is not None and rate.tiers and rate.meter == meter_of(name):
+                found[slot][rate.label].append((rate, quantity))
+        yield from sorted(found.items())
+
+    def _known(self, meter_id: int, was: slots.Priced) -> list[tuple[Interval, int]]:
+        """Earlier corrections of these rows, the oldest first."""
+        query = select(_CORRECTION).where(
+            _CORRECTION.c.meter_id == meter_id,
+            _CORRECTION.c.dimensions == was.dimensions,
+            _CORRECTION.c.billed_id == was.rate_id,
+        )
+        rows = self.connection.execute(query.order_by(_CORRECTION.c.id))
+        return [(Interval(row.start, row.end), row.rate_id) for row in rows]
+
+    def _row(
+        self, meter_id: int, was: slots.Priced, piece: Interval, rates: tuple[int, int]
+    ) -> dict[str, Any]:
+        return {
+            "meter_id": meter_id,
+            "dimensions": was.dimensions,
+            "billed_id": was.rate_id,
+            "was_id": rates[0],
+            "rate_id": rates[1],
+            "start": piece.start,
+            "end": piece.end,
+            "known": self.at,
+        }
+
+    def _rate(self, rate_id: int) -> Rate | None:
+        return self.rates.of(self.connection, [rate_id]).get(rate_id)
+
+    def _id(self, rate: Rate | None) -> int:
+        return self.rates.ids(self.connection, [rate], self.at)[rate.id] if rate else 0
+
+
+def corrected(connection: Connection, meter_id: int, known: Interval) -> list[Corrected]:
+    """The corrections that became known in an interval, by line."""
+    quantity = func.sum(_USAGE.c.quantity)
+    query = (
+        select(_CORRECTION, _USAGE.c.line_id, quantity.label("quantity"))
+        .join(_LINE, (_LINE.c.meter_id == meter_id) & (_LINE.c.dimensions == _CORRECTION.c.dimensions))
+        .join(
+            _USAGE,
+            (_USAGE.c.meter_id == meter_id)
+            & (_USAGE.c.line_id == _LINE.c.id)
+            & (_USAGE.c.slot >= _CORRECTION.c.start)
+            & (_USAGE.c.slot < _CORRECTION.c.end)
+            & (func.coalesce(_USAGE.c.rate_id, 0) == _CORRECTION.c.billed_id),
+        )
+        .where(
+            _CORRECTION.c.meter_id == meter_id,
+            _CORRECTION.c.known >= known.start,
+            _CORRECTION.c.known < known.end,
+        )
+        .group_by(_CORRECTION.c.id, _USAGE.c.line_id)
+        .order_by(_CORRECTION.c.id, _USAGE.c.line_id)
+    )
+    return [
+        Corrected(
+            line_id=row.line_id,
+            interval=Interval(row.start, row.end),
+            was_id=row.was_id,
+            rate_id=row.rate_id,
+            quantity=int(row.quantity),
+            known=row.known,
+        )
+        for row in connection.execute(query)
+    ]
+
+
+def adopt(connection: Connection, cluster_id: int, rating: Rating) -> Interval | None:
+    """Make the book the one that was used last; the time for which its rates differ from those before it.
+
+    Every rate is kept with the time at which it became known, used or not. None where nothing differs, and
+    for the first book of a ledger.
+    """
+    table, rates = schema.price_book, {rate.id: rate for rate in rating.book.rates}
+    ids = rating.rates.ids(connection, rates.values(), rating.at)
+    now = json.dumps(sorted(ids.values()))
+    before = connection.execute(select(table.c.rates).where(table.c.cluster_id == cluster_id)).scalar()
+    if before is None:
+        connection.execute(table.insert().values(cluster_id=cluster_id, rates=now, known=rating.at))
+        return None
+    if before == now:
+        return None
+    connection.execute(
+        table.update().where(table.c.cluster_id == cluster_id).values(rates=now, known=rating.at)
+    )
+    differing = set(json.loads(before)) ^ set(ids.values())
+    found = rating.rates.of(connection, differing)
+    spans = [found[rate_id].interval for rate_id in differing]
+    return Interval(min(span.start for span in spans), max(span.end for span in spans)) if spans else None
+
+
+def _cut(
+    part: Interval, known: Iterable[tuple[Interval, int]], billed: int
+) -> Iterator[tuple[Interval, int]]:
+    """The part, cut where earlier corrections begin and end, with the rate that stands in each piece."""
+    known = list(known)
+    edges = {part.start, part.end}
+    for interval, _ in known:
+        edges.update(t for t in (interval.start, interval.end) if t in part)
+    for start, end in pairwise(sorted(edges)):
+        standing = [rate_id for interval, rate_id in known if start in interval]
+        yield Interval(start, end), standing[-1] if standing else billed
+
+
+def _alike(one: Rate | None, other: Rate) -> bool:
+    """Whether usage costs the same, whatever else is said of the price."""
+    if one is None or one.reason != other.reason:
+        return False
+    return one.unit_price == other.unit_price and (one.currency == other.currency or not one.unit_price)
