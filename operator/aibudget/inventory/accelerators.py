@@ -22,11 +22,19 @@ NAMES: Final = (
 )
 MIG: Final = "nvidia.com/mig-"
 """How the names of parts of a device begin, such as nvidia.com/mig-1g.5gb."""
+AMD_PARTITIONS: Final = tuple(
+    f"amd.com/{compute}_{memory}"
+    for compute in ("spx", "dpx", "tpx", "qpx", "cpx")
+    for memory in ("nps1", "nps2", "nps4", "nps8")
+)
+"""AMD's devices where its plugin names them by how they are cut up."""
+HAMI: Final = ("nvidia.com/gpucores", "nvidia.com/gpumem", "nvidia.com/gpumem-percentage")
+"""What a container asks HAMi for beside nvidia.com/gpu, which then is no whole device."""
 
 
 def is_accelerator(resource: str) -> bool:
     """Whether a pod that requests this resource holds an accelerator or a part of one."""
-    return resource in NAMES or resource.startswith(MIG)
+    return resource in NAMES or resource in AMD_PARTITIONS or resource.startswith(MIG)
 
 
 def in_metrics(resource: str) -> str:
@@ -42,7 +50,9 @@ def from_metrics(label: str) -> str:
     return _NAMES.get(label, label)
 
 
-_NAMES: Final = {in_metrics(name): name for name in NAMES}
+_NAMES: Final = {in_metrics(name): name for name in (*NAMES, *AMD_PARTITIONS)}
 
 METRICS_PATTERN: Final = "|".join((*_NAMES, f"{in_metrics(MIG)}.+"))
 """A regular expression for the `resource` label of all of them."""
+HAMI_PATTERN: Final = "|".join(map(in_metrics, HAMI))
+"""One for what HAMi is asked for beside them."""

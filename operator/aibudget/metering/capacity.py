@@ -18,6 +18,7 @@ from aibudget.metering.asking import Answer
 from aibudget.metering.coverage import Known
 from aibudget.metering.integration import MILLISECONDS, Amount, Cell, Holding, Samples, joined, plausible
 from aibudget.metering.nodes import Nodes, own
+from aibudget.metering.shares import part_of, share_of
 from aibudget.metering.slots import SLOT_SECONDS, slot_of
 from aibudget.metering.usage import Balance, Sku
 
@@ -73,8 +74,8 @@ class _Sums:
 
 
 def physical(units: int, sku: Sku) -> int:
-    """Unit-milliseconds as device time."""
-    return units
+    """Unit-milliseconds as device time; units where it is not known how much of a device one is."""
+    return part_of(units, share_of(sku.dimension("share")))
 
 
 def capacity(answer: Answer) -> Capacity:
@@ -101,8 +102,13 @@ def balances(
     for offer, samples in capacity.offered.items():
         _offer(sums, offer, samples, known, nodes)
     told = {place.slot for place in sums}
+    offers = {(place.slot, place.node, place.sku.dimension("resource")): place for place in sums}
     for (slot, _, node, sku), amount in cells.items():
-        sums[Place(slot, node, sku)].held += amount.quantity
+        place = Place(slot, node, sku)
+        if place not in sums:
+            # A claim of which more is known than of the node's units in general, as HAMi's.
+            place = offers.get((slot, node, sku.dimension("resource")), place)
+        sums[place].held += amount.quantity
     _Steps(sums, capacity, held, known, nodes).judge()
     found = ((place, sums[place].balance(place)) for place in sorted(sums))
     judged = {place: one for place, one in found if place.slot in told and (one.capacity or one.held)}

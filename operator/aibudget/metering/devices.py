@@ -1,21 +1,24 @@
-"""How busy the devices were that a pod held, as DCGM tells it.
+"""How busy the devices were that a pod held, as the exporters of their vendors tell it.
 
 A device is known by its UUID (and MIG instance) before any pod: where several pods are told for one device,
-each got a copy of the whole device's value, and each is given its part of it. Rows of pods that hold
-nothing, an idle device's exporter among them, and values that are no ratio (DCGM's blanks) are left out.
-Pure.
+each got a copy of the whole device's value, and each is given its part of it. A MIG instance counts as the
+share of its device that it is. Rows of pods that hold nothing, an idle device's exporter among them, values
+that are no ratio (DCGM's blanks), and AMD's partitions, of which only the first is told, are left out. Pure.
 """
 
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from aibudget.metering.nodes import own
+from aibudget.metering.shares import mig_share
 from aibudget.metering.source import Series
 
 # A ratio that was averaged may pass 1 by a rounding error.
 MOST = 1 + 1e-9
+
+_IDENTITY = ("UUID", "GPU_I_ID", "serial_number", "gpu_id", "accelerator_id")
 
 
 class Observed(NamedTuple):
@@ -26,9 +29,10 @@ class Observed(NamedTuple):
 
 
 class _Row(NamedTuple):
-    device: tuple[str, str]
+    device: tuple[str, ...]
     times: "array[float]"
     values: "array[float]"
+    weight: float
 
 
 class Devices:
@@ -38,11 +42,13 @@ class Devices:
 
     def __init__(self, answer: Iterable[Series], holders: Collection[tuple[str, str]]) -> None:
         self._rows: dict[tuple[str, str], list[_Row]] = defaultdict(list)
-        on_device: dict[tuple[str, str], list[_Row]] = defaultdict(list)
+        on_device: dict[tuple[str, ...], list[_Row]] = defaultdict(list)
         for labels, times, values in answer:
             pod = own(labels, "namespace"), own(labels, "pod")
-            if pod in holders:
-                row = _Row((labels.get("UUID", ""), labels.get("GPU_I_ID", "")), times, values)
+            weight = _weight(labels)
+            if pod in holders and weight:
+                device = tuple(labels.get(name, "") for name in _IDENTITY)
+                row = _Row(device, times, values, weight)
                 self._rows[pod].append(row)
                 on_device[row.device].append(row)
         self._copies = {
@@ -63,10 +69,19 @@ class Devices:
             copies = self._copies.get(row.device)
             for t, value in zip(row.times, row.values, strict=True):
                 if _is_ratio(value):
-                    part = 1 / copies[t] if copies else 1.0
+                    part = row.weight / copies[t] if copies else row.weight
                     devices, busy = seen.get(t, (0.0, 0.0))
                     seen[t] = Observed(devices + part, busy + value * part)
         return seen
+
+
+def _weight(labels: Mapping[str, str]) -> float:
+    """How much of a device the row tells of; 0 where that is not known."""
+    if labels.get("gpu_compute_partition_type", "").upper() not in ("", "SPX"):
+        return 0.0
+    if labels.get("GPU_I_ID"):
+        return float(mig_share(labels.get("GPU_I_PROFILE", ""), labels.get("modelName", "")) or 0)
+    return 1.0
 
 
 def _is_ratio(value: float) -> bool:

@@ -1,5 +1,7 @@
 """From samples of what is held to quantities: units by step, summed by slot, pod and SKU.
 
+Units are weighed by the share of a device that each is, once for a whole cell and rounded down: so the parts
+of a device never add up to more than it.
 Each known sample counts for the step before it. A bridge over a short gap counts what the same pod held on
 both of its sides, and says that it is estimated. Nothing is inferred from absence. Pure; a million samples
 take about a second.
@@ -10,13 +12,16 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import groupby
 from typing import NamedTuple
 
+from aibudget.inventory.accelerators import HAMI, in_metrics
 from aibudget.inventory.workload import PodKey
 from aibudget.metering.coverage import Known
 from aibudget.metering.devices import Devices, Observed
-from aibudget.metering.nodes import Nodes, own
+from aibudget.metering.nodes import Dimensions, Nodes, own
+from aibudget.metering.shares import WHOLE, Unit, part_of, share_of
 from aibudget.metering.slots import slot_of
 from aibudget.metering.source import Series
 from aibudget.metering.usage import Sku
@@ -25,14 +30,21 @@ from aibudget.metering.usage import Sku
 MOST_UNITS = 1024
 MILLISECONDS = 1000
 
+_GPU = "nvidia_com_gpu"
+_BESIDE = tuple(map(in_metrics, HAMI))
+_CORES = _BESIDE[0]
+
 
 class Holding(NamedTuple):
-    """One container's claim on one resource of one node, under one life of its pod."""
+    """One container's claim on one resource of one node, under one life of its pod. `told` are dimensions
+    that are known of this claim better than of the node's units in general.
+    """
 
     pod: PodKey
     container: str
     node: str
     resource: str
+    told: Dimensions = ()
 
 
 class Samples(NamedTuple):
@@ -63,12 +75,20 @@ class Cell(NamedTuple):
 
 @dataclass(slots=True)
 class Amount:
-    """Device-milliseconds of one cell; `busy` of those `observed`."""
+    """Device-milliseconds of one cell; `busy` of those `observed`. While it is counted, `quantity` and
+    `estimated` are units, of which each is `share` of a device; None is unknown, and they stay units.
+    """
 
     quantity: int = 0
     estimated: int = 0
     observed: float = 0.0
     busy: float = 0.0
+    share: Fraction | None = WHOLE
+
+    def weigh(self) -> None:
+        """Make units device time."""
+        self.quantity = part_of(self.quantity, self.share)
+        self.estimated = part_of(self.estimated, self.share)
 
 
 def holdings(answer: Iterable[Series], most: float = MOST_UNITS) -> tuple[dict[Holding, Samples], int]:
@@ -92,7 +112,31 @@ def holdings(answer: Iterable[Series], most: float = MOST_UNITS) -> tuple[dict[H
             samples = plausible(samples, most)
             dropped += len(times) - len(samples.times)
         found[key] = joined(found[key], samples) if key in found else samples
-    return found, dropped
+    return _of_hami(found), dropped
+
+
+def _of_hami(found: dict[Holding, Samples]) -> dict[Holding, Samples]:
+    """With what containers ask HAMi for beside a GPU taken for the share of it: percent of its cores. Of
+    memory alone no share of device time follows.
+    """
+    beside = [key for key in found if key.resource in _BESIDE]
+    asked: dict[tuple[PodKey, str, str], Fraction | None] = {}
+    for key in beside:
+        samples = found.pop(key)
+        percent = round(max(samples.units, default=0.0)) if key.resource == _CORES else 0
+        who = key[:3]
+        asked[who] = asked.get(who) or (Fraction(percent, 100) if 0 < percent <= 100 else None)
+    if not asked:
+        return found
+    return {
+        key._replace(told=told(asked[key[:3]])) if key.resource == _GPU and key[:3] in asked else key: samples
+        for key, samples in found.items()
+    }
+
+
+def told(share: Fraction | None) -> Dimensions:
+    """A share as dimensions of a holding."""
+    return tuple(Unit(share).dimensions().items())
 
 
 def integrate(
@@ -105,6 +149,8 @@ def integrate(
         for key in keys:
             _count(cells, key, held[key], known, nodes, seen)
             _bridge(cells, key, held[key], known, nodes)
+    for amount in cells.values():
+        amount.weigh()
     return cells
 
 
@@ -128,9 +174,9 @@ def _count(
         if here != slot or not steady:
             slot, amount = here, _cell(cells, key, nodes, int(t), here)
         amount.quantity += round(units * worth)
-        if seen and t in seen:
+        if seen and t in seen and amount.share is not None:
             devices, busy = seen[t]
-            part = min(1.0, units / devices)
+            part = min(1.0, units * float(amount.share) / devices)
             amount.observed += devices * part * worth
             amount.busy += busy * part * worth
             seen[t] = Observed(devices - devices * part, busy - busy * part)
@@ -158,7 +204,12 @@ def bridged(samples: Samples, known: Known) -> Iterator[tuple[int, float]]:
 
 
 def _cell(cells: dict[Cell, Amount], key: Holding, nodes: Nodes, t: int, slot: int) -> Amount:
-    return cells.setdefault(Cell(slot, key.pod, key.node, nodes.sku(key.node, key.resource, t)), Amount())
+    sku = nodes.sku(key.node, key.resource, t, key.told)
+    cell = Cell(slot, key.pod, key.node, sku)
+    found = cells.get(cell)
+    if found is None:
+        found = cells[cell] = Amount(share=share_of(sku.dimension("share")))
+    return found
 
 
 def plausible(samples: Samples, most: float = MOST_UNITS) -> Samples:

@@ -179,8 +179,9 @@ def usages(cells: Mapping[Cell, Amount], book: OwnerBook) -> tuple[Usage, ...]:
             sku,
             total.quantity,
             total.estimated,
-            busy=round(total.busy) if total.observed else None,
-            observed=round(total.observed) if total.observed else None,
+            # Shares are rounded down, and nobody was seen with more than was held.
+            busy=min(total.quantity, round(total.busy)) if total.observed else None,
+            observed=min(total.quantity, round(total.observed)) if total.observed else None,
         )
         for (slot, workload, sku), total in sorted(sums.items(), key=_order)
     )

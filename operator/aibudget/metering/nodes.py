@@ -1,16 +1,27 @@
 """What a node is made of, as price dimensions, and since when.
 
-`kube_node_labels` come as appearances: the moments at which a node's label set was new. Looking one up is
-total: the last known at or before the instant, else the first after, else nothing, so that neither a
-label's change nor its absence can drop or double usage. Pure.
+`kube_node_labels` and how many units of a resource a node has come as appearances: the moments at which a
+label set or a number was new. From both follow the SKU and the share of a unit. Looking one up is total: the
+last known at or before the instant, else the first after, else nothing, so that neither a label's change nor
+its absence can drop or double usage. Pure.
 """
 
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from aibudget.inventory.accelerators import from_metrics
+from aibudget.inventory.accelerators import MIG, from_metrics
+from aibudget.metering.shares import (
+    AMD_PRODUCT,
+    GKE_PRODUCT,
+    INSTANCE,
+    PRODUCT,
+    SHARE_LABELS,
+    physical,
+    unit,
+)
 from aibudget.metering.source import Series
 from aibudget.metering.usage import Sku, sku
 
@@ -20,26 +31,25 @@ AKS_POOL = "label_kubernetes_azure_com_agentpool"
 # Dimension → labels that tell it, best first.
 SOURCES: Mapping[str, tuple[str, ...]] = {
     "gpuProduct": (
-        "label_nvidia_com_gpu_product",
-        "label_amd_com_gpu_product_name",
-        "label_cloud_google_com_gke_accelerator",
+        PRODUCT,
+        AMD_PRODUCT,
+        GKE_PRODUCT,
         "label_cloud_google_com_gke_tpu_accelerator",
     ),
-    "instanceType": ("label_node_kubernetes_io_instance_type", "label_beta_kubernetes_io_instance_type"),
+    "instanceType": (INSTANCE, "label_beta_kubernetes_io_instance_type"),
     "region": ("label_topology_kubernetes_io_region", "label_failure_domain_beta_kubernetes_io_region"),
     "nodePool": ("label_karpenter_sh_nodepool", "label_eks_amazonaws_com_nodegroup", GKE_POOL, AKS_POOL),
 }
 CAPACITY = ("label_karpenter_sh_capacity_type", "label_eks_amazonaws_com_capacity_type")
 GKE_SPOT = ("label_cloud_google_com_gke_spot", "label_cloud_google_com_gke_preemptible")
 AKS_PRIORITY = "label_kubernetes_azure_com_scalesetpriority"
-SHARING = "label_nvidia_com_gpu_sharing_strategy"
 
 NODE_LABELS = (
     *(label for labels in SOURCES.values() for label in labels),
     *CAPACITY,
     *GKE_SPOT,
     AKS_PRIORITY,
-    SHARING,
+    *SHARE_LABELS,
 )
 
 CAPACITY_TYPES = {"capacity_block": "reserved", "on_demand": "on-demand", "on-demand": "on-demand"}
@@ -52,8 +62,8 @@ def label_in_metrics(key: str) -> str:
 
 
 def dimensions(labels: Mapping[str, str], pool_label: str = "") -> dict[str, str]:
-    """Price dimensions of a node, of those labels that are there. `share` is there only when it is
-    unknown. `pool_label`, as metrics spell it, tells the node pool before any other label does.
+    """Price dimensions of a node, of those labels that are there. `pool_label`, as metrics spell it, tells
+    the node pool before any other label does.
     """
     found = {
         dimension: next((labels[name] for name in names if labels.get(name)), "")
@@ -61,10 +71,7 @@ def dimensions(labels: Mapping[str, str], pool_label: str = "") -> dict[str, str
     }
     found["nodePool"] = labels.get(pool_label) or found["nodePool"]
     found["capacityType"] = capacity_type(labels)
-    product, shared = _physical(found["gpuProduct"])
-    found["gpuProduct"] = product
-    if shared or labels.get(SHARING, "none") not in ("", "none"):
-        found["share"] = "unknown"
+    found["gpuProduct"] = physical(found["gpuProduct"])
     return {dimension: value for dimension, value in found.items() if value}
 
 
@@ -79,58 +86,77 @@ def capacity_type(labels: Mapping[str, str]) -> str:
     return "on-demand" if labels.get(GKE_POOL) or labels.get(AKS_POOL) or labels.get(AKS_PRIORITY) else ""
 
 
-def _physical(product: str) -> tuple[str, bool]:
-    """The device's own name, and whether its label said that units are parts of it."""
-    whole = product.removesuffix("-SHARED").partition("-MIG-")[0]
-    return whole, whole != product
+Dimensions = tuple[tuple[str, str], ...]
+
+
+class _State(NamedTuple):
+    """A node at one time: its labels, how many units it has of each resource, and what it is priced by."""
+
+    labels: Mapping[str, str]
+    offered: Mapping[str, float]
+    dimensions: Mapping[str, str]
 
 
 @dataclass(slots=True)
 class _Past:
-    """One node's dimensions: `known[i]` from `since[i]` on."""
+    """One node's states: `known[i]` from `since[i]` on."""
 
     since: list[float] = field(default_factory=list)
-    known: list[dict[str, str]] = field(default_factory=list)
+    known: list[_State] = field(default_factory=list)
 
     def place(self, instant: float) -> int:
         return max(0, bisect_right(self.since, instant) - 1)
 
 
+@dataclass(slots=True)
+class _Told:
+    """What appeared of one node: label sets, and units by resource, by instant."""
+
+    labels: dict[float, Mapping[str, str]] = field(default_factory=dict)
+    units: dict[str, dict[float, float]] = field(default_factory=dict)
+
+
 class Nodes:
-    """Dimensions by node and instant. Built from the series of `Queries.node_labels`."""
+    """Dimensions by node and instant. Built from the series of `Queries.nodes`."""
 
     def __init__(self, appearances: Iterable[Series], pool_label: str = "") -> None:
-        seen: dict[str, dict[float, dict[str, str]]] = {}
-        for labels, times, _ in appearances:
-            found, node = dimensions(labels, pool_label), own(labels, "node")
+        told: dict[str, _Told] = {}
+        for labels, times, values in appearances:
+            node = told.setdefault(own(labels, "node"), _Told())
+            if labels.get("resource"):
+                node.units.setdefault(from_metrics(labels["resource"]), {}).update(
+                    zip(times, values, strict=True)
+                )
+                continue
             for instant in times:
                 # Of two that appear at once the one that says more stands, whatever the order.
-                seen.setdefault(node, {})[instant] = max(
-                    found, seen[node].get(instant, {}) if node in seen else {}, key=_fullness
-                )
-        self._pasts = {node: _past(moments) for node, moments in seen.items()}
-        self._skus: dict[tuple[str, str, int], Sku] = {}
+                node.labels[instant] = max(labels, node.labels.get(instant, {}), key=_fullness)
+        pasts = ((node, _past(of, pool_label)) for node, of in told.items())
+        self._pasts = {node: past for node, past in pasts if past.known}
+        self._skus: dict[tuple[str, str, int, Dimensions], Sku] = {}
 
     def changes(self, node: str) -> bool:
-        """Whether the node's dimensions ever change here: if not, any instant will do."""
+        """Whether the node ever changes here: if not, any instant will do."""
         return node in self._pasts and len(self._pasts[node].since) > 1
 
     def dimensions_at(self, node: str, instant: float) -> Mapping[str, str]:
         """What is known of the node at that instant, whatever is used of it."""
         past = self._pasts.get(node)
-        known = past.known[past.place(instant)] if past else {}
-        return {dimension: value for dimension, value in known.items() if dimension != "share"}
+        return past.known[past.place(instant)].dimensions if past else {}
 
-    def sku(self, node: str, resource: str, instant: float) -> Sku:
-        """What a unit of the resource (as metrics spell it) on the node is, at that instant."""
+    def sku(self, node: str, resource: str, instant: float, told: Dimensions = ()) -> Sku:
+        """What a unit of the resource (as metrics spell it) on the node is, at that instant. `told` is known
+        otherwise, and better.
+        """
         past = self._pasts.get(node)
         place = past.place(instant) if past else 0
-        found = self._skus.get((node, resource, place))
+        found = self._skus.get((node, resource, place, told))
         if found is None:
-            known = past.known[place] if past else {}
-            share = {"share": "unknown"} if resource.endswith("_shared") or "_mig_" in resource else {}
-            whose = {"resource": from_metrics(resource), **share}
-            found = self._skus[node, resource, place] = sku("gpu", {**known, **whose})
+            labels, offered, known = past.known[place] if past else _State({}, {}, {})
+            name = from_metrics(resource)
+            one = {"resource": name, **unit(name, labels, offered).dimensions(), **dict(told)}
+            found = sku("gpu", {**known, **one})
+            self._skus[node, resource, place, told] = found
         return found
 
 
@@ -141,14 +167,28 @@ def own(labels: Mapping[str, str], name: str) -> str:
     return labels.get(f"exported_{name}") or labels.get(name, "")
 
 
-def _past(moments: Mapping[float, dict[str, str]]) -> _Past:
+def _past(told: _Told, pool_label: str) -> _Past:
+    """Both histories as one. What is told later holds before, too, where nothing else was told."""
+    labels = told.labels[min(told.labels)] if told.labels else {}
+    offered = {name: units[min(units)] for name, units in told.units.items() if units}
     past = _Past()
-    for instant in sorted(moments):
-        if not past.known or past.known[-1] != moments[instant]:
+    for instant in sorted({*told.labels, *(t for units in told.units.values() for t in units)}):
+        labels = told.labels.get(instant, labels)
+        offered = offered | {
+            name: units[instant] for name, units in told.units.items() if _counts(name, units.get(instant))
+        }
+        state = _State(labels, offered, dimensions(labels, pool_label))
+        if not past.known or past.known[-1] != state:
             past.since.append(instant)
-            past.known.append(moments[instant])
+            past.known.append(state)
     return past
 
 
-def _fullness(found: Mapping[str, str]) -> tuple[int, list[tuple[str, str]]]:
-    return len(found), sorted(found.items())
+def _counts(resource: str, units: float | None) -> bool:
+    """None of a whole resource is a device plugin that is away; none of a MIG profile is how it ends."""
+    return units is not None and (units > 0 or resource.startswith(MIG))
+
+
+def _fullness(labels: Mapping[str, str]) -> tuple[int, list[tuple[str, str]]]:
+    said = sorted((name, value) for name, value in labels.items() if value)
+    return len(said), said

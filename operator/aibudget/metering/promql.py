@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from aibudget.errors import Stalled
-from aibudget.inventory.accelerators import METRICS_PATTERN
+from aibudget.inventory.accelerators import HAMI_PATTERN, METRICS_PATTERN
 
 POD = "namespace, exported_namespace, pod, exported_pod, uid"
 NODE = "node, exported_node"
-DEVICE = "UUID, GPU_I_ID"
+DEVICE = "UUID, GPU_I_ID, GPU_I_PROFILE, modelName"
+OTHER_DEVICE = "serial_number, gpu_id, gpu_compute_partition_type, accelerator_id"
 
 # How often the survey counts series, in seconds; a shorter look back could fall between two counts.
 SIZING = 900
@@ -76,6 +77,7 @@ class Queries:
 
     kube_state_metrics: Matchers
     dcgm: Matchers
+    cluster: Matchers = ()
     accelerators: str = METRICS_PATTERN
 
     def survey(self, seconds: int) -> str:
@@ -121,7 +123,7 @@ class Queries:
         is never or always. Where node info is scraped by another job, there is no newest scrape to compare
         with and the look-back decides.
         """
-        return self.held_of(self._requests(), window)
+        return self.held_of(self._requests(HAMI_PATTERN), window)
 
     def held_of(self, requests: str, window: int) -> str:
         """The same of any selector of requests by container."""
@@ -157,7 +159,7 @@ class Queries:
         """`family` offered: units of each accelerator resource that each node has; unusable: how many of them
         nobody could use, the device, its plug-in or the node being unwell, or the node cordoned.
         """
-        by, accelerators = f"{NODE}, resource", Matcher("resource", "=~", self.accelerators)
+        by, accelerators = f"{NODE}, resource", self._accelerators()
         capacity = self._state("kube_node_status_capacity", accelerators)
         allocatable = _fresh(self._state("kube_node_status_allocatable", accelerators), window)
         ready = self._state(
@@ -170,12 +172,31 @@ class Queries:
         unusable = f"({offered} and on ({NODE}) {closed} or ({unhealthy}))"
         return _families({"offered": f"({offered} > 0)", "unusable": f"({unusable} > 0)"})
 
-    def node_labels(self, labels: Iterable[str], window: int, step: int, whole_until: int) -> str:
-        """Each node's labels when they are new against the step before; all of them up to `whole_until`."""
-        by = f"group by ({', '.join((NODE, *labels))})"
-        vector = self._state("kube_node_labels")
-        earlier = f"{by} (last_over_time({vector}[{window}ms] offset {step}s))"
-        return f"{by} ({last(vector, window)}) unless ({earlier} and on () vector(time()) > {whole_until})"
+    def nodes(self, labels: Iterable[str], window: int, step: int, whole_until: int) -> str:
+        """Each node's labels, and how many units of each resource it has, when they are new against the step
+        before; all of them up to `whole_until`.
+
+        Capacity before allocatable: a device that is unhealthy is no share of the others.
+        """
+        settled = f"and on () vector(time()) > {whole_until}"
+        told = self._state("kube_node_labels")
+        offered = [
+            self._state(f"kube_node_status_{what}", self._accelerators())
+            for what in ("capacity", "allocatable")
+        ]
+
+        def labelled(ago: str = "") -> str:
+            return f"group by ({', '.join((NODE, *labels))}) (last_over_time({told}[{window}ms]{ago}))"
+
+        def units(ago: str = "") -> str:
+            each = (f"max by ({NODE}, resource) (last_over_time({one}[{window}ms]{ago}))" for one in offered)
+            return f"({' or '.join(each)})"
+
+        ago = f" offset {step}s"
+        return (
+            f"({labelled()} unless ({labelled(ago)} {settled}))"
+            f" or ({units()} unless ({units()} == {units(ago)} {settled}))"
+        )
 
     def pod_owners(self, pods: Collection[tuple[str, str]], seconds: int) -> str:
         """The controllers of these pods, by (namespace, name), and of some others. Of many pods those of all
@@ -205,13 +226,23 @@ class Queries:
         )
 
     def utilisation(self, window: int) -> str:
-        """How busy each device was, 0 to 1, by the pod it is mapped to; engine activity before GPU
-        utilisation.
+        """How busy each device was, 0 to 1, by the pod it is mapped to: of NVIDIA's, engine activity before
+        GPU utilisation, which MIG instances do not have; of AMD's and Google's, their own.
         """
-        by = f"avg by ({DEVICE}, namespace, exported_namespace, pod, exported_pod)"
-        active = f"avg_over_time({selector('DCGM_FI_PROF_GR_ENGINE_ACTIVE', self.dcgm)}[{window}ms])"
-        percent = f"avg_over_time({selector('DCGM_FI_DEV_GPU_UTIL', self.dcgm)}[{window}ms])"
-        return f"{by} ({active}) or on ({DEVICE}) {by} ({percent} / 100)"
+        mapped = "namespace, exported_namespace, pod, exported_pod"
+        by, others = f"avg by ({DEVICE}, {mapped})", f"avg by ({OTHER_DEVICE}, {mapped})"
+        uncut, tpu = Matcher("GPU_I_ID", "=", ""), Matcher("make", "=", "cloud-tpu")
+        active, percent, amd, google = (
+            f"avg_over_time({selector(name, matching)}[{window}ms])"
+            for name, matching in (
+                ("DCGM_FI_PROF_GR_ENGINE_ACTIVE", self.dcgm),
+                ("DCGM_FI_DEV_GPU_UTIL", (*self.dcgm, uncut)),
+                ("gpu_gfx_activity", self.cluster),
+                ("duty_cycle", (tpu, *self.cluster)),
+            )
+        )
+        nvidia = f"{by} ({active}) or on (UUID, GPU_I_ID) {by} ({percent} / 100)"
+        return f"{nvidia} or {others} ({amd} / 100) or {others} ({google} / 100)"
 
     def _newest(self, vector: str, window: int) -> str:
         """What the newest scrape of its exporter told, and no look-back holds on to for one scrape more.
@@ -231,12 +262,13 @@ class Queries:
         told = self._newest(self._state(family, *wanted), window)
         return f"max by ({POD}, container, exported_container, {NODE}, resource) ({told})"
 
-    def _requests(self) -> str:
+    def _requests(self, *also: str) -> str:
         return self._state(
-            "kube_pod_container_resource_requests",
-            Matcher("resource", "=~", self.accelerators),
-            Matcher("node", "!=", ""),
+            "kube_pod_container_resource_requests", self._accelerators(*also), Matcher("node", "!=", "")
         )
+
+    def _accelerators(self, *also: str) -> Matcher:
+        return Matcher("resource", "=~", "|".join((self.accelerators, *also)))
 
 
 OVERHEAD = {"cpu": "kube_pod_overhead_cpu_cores", "memory": "kube_pod_overhead_memory_bytes"}

@@ -65,7 +65,10 @@ class MeterSettings:
     @property
     def queries(self) -> Queries:
         return Queries(
-            (*self.kube_state_metrics, *self.cluster), (*self.dcgm, *self.cluster), self.accelerators
+            (*self.kube_state_metrics, *self.cluster),
+            (*self.dcgm, *self.cluster),
+            self.cluster,
+            self.accelerators,
         )
 
 
@@ -142,7 +145,7 @@ class Scene:
         pool = self.settings.node_pool_label
         label = label_in_metrics(pool) if pool else ""
         names = dict.fromkeys((*NODE_LABELS, label) if label else NODE_LABELS)
-        promql = self.queries.node_labels(names, window, wide.step, whole_until)
+        promql = self.queries.nodes(names, window, wide.step, whole_until)
         return Nodes(over_range(self.source, promql, wide).series, label)
 
 

@@ -26,6 +26,8 @@ FAMILIES = frozenset(
     {
         "kube_node_info",
         "kube_node_labels",
+        "kube_node_status_capacity",
+        "kube_node_status_allocatable",
         "kube_pod_container_resource_requests",
         "kube_pod_status_phase",
         "kube_pod_owner",
@@ -64,7 +66,12 @@ class Case:
 
 def node(name: str = "gpu-1", **changed: str) -> Node:
     """A node of four devices."""
-    return Node(name, {**LABELS, **changed}, {GPU: 4.0}, {GPU: 4.0})
+    return cut({GPU: 4.0}, name, **changed)
+
+
+def cut(offered: Mapping[str, float], name: str = "gpu-1", **changed: str) -> Node:
+    """A node whose devices are handed out otherwise than one by one."""
+    return Node(name, {**LABELS, **changed}, offered, offered)
 
 
 def pod(
@@ -79,6 +86,7 @@ def pod(
     on: str = "gpu-1",
     utilisation: float = 90.0,
     removed: int | None = None,
+    resource: str = GPU,
 ) -> PodHistory:
     """GPUs held from `life[0]` to `life[1]`; None is never bound. `removed` lets the object linger."""
     bound, ended = life
@@ -86,7 +94,7 @@ def pod(
         namespace,
         name,
         uid or f"{namespace}-{name}-{start}",
-        (Container("main", {"cpu": 1.0, GPU: gpus}),),
+        (Container("main", {"cpu": 1.0, resource: gpus}),),
         start + (bound or 0) - 60,
         on,
         owners=(owner,) if owner else (),
@@ -140,6 +148,38 @@ def shards(start: int) -> list[Past]:
             ),
         ),
     ]
+
+
+SLICED = {"nvidia.com/gpu.count": "1", "nvidia.com/gpu.product": "NVIDIA-L4-SHARED"}
+SHARERS = tuple(f"team-{n}" for n in range(1, 5))
+
+
+def sharers(start: int, offered: Mapping[str, float], labels: Mapping[str, str], resource: str) -> list[Past]:
+    """Four pods on a device that is handed out four times."""
+    life = (-AROUND, HOURS + AROUND)
+    pods = [pod(name, "always", start, life, resource=resource) for name in SHARERS]
+    return [Past(History(pods, [Present(cut(offered, **labels))]), (scrape(start),))]
+
+
+def reconfigured(start: int) -> list[Past]:
+    """A device that is handed out whole, and from an hour on four times."""
+    whole_one = cut({GPU: 1.0}, **{"nvidia.com/gpu.count": "1"})
+    present = [Present(whole_one, end=start + 3600), Present(cut({GPU: 4.0}, **SLICED), start=start + 3600)]
+    return [Past(History([whole(start)], present), (scrape(start),))]
+
+
+def instances(start: int) -> list[Past]:
+    """A card cut into seven, and one cut up by the mixed strategy."""
+    h100, seven = "NVIDIA-H100-80GB-HBM3", "nvidia.com/mig-3g.40gb"
+    labels = {"nvidia.com/gpu.product": f"{h100}-MIG-1g.10gb", "nvidia.com/gpu.count": "7"}
+    mixed = {"nvidia.com/gpu.product": h100, "nvidia.com/gpu.count": "1"}
+    life = (0, HOURS)
+    pods = [
+        *(pod("single", f"p{n}", start, life) for n in range(7)),
+        pod("mixed", "p", start, life, on="gpu-2", resource=seven),
+    ]
+    nodes = cut({GPU: 7.0}, **labels), cut({seven: 2.0}, "gpu-2", **mixed)
+    return [Past(History(pods, [Present(one) for one in nodes]), (scrape(start),))]
 
 
 def owned(start: int) -> list[Past]:
@@ -325,6 +365,25 @@ CASES = (
         ],
         {("team", DEMAND): HOURS},
         priced=False,
+    ),
+    Case(
+        "four-slice-a-gpu",
+        lambda s: sharers(s, {GPU: 4.0}, SLICED, GPU),
+        {(name, DEMAND): HOURS // 4 for name in SHARERS},
+    ),
+    Case(
+        "four-share-a-gpu-by-name",
+        lambda s: sharers(
+            s, {f"{GPU}.shared": 4.0, GPU: 0.0}, {"nvidia.com/gpu.count": "1"}, f"{GPU}.shared"
+        ),
+        {(name, DEMAND): HOURS // 4 for name in SHARERS},
+    ),
+    Case("a-share-changes", reconfigured, {("team", DEMAND): 3600 + 900}),
+    Case(
+        "instances",
+        instances,
+        # A millisecond a slot and pod at most is rounded down.
+        {("single", DEMAND): HOURS, ("mixed", DEMAND): round(HOURS * 3 / 7)},
     ),
     Case("owners", owned, {("team", DEMAND): 900}),
     Case("devices-observed", observed, {("team", DEMAND): HOURS, ("other", DEMAND): HOURS}),

@@ -113,7 +113,7 @@ class FakePrometheus:
                     self._over(instants, {"family": "nodes"}, lambda _: 1.0),
                 ]
             )
-        if "kube_node_status_capacity" in promql:
+        if "offered" in promql:
             return Result(list(self._capacity(instants)))
         if "kube_node_labels" in promql:
             return Result(list(self._labels(instants)))

@@ -3,9 +3,8 @@
 import pytest
 
 from aibudget.metering.nodes import Nodes, dimensions, label_in_metrics
+from aibudget.metering.shares import COUNT, PRODUCT
 from unit.metering.fake import series
-
-PRODUCT = "label_nvidia_com_gpu_product"
 
 
 @pytest.mark.parametrize(
@@ -28,23 +27,11 @@ def test_capacity_types_of_the_clouds(labels: dict[str, str], capacity: str | No
     assert dimensions(labels).get("capacityType") == capacity
 
 
-@pytest.mark.parametrize(
-    ("labels", "product", "share"),
-    [
-        ({PRODUCT: "NVIDIA-L4"}, "NVIDIA-L4", None),
-        ({PRODUCT: "NVIDIA-L4-SHARED"}, "NVIDIA-L4", "unknown"),
-        ({PRODUCT: "NVIDIA-A100-SXM4-80GB-MIG-1g.10gb"}, "NVIDIA-A100-SXM4-80GB", "unknown"),
-        ({PRODUCT: "NVIDIA-A100-SXM4-80GB-MIG-1g.10gb-SHARED"}, "NVIDIA-A100-SXM4-80GB", "unknown"),
-        ({PRODUCT: "NVIDIA-L4", "label_nvidia_com_gpu_sharing_strategy": "mps"}, "NVIDIA-L4", "unknown"),
-        ({PRODUCT: "NVIDIA-L4", "label_nvidia_com_gpu_sharing_strategy": "none"}, "NVIDIA-L4", None),
-        ({"label_cloud_google_com_gke_accelerator": "nvidia-l4"}, "nvidia-l4", None),
-    ],
-)
-def test_a_shared_device_is_not_a_whole_one(labels: dict[str, str], product: str, share: str | None) -> None:
-    """The product is the physical device's; that units are parts of it is said beside it."""
-    found = dimensions(labels)
-    assert found.get("gpuProduct") == product
-    assert found.get("share") == share
+@pytest.mark.parametrize("suffix", ["", "-SHARED", "-MIG-1g.10gb", "-MIG-1g.10gb-SHARED"])
+def test_the_product_is_the_physical_device_s(suffix: str) -> None:
+    """However the device is shared or cut up; which part of it a unit is, is said beside it."""
+    labels = {PRODUCT: f"NVIDIA-A100-SXM4-80GB{suffix}"}
+    assert dimensions(labels)["gpuProduct"] == "NVIDIA-A100-SXM4-80GB"
 
 
 @pytest.mark.parametrize(
@@ -65,16 +52,32 @@ def test_node_pools_of_the_clouds(labels: dict[str, str], own: str, pool: str | 
     assert dimensions(labels, label).get("nodePool") == pool
 
 
-def test_resources_of_parts_are_parts() -> None:
-    """The resource tells it too, where labels do not."""
+def test_a_share_is_dated_as_the_labels_are() -> None:
+    """A node that is configured anew has another share from then on; a plugin that is away has not."""
+    nodes = Nodes(
+        [
+            series({"node": "n", PRODUCT: "NVIDIA-L4", COUNT: "4"}, [0], [1]),
+            series({"node": "n", PRODUCT: "NVIDIA-L4-SHARED", COUNT: "4"}, [300], [1]),
+            series({"node": "n", "resource": "nvidia_com_gpu"}, [0, 330, 600], [4, 16, 0]),
+        ]
+    )
+    shares = [nodes.sku("n", "nvidia_com_gpu", t).dimension("share") for t in (0, 299, 300, 330, 600)]
+    assert shares == [None, None, "unknown", "1/4", "1/4"]
+
+
+def test_an_instance_has_a_profile() -> None:
+    """MIG's profile is a dimension, whether the resource or the product names it."""
+    nodes = Nodes([series({"node": "n", PRODUCT: "NVIDIA-H100-80GB-HBM3"}, [0], [1])])
+    sku = nodes.sku("n", "nvidia_com_mig_2g_20gb", 0)
+    assert (sku.dimension("migProfile"), sku.dimension("share")) == ("2g.20gb", "2/7")
+    assert sku.dimension("resource") == "nvidia.com/mig-2g.20gb"
+
+
+def test_what_is_told_of_a_claim_is_better_known() -> None:
+    """Of a claim's own share the node's units say nothing."""
     nodes = Nodes([series({"node": "n", PRODUCT: "NVIDIA-L4"}, [0], [1])])
-    for label, resource, share in (
-        ("nvidia_com_gpu", "nvidia.com/gpu", None),
-        ("nvidia_com_gpu_shared", "nvidia.com/gpu.shared", "unknown"),
-        ("nvidia_com_mig_1g_5gb", "nvidia.com/mig-1g.5gb", "unknown"),
-    ):
-        sku = nodes.sku("n", label, 0)
-        assert (sku.dimension("resource"), sku.dimension("share")) == (resource, share)
+    assert nodes.sku("n", "nvidia_com_gpu", 0, (("share", "3/10"),)).dimension("share") == "3/10"
+    assert nodes.sku("n", "nvidia_com_gpu", 0).dimension("share") is None
 
 
 def test_looking_up_is_total() -> None:
