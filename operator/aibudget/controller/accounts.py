@@ -20,7 +20,7 @@ from aibudget.ledger.spend import Statement, joined
 from aibudget.ledger.store import Ledger
 from aibudget.metering.catalogue import kept_as, scale_of
 from aibudget.metering.slots import SLOT_SECONDS, Interval, slot_of
-from aibudget.metering.usage import Coverage
+from aibudget.metering.usage import Coverage, Reading
 from aibudget.pricing.book import PriceBook
 from aibudget.pricing.rate import Rate
 from aibudget.pricing.tiers import month_of
@@ -77,6 +77,8 @@ class Accounts:
         self._priced: frozenset[str] | None = None
         self._priced_since = 0
         self._has_begun = False
+        self._leader: Accounts | None = None
+        self.followers: list[Accounts] = []
         self.problems: tuple[str, ...] = ()
 
     @property
@@ -93,6 +95,11 @@ class Accounts:
         """Whether anything of the meter was ever posted."""
         self._has_begun = self._has_begun or self._ledger.has(self.key)
         return self._has_begun
+
+    def follow(self, leader: "Accounts") -> None:
+        """Take of the past what comes beside the leader's readings, as long as both are read equally far."""
+        self._leader = leader
+        leader.followers.append(self)
 
     def advance(self, book: PriceBook, labels: Labels) -> int:
         """Read up to now, post what is settled and keep the rest as the head; Prometheus's time of it."""
@@ -133,6 +140,8 @@ class Accounts:
         First what an outage left out, then history back to `wanted`, then gaps. Namespaces get the labels of
         today: those of the past are not known. A slot of which less is known now than before stays as it is.
         """
+        if self.is_in_step():
+            return
         while (chunk := self._missing(slot_of(wanted))) is not None:
             began = self._monotonic()
             self._read_past(chunk, book, labels)
@@ -143,6 +152,21 @@ class Accounts:
 
     def _read_past(self, chunk: Interval, book: PriceBook, labels: Labels) -> None:
         reading = self._source.read(chunk)
+        followers = [one for one in self.followers if one.is_in_step()]
+        self.keep(reading, book, labels)
+        for follower, beside in zip(followers, reading.beside, strict=False):
+            follower.keep(beside, book, labels)
+
+    def is_in_step(self) -> bool:
+        """Whether all that is missing comes beside the leader's readings."""
+        if self._leader is None:
+            return False
+        mine, its = self._ledger.state(self.key), self._ledger.state(self._leader.key)
+        return (mine.begins, mine.watermark) == (its.begins, its.watermark)
+
+    def keep(self, reading: Reading, book: PriceBook, labels: Labels) -> None:
+        """Post of a reading of the past the slots of which it knows more than is known."""
+        chunk = reading.interval
         charges = book.charges(reading.usages, self._volume)
         head = Head(chunk.start, reading.head, charges, reading.coverage, labels)
         known = self._ledger.coverage(self.key, chunk)

@@ -29,7 +29,7 @@ from aibudget.controller.notifier import Link, Notifier
 from aibudget.controller.probes import Probes, Pulse
 from aibudget.controller.reporter import Reporter
 from aibudget.controller.settings import Settings
-from aibudget.controller.sources import GpuSource, Reserved, ReservedSource, Upstream
+from aibudget.controller.sources import GpuSource, IdleSource, Reserved, ReservedSource, Upstream
 from aibudget.controller.watch import Watch
 from aibudget.enforcement.cluster import Enforcer, Limits
 from aibudget.enforcement.rails import Rails
@@ -38,7 +38,7 @@ from aibudget.errors import AIBudgetError
 from aibudget.inventory.climb import Climber
 from aibudget.inventory.kubernetes import Cluster
 from aibudget.ledger.store import Ledger
-from aibudget.metering.catalogue import GPU
+from aibudget.metering.catalogue import GPU, GPU_IDLE
 from aibudget.metering.prometheus import Prometheus
 from aibudget.metering.reservation import RESERVED
 from aibudget.metering.scene import MeterSettings
@@ -189,10 +189,13 @@ class Replica:
         upstream = Upstream(prometheus, meter, ledger, self._now)
         epoch = ledger.take_over()
         reserved = Reserved(upstream)
-        sources: dict[str, Source] = {GPU.name: GpuSource(upstream)}
+        gpu = GpuSource(upstream)
+        idle = IdleSource(upstream, gpu)
+        sources: dict[str, Source] = {GPU.name: gpu, GPU_IDLE.name: idle}
         sources |= {name: ReservedSource(upstream, reserved, name) for name in RESERVED}
         accounts = [Accounts(name, source, ledger, epoch) for name, source in sources.items()]
-        return Books(accounts, upstream.begin), upstream
+        accounts[1].follow(accounts[0])
+        return Books(accounts, upstream.begin, idle.balances), upstream
 
     def _now(self) -> float:
         """The API server's time: a node whose clock is wrong must not begin a period, and release by it."""

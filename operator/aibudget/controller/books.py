@@ -14,6 +14,7 @@ from aibudget.controller.head import Backfill
 from aibudget.inventory.workload import Workload
 from aibudget.ledger.spend import Statement
 from aibudget.metering.slots import Interval
+from aibudget.metering.usage import Balance
 from aibudget.pricing.book import PriceBook
 
 
@@ -22,10 +23,18 @@ def _nothing() -> None:
 
 
 class Books:
-    """`begin` is called before each round of reading, for what the meters' sources share."""
+    """`begin` is called before each round of reading, for what the meters' sources share; `balances` tell
+    what became of each node pool's capacity.
+    """
 
-    def __init__(self, accounts: Sequence[Accounts], begin: Callable[[], None] = _nothing) -> None:
+    def __init__(
+        self,
+        accounts: Sequence[Accounts],
+        begin: Callable[[], None] = _nothing,
+        balances: Callable[[], Mapping[str, Balance]] = dict,
+    ) -> None:
         self.begin: Final = begin
+        self.balances: Final = balances
         self._built_in = tuple(accounts)
         self._accounts = self._built_in
         self._turn = 0

@@ -107,6 +107,7 @@ class Cycle:
             data_age=measured.of(measured.meters).age,
             coverage={meter: known.covered.percent / 100 for meter, known in measured.meters.items()},
             unpriced=self._parts.books.unpriced(),
+            balances=self._parts.books.balances(),
         )
         return self._snapshot(judged, reports, enforced, view)
 

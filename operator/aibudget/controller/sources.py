@@ -10,12 +10,12 @@ from typing import Final
 from aibudget.errors import Transient
 from aibudget.inventory.owners import OwnerBook, OwnerLink
 from aibudget.ledger.store import Ledger
-from aibudget.metering.meter import gpu_parts, whole
+from aibudget.metering.meter import gpu_parts, idle_parts, whole
 from aibudget.metering.prometheus import Prometheus
 from aibudget.metering.reservation import read_reserved
 from aibudget.metering.scene import MeterSettings, Scenes
-from aibudget.metering.slots import Interval, iso
-from aibudget.metering.usage import Reading
+from aibudget.metering.slots import SLOT_SECONDS, Interval, iso
+from aibudget.metering.usage import Balance, Reading
 from aibudget.pricing.book import PriceBook
 
 LEAST_LAG_SECONDS: Final = 60
@@ -131,6 +131,7 @@ class GpuSource:
 
     def __init__(self, upstream: Upstream) -> None:
         self._upstream = upstream
+        self._beside: Reading | None = None
 
     def time(self) -> int:
         return self._upstream.time()
@@ -144,6 +145,49 @@ class GpuSource:
     def read(self, interval: Interval) -> Reading:
         """Everything used in the interval, which must not end in the future."""
         upstream = self._upstream
-        return upstream.read(
+        reading = upstream.read(
             interval, lambda: whole(interval, gpu_parts(upstream.scenes, interval, upstream.owners))
         )
+        self._beside = next(iter(reading.beside), None)
+        return reading
+
+    def beside(self, interval: Interval) -> Reading | None:
+        """What was told of idle capacity beside the last reading, if that was of this interval; given away
+        once.
+        """
+        found, self._beside = self._beside, None
+        return found if found is not None and found.interval == interval else None
+
+
+class IdleSource:
+    """An `accounts.Source` of `gpu-idle`, which costs no query where `gpu` was just read."""
+
+    def __init__(self, upstream: Upstream, gpu: GpuSource) -> None:
+        self._upstream = upstream
+        self._gpu = gpu
+        self._newest: tuple[int, Mapping[str, Balance]] = 0, {}
+
+    def time(self) -> int:
+        return self._upstream.time()
+
+    def lag(self) -> int:
+        return self._upstream.lag()
+
+    def wanted(self, book: PriceBook) -> bool:
+        return True
+
+    def read(self, interval: Interval) -> Reading:
+        """All capacity that nobody held in the interval, which must not end in the future."""
+        upstream = self._upstream
+        reading = self._gpu.beside(interval) or upstream.read(
+            interval, lambda: whole(interval, idle_parts(upstream.scenes, interval))
+        )
+        ended = [slot for slot, _ in reading.balances if slot + SLOT_SECONDS <= (reading.head or 0)]
+        if ended and max(ended) >= self._newest[0]:
+            slot = max(ended)
+            self._newest = slot, {pool: one for (of, pool), one in reading.balances.items() if of == slot}
+        return reading
+
+    def balances(self) -> Mapping[str, Balance]:
+        """What became of the capacity in the newest slot that was read whole, by node pool."""
+        return self._newest[1]

@@ -17,6 +17,7 @@ from prometheus_client.registry import Collector
 
 from aibudget.api.conditions import Condition
 from aibudget.budgeting.evaluation import BudgetKey, Evaluation
+from aibudget.metering.usage import Balance
 
 _BUDGET: Final = ("kind", "namespace", "name")
 _STATUSES: Final = ("True", "False", "Unknown")
@@ -41,6 +42,7 @@ class CycleView:
     data_age: float | None = None
     coverage: Mapping[str, float] = field(default_factory=dict)
     unpriced: Mapping[str, float] = field(default_factory=dict)
+    balances: Mapping[str, Balance] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,7 @@ class Exporter(Collector):
         yield holds
         yield _by("aibudget_backlog", "Workloads that wait for their turn.", "action", snapshot.backlog)
         yield from _cycle(snapshot.cycle)
+        yield _conservation(snapshot.cycle.balances)
         yield from _counters(snapshot.counters)
         yield from _deliveries(snapshot.deliveries)
 
@@ -169,6 +172,18 @@ def _cycle(cycle: CycleView) -> Iterator[Metric]:
         "meter",
         cycle.unpriced,
     )
+
+
+def _conservation(balances: Mapping[str, Balance]) -> Metric:
+    family = GaugeMetricFamily(
+        "aibudget_conservation_gpu_seconds",
+        "Device time of the newest whole slot: held + idle + unhealthy + unknown - over = capacity.",
+        labels=("node_pool", "part"),
+    )
+    for pool, balance in sorted(balances.items()):
+        for part in ("capacity", "held", "idle", "unhealthy", "unknown", "over"):
+            family.add_metric([pool, part], getattr(balance, part) / 1000)
+    return family
 
 
 def _counters(counters: Counters) -> Iterator[Metric]:
