@@ -156,7 +156,8 @@ class _Steps:
     def judge(self) -> None:
         """Tell unhealthy and unknown capacity from idle, and fill short gaps."""
         instants, known = self._known.grid.instants, self._known
-        dark = {t for t in instants if t not in known.covered or t in self._capacity.unread}
+        unsure = self._capacity.unread | set(known.doubted)
+        dark = {t for t in instants if t not in known.covered or t in unsure}
         for offer, samples in self._capacity.unusable.items():
             for t, unusable in zip(*samples, strict=True):
                 if t in instants and t not in dark:

@@ -5,9 +5,11 @@ of at most five minutes, closed on both sides, is bridged by what was held on bo
 Pure.
 """
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
+from math import ceil
 
 from aibudget.metering.slots import Interval, slot_of
 from aibudget.metering.source import Series
@@ -36,11 +38,15 @@ class Grid:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """`covered` instants were scraped; a bridge (t1, t2) joins two covered instants over a short gap."""
+    """`covered` instants were scraped; a bridge (t1, t2) joins two covered instants over a short gap.
+
+    `doubted` is which part of what was told at an instant was no amount and is not counted.
+    """
 
     grid: Grid
     covered: frozenset[int]
     bridges: tuple[tuple[int, int], ...]
+    doubted: Mapping[int, float] = field(default_factory=dict)
 
     @property
     def is_closed(self) -> bool:
@@ -53,14 +59,23 @@ class Known:
         return max((t for t in self.grid.instants if t in self.covered), default=None)
 
     def by_slot(self) -> dict[int, Coverage]:
-        """Seconds covered or bridged, of each slot's seconds in the grid."""
+        """Seconds covered or bridged, less those in doubt, of each slot's seconds in the grid."""
         bridged = {t for bridge in self.bridges for t in self.gap(bridge)}
         seconds: dict[int, list[int]] = {}
+        doubts: dict[int, float] = defaultdict(float)
         for t in self.grid.instants:
-            slot = seconds.setdefault(slot_of(t - self.grid.step), [0, 0])
-            slot[0] += self.grid.step if t in self.covered or t in bridged else 0
-            slot[1] += self.grid.step
-        return {slot: Coverage(covered, total) for slot, (covered, total) in seconds.items()}
+            slot = slot_of(t - self.grid.step)
+            sums = seconds.setdefault(slot, [0, 0])
+            if t in self.covered or t in bridged:
+                sums[0] += self.grid.step
+                if t in self.doubted:
+                    doubts[slot] += self.grid.step * self.doubted[t]
+            sums[1] += self.grid.step
+        # A doubt is never rounded away.
+        return {
+            slot: Coverage(max(0, covered - ceil(round(doubts[slot], 6))), total)
+            for slot, (covered, total) in seconds.items()
+        }
 
     def gap(self, bridge: tuple[int, int]) -> range:
         """The uncovered instants between a bridge's ends."""

@@ -10,6 +10,7 @@ take about a second.
 import math
 from array import array
 from bisect import bisect_left
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -91,15 +92,17 @@ class Amount:
         self.estimated = part_of(self.estimated, self.share)
 
 
-def holdings(answer: Iterable[Series], most: float = MOST_UNITS) -> tuple[dict[Holding, Samples], int]:
-    """The answer to `Queries.held` by holding, and how many values were no count of devices (NaN, negative,
-    …).
+def holdings(
+    answer: Iterable[Series], most: float = MOST_UNITS
+) -> tuple[dict[Holding, Samples], Counter[float]]:
+    """The answer to `Queries.held` by holding; and by instant, how many holdings said nothing but what is no
+    amount that can be held (NaN, negative, …).
     """
     answer = list(answer)
     # Where the scrape renames labels, a pod without exported_node is one that is not bound yet.
     renamed = any("exported_node" in labels for labels, _, _ in answer)
     found: dict[Holding, Samples] = {}
-    dropped = 0
+    dropped: dict[Holding, set[float]] = defaultdict(set)
     for labels, times, values in answer:
         if renamed and "exported_node" not in labels:
             continue
@@ -108,11 +111,22 @@ def holdings(answer: Iterable[Series], most: float = MOST_UNITS) -> tuple[dict[H
         samples = Samples(times, values)
         # Looked at as a whole first: a million values one by one take long.
         low, high = min(values, default=0.0), max(values, default=0.0)
-        if not math.isfinite(sum(values)) or low < 0 or high > most:
-            samples = plausible(samples, most)
-            dropped += len(times) - len(samples.times)
+        # Memory asked for beside a GPU is in MiB.
+        limit = math.inf if key.resource in _BESIDE else most
+        if not math.isfinite(sum(values)) or low < 0 or high > limit:
+            samples = plausible(samples, limit)
+            dropped[key].update(set(times).difference(samples.times))
         found[key] = joined(found[key], samples) if key in found else samples
-    return _of_hami(found), dropped
+    lost = Counter(t for key, instants in dropped.items() for t in instants.difference(found[key].times))
+    return _of_hami(found), lost
+
+
+def doubted(held: Mapping[Holding, Samples], lost: Mapping[float, int]) -> dict[int, float]:
+    """Which part of the holdings was lost, at each instant at which any was."""
+    if not lost:
+        return {}
+    told = Counter(t for samples in held.values() for t in samples.times if t in lost)
+    return {int(t): count / (count + told[t]) for t, count in lost.items()}
 
 
 def _of_hami(found: dict[Holding, Samples]) -> dict[Holding, Samples]:

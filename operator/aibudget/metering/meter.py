@@ -8,6 +8,7 @@ for the `PromSource` it asks.
 A time is never asked for before it has passed: `interval.end` must not be after `source.time()`.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
@@ -18,7 +19,16 @@ from aibudget.metering.coverage import Grid, Known, Sighting, known
 from aibudget.metering.devices import Devices
 from aibudget.metering.doubts import Doubts
 from aibudget.metering.idle import read_idle
-from aibudget.metering.integration import Amount, Cell, Holding, Samples, holdings, instants, integrate
+from aibudget.metering.integration import (
+    Amount,
+    Cell,
+    Holding,
+    Samples,
+    doubted,
+    holdings,
+    instants,
+    integrate,
+)
 from aibudget.metering.ownership import learn
 from aibudget.metering.scene import MeterSettings, Scene, Scenes
 from aibudget.metering.slots import SLOT_SECONDS, Interval, iso
@@ -121,23 +131,23 @@ class _Part:
     def count(self) -> "_Counted":
         """What was held, without asking whose it was, and what was left of the nodes' capacity."""
         scene, seen, reach = self.scene, self.scene.seen, self.scene.reach
-        held, dropped, unasked = self._held(reach)
+        held, lost, unasked = self._held(reach)
         unread = scene.coverage.unread | unasked
         phaseless = self._phaseless({t: seen[t] for t in seen if t in reach.instants}, held)
         beyond = {t for t in seen if t not in reach.instants}
-        sure = known(scene.grid, seen, unread | phaseless | beyond)
+        sure = replace(known(scene.grid, seen, unread | phaseless | beyond), doubted=doubted(held, lost))
         devices = self._devices(held)
         cells = integrate(held, sure, scene.nodes, devices)
         idle, odd = read_idle(scene, held, cells, sure)
         blind = scene.settings.utilisation and not devices
-        doubts = Doubts(dropped, len(unread), len(phaseless), 0, blind)
+        doubts = Doubts(lost.total(), len(unread), len(phaseless), 0, blind)
         return _Counted(cells, sure, doubts, idle, odd)
 
-    def _held(self, reach: Grid) -> tuple[dict[Holding, Samples], int, frozenset[int]]:
+    def _held(self, reach: Grid) -> tuple[dict[Holding, Samples], Counter[float], frozenset[int]]:
         """What `holdings` makes of the answer, and what was not answered; the answer itself is let go of."""
         answer = over_range(self.scene.source, self.scene.queries.held(self.scene.scrape.window), reach)
-        held, dropped = holdings(answer.series)
-        return held, dropped, answer.unread
+        held, lost = holdings(answer.series)
+        return held, lost, answer.unread
 
     def _phaseless(self, seen: Mapping[int, Sighting], held: Mapping[Holding, Samples]) -> frozenset[int]:
         """Instants at which accelerators are asked for and no phase is told: nothing held would be a lie.

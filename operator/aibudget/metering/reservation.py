@@ -7,13 +7,14 @@ say that it includes its host. Usage above what is requested is not counted here
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Final
 
 from aibudget.inventory.owners import OwnerBook
 from aibudget.metering.asking import over_range
 from aibudget.metering.catalogue import CPU, MEMORY
 from aibudget.metering.coverage import Known, known
-from aibudget.metering.integration import Amount, Cell, Holding, Samples, bridged, holdings
+from aibudget.metering.integration import Amount, Cell, Holding, Samples, bridged, doubted, holdings
 from aibudget.metering.meter import nothing, usages, whole
 from aibudget.metering.nodes import Nodes
 from aibudget.metering.ownership import learn
@@ -46,9 +47,10 @@ def _parts(scenes: Scenes, interval: Interval, book: OwnerBook) -> Iterator[Mapp
 
 def _read(scene: Scene, owners: OwnerBook) -> Mapping[str, Reading]:
     answer = over_range(scene.source, scene.queries.reserved(scene.scrape.window), scene.reach)
-    held, dropped = holdings(answer.series, MOST)
+    held, lost = holdings(answer.series, MOST)
     beyond = {t for t in scene.seen if t not in scene.reach.instants}
     sure = known(scene.grid, scene.seen, scene.coverage.unread | answer.unread | beyond)
+    sure = replace(sure, doubted=doubted(held, lost))
     pods = {key.pod for key in held}
     book = learn(scene.source, scene.queries, scene.grid.wider().interval, pods, owners)
     counted = _counted(held, sure, scene.nodes)
@@ -60,7 +62,7 @@ def _read(scene: Scene, owners: OwnerBook) -> Mapping[str, Reading]:
             ),
             coverage=sure.by_slot(),
             head=sure.head(),
-            problems=tuple(_doubts(dropped, len(answer.unread))),
+            problems=tuple(_doubts(lost.total(), len(answer.unread))),
             links=book.since(owners),
             step=scene.grid.step,
             scrape_interval=scene.scrape.interval,

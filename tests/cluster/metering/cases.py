@@ -309,6 +309,7 @@ CASES = (
         "values-that-are-none",
         lambda s: simple(s, whole(s)),
         {("team", DEMAND): HOURS},
+        coverage=20,
         notes=("were no count of devices",),
         more=poison,
     ),
