@@ -102,5 +102,6 @@ def test_memory_beside_a_gpu_is_no_count_of_devices() -> None:
     asked = {"nvidia_com_gpu": 1.0, "nvidia_com_gpucores": 25.0, "nvidia_com_gpumem": 16_000.0}
     held, lost = holdings([series({**who, "resource": name}, [30], [units]) for name, units in asked.items()])
     ((key, samples),) = held.items()
-    assert (dict(key.told), list(samples.units)) == ({"share": "1/4"}, [1.0])
+    assert dict(key.told)["share"] == "1/4"
+    assert list(samples.units) == [1.0]
     assert not lost
