@@ -111,8 +111,7 @@ class Accounts:
         start = least if state.watermark is None else max(state.watermark, least - self._chunk())
         reading = self._source.read(Interval(start, max(now, start)))
         self.problems = reading.problems
-        charges = book.charges(reading.usages, self._volume)
-        head = Head(start, reading.head, charges, reading.coverage, labels)
+        head = self._made(start, reading, book, labels)
         if settled > start and start <= (state.watermark or start):
             self._post(state, head, Interval(start, settled).slots(), settled)
             gaps = self._ledger.gaps(self.key, now - ASK_AGAIN_SECONDS)
@@ -167,8 +166,7 @@ class Accounts:
     def keep(self, reading: Reading, book: PriceBook, labels: Labels) -> None:
         """Post of a reading of the past the slots of which it knows more than is known."""
         chunk = reading.interval
-        charges = book.charges(reading.usages, self._volume)
-        head = Head(chunk.start, reading.head, charges, reading.coverage, labels)
+        head = self._made(chunk.start, reading, book, labels)
         known = self._ledger.coverage(self.key, chunk)
         better = [
             slot
@@ -181,6 +179,10 @@ class Accounts:
                 # What a month has used before a slot is known only now.
                 end = chunk.end
                 self._ledger.redraw(self.key, book, chunk.start, at=end, epoch=self._epoch)
+
+    def _made(self, start: int, reading: Reading, book: PriceBook, labels: Labels) -> Head:
+        charges = book.charges(reading.usages, self._volume)
+        return Head(start, reading.head, charges, reading.coverage, labels, reading.memories)
 
     def _volume(self, rate: Rate, slot: int) -> int:
         return self._ledger.volume(self.key, rate, slot)
@@ -284,5 +286,6 @@ class Accounts:
                 at=end,
                 epoch=self._epoch,
                 namespace_labels=head.labels,
+                memory=head.memories.get(end) if end > (state.watermark or 0) else None,
             )
         )

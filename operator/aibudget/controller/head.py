@@ -1,11 +1,12 @@
 """What is read of a meter before it is posted: the port it is read through, and the values it comes as."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Protocol
 
 from aibudget.ledger.spend import Statement, provisional
+from aibudget.metering.memory import Memory
 from aibudget.metering.slots import SLOT_SECONDS, Interval
 from aibudget.metering.usage import Coverage, Reading
 from aibudget.pricing.book import PriceBook
@@ -33,13 +34,17 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What is read and not posted yet: from `start` (Unix seconds) up to `as_of`."""
+    """What is read and not posted yet: from `start` (Unix seconds) up to `as_of`.
+
+    `memories` are what counters stood at, by the ends of slots that may be posted next.
+    """
 
     start: int
     as_of: int | None
     charges: tuple[Charge, ...]
     coverage: Mapping[int, Coverage]
     labels: Labels
+    memories: Mapping[int, Memory] = field(default_factory=dict)
 
     def covered(self, slot: int) -> int:
         """Seconds of the slot that are known."""

@@ -139,6 +139,27 @@ coverage = Table(
     sqlite_with_rowid=False,
 )
 
+# What each counter stood at when its meter was posted last.
+level = Table(
+    "level",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("hash", String(64), nullable=False, unique=True),
+    Column("meter_id", Integer, nullable=False, index=True),
+    Column("family", String(63), nullable=False),
+    Column("labels", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("value", BigInteger, nullable=False),
+)
+
+# The end of what was posted with those levels: they are of use to a reading that begins there.
+levels_end = Table(
+    "levels_end",
+    metadata,
+    Column("meter_id", Integer, primary_key=True),
+    Column("at", BigInteger, nullable=False),
+)
+
 # Links of owner chains, kept when their objects are gone. Owner '' is an object that was seen to have none.
 owner_link = Table(
     "owner_link",

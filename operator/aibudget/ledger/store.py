@@ -14,7 +14,7 @@ from typing import Final
 from sqlalchemy import Connection
 
 from aibudget.inventory.owners import OwnerLink
-from aibudget.ledger import links, meters, slots
+from aibudget.ledger import levels, links, meters, slots
 from aibudget.ledger.database import Database
 from aibudget.ledger.lines import Lines, Rates
 from aibudget.ledger.posting import MeterState, Posting
@@ -22,6 +22,7 @@ from aibudget.ledger.rating import Rating, adopt, corrected
 from aibudget.ledger.spend import Correction, SpendLine, Statement, slots_of
 from aibudget.ledger.totals import Covered, Row, Totals
 from aibudget.metering.catalogue import generation_of, meter_of
+from aibudget.metering.memory import Memory
 from aibudget.metering.slots import SLOT_SECONDS, Interval
 from aibudget.metering.usage import Coverage
 from aibudget.pricing.book import PriceBook
@@ -89,6 +90,11 @@ class Ledger:
         """The first slot that is posted; None where nothing is."""
         return self.state(meter).begins
 
+    def memory(self, meter: str) -> Memory:
+        """What the meter's counters stood at when it was posted last."""
+        with self._database.reading() as connection:
+            return levels.read(connection, self._meter(meter).id)
+
     def post(self, posting: Posting) -> MeterState:
         """Replace these slots by what the posting says. Raises `Conflict` where another writer was faster.
 
@@ -109,6 +115,8 @@ class Ledger:
             slots.replace(connection, meter.id, rows, (posting.coverage, posting.at))
             after = meters.advanced(before, posting)
             meters.write_state(connection, meter.id, before, after)
+            if posting.memory is not None and posting.memory.at == after.watermark:
+                levels.write(connection, meter.id, posting.memory)
         meter.lines.committed(line_ids)
         self._rates.committed(rate_ids)
         if meter.totals.revision == before.revision:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from aibudget.inventory.owners import OwnerLink
 from aibudget.inventory.workload import Workload
+from aibudget.metering.memory import Memory
 from aibudget.metering.slots import Interval
 
 
@@ -111,9 +112,10 @@ class Reading:
     `head` is the newest covered instant (Unix seconds): usage is known up to there and not after; None
     where nothing was covered. `problems` are sentences for people: a source that is absent, a step that
     could not be read, capacity that contradicts what is held. `links` are the owner links that were learnt,
-    for the ledger to keep; `step` and `scrape_interval` say, in seconds, how finely it was read, None where
-    it could not be. `beside` are readings of other meters that came with it: `gpu` brings `gpu-idle`, which
-    has `balances` by slot and node pool.
+    for the ledger to keep, and so are `memories`: what counters stood at, by the newest ends of slots. `step`
+    and `scrape_interval` say, in seconds, how finely it was read, None where it could not be. `beside` are
+    readings of other meters that came with it: `gpu` brings `gpu-idle`, which has `balances` by slot and node
+    pool.
     """
 
     interval: Interval
@@ -126,3 +128,4 @@ class Reading:
     scrape_interval: float | None = None
     beside: tuple["Reading", ...] = ()
     balances: Mapping[tuple[int, str], Balance] = field(default_factory=dict)
+    memories: Mapping[int, Memory] = field(default_factory=dict)

@@ -1,0 +1,126 @@
+"""What a counter stands at, and who it is.
+
+Prometheus is asked for levels at the instants of a grid; `growth` makes increments of them. A counter is its
+family and the labels of its series, with `exported_*` twins folded: what differs between replicas that tell
+the same is aggregated away by the family's query. Pure.
+"""
+
+import math
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Final, NamedTuple
+
+from aibudget.metering.families import DEVICE, Family
+from aibudget.metering.memory import Counter, Level
+from aibudget.metering.nodes import own
+from aibudget.metering.source import Series
+
+FAMILY: Final = "aibudget_family"
+"""The label by which the answer to a query over several families tells them apart."""
+BEYOND: Final = 2.0**53
+"""No counter stands there: what exporters say for "not supported" does (9223372036854775794)."""
+
+EXPORTER: Final = "dcgm-exporter"
+"""In the name of the pod that tells of devices, and that an idle one is told with."""
+
+
+Holders = Mapping[Counter, Mapping[int, Mapping["Holder", int]]]
+"""Who shares each device's counter at each instant, and with which weight."""
+
+
+class Holder(NamedTuple):
+    """A pod by its name; both "" for nobody."""
+
+    namespace: str
+    pod: str
+
+
+NOBODY: Final = Holder("", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An answer taken apart: levels by counter, in order of time; `up` are the instants at which anything was
+    scraped; `odd` counts values by family that no counter has (NaN, negative, sentinels).
+    """
+
+    levels: Mapping[Counter, list[Level]]
+    up: frozenset[int]
+    odd: Mapping[str, int]
+    holders: Holders
+
+
+def told(answer: Iterable[Series], families: Mapping[str, Family]) -> Told:
+    """The answer to `Counting.levels`. Pieces of a range may come in any order, and twice: then the higher
+    level stands.
+    """
+    levels: dict[Counter, dict[int, int]] = defaultdict(dict)
+    holders: dict[Counter, dict[int, dict[Holder, int]]] = defaultdict(lambda: defaultdict(dict))
+    up: set[int] = set()
+    odd: dict[str, int] = defaultdict(int)
+    for labels, times, values in answer:
+        family = families.get(labels.get(FAMILY, ""))
+        if family is None:
+            up.update(int(t) for t in times)
+            continue
+        counter = counter_of(labels, family)
+        found = levels[counter]
+        holder, weight = _holder(labels, family)
+        for t, value in zip(times, values, strict=True):
+            if not (math.isfinite(value) and 0 <= value < BEYOND):
+                odd[family.name] += 1
+                continue
+            found[int(t)] = max(round(value * family.factor), found.get(int(t), 0))
+            if holder is not None:
+                holders[counter][int(t)][holder] = weight
+    ordered = {
+        counter: [Level(t, value) for t, value in sorted(at.items())] for counter, at in levels.items() if at
+    }
+    return Told(ordered, frozenset(up), odd, holders)
+
+
+def cut(whole: Told, at: int) -> tuple[Told, Told]:
+    """What was told up to and with an instant, and what after it."""
+    early: dict[Counter, list[Level]] = {}
+    late: dict[Counter, list[Level]] = {}
+    for counter, levels in whole.levels.items():
+        place = bisect_right(levels, at, key=attrgetter("at"))
+        if place:
+            early[counter] = levels[:place]
+        if place < len(levels):
+            late[counter] = levels[place:]
+    before = frozenset(t for t in whole.up if t <= at)
+    return (
+        Told(early, before, whole.odd, whole.holders),
+        Told(late, whole.up - before, {}, whole.holders),
+    )
+
+
+def counter_of(labels: Mapping[str, str], family: Family) -> Counter:
+    """Whose series this is. The pods on a device are told with its counter, and are no part of it."""
+    shared = (*_pod_labels(family), "GPU_I_PROFILE", "GPU_I_ID") if labels.get(DEVICE) else ()
+    names = {name.removeprefix("exported_") for name in labels} - {FAMILY, "__name__", *shared}
+    named = ((name, own(labels, name)) for name in sorted(names))
+    return Counter(family.name, tuple((name, value) for name, value in named if value))
+
+
+def _holder(labels: Mapping[str, str], family: Family) -> tuple["Holder | None", int]:
+    """The pod that a row of a device's counter is of, with its slices of the device; an exporter's own pod
+    stands where nobody holds it.
+    """
+    if not labels.get(DEVICE):
+        return None, 0
+    namespace, pod = _pod_labels(family)
+    holder = Holder(own(labels, namespace), own(labels, pod))
+    if not holder.pod or EXPORTER in holder.pod:
+        return None, 0
+    slices = labels.get("GPU_I_PROFILE", "").partition("g")[0]
+    return holder, int(slices) if slices.isdecimal() else 1
+
+
+def _pod_labels(family: Family) -> tuple[str, str]:
+    labels = family.attribution
+    return (labels and labels.namespace) or "namespace", (labels and labels.pod) or "pod"
