@@ -21,6 +21,7 @@ from aibudget.controller import logs
 from aibudget.controller.accounts import Accounts
 from aibudget.controller.books import Books
 from aibudget.controller.cache import Cache
+from aibudget.controller.counted import CounterSource
 from aibudget.controller.cycle import Cycle, Parts
 from aibudget.controller.head import Source
 from aibudget.controller.kinship import Kinship
@@ -38,7 +39,7 @@ from aibudget.errors import AIBudgetError
 from aibudget.inventory.climb import Climber
 from aibudget.inventory.kubernetes import Cluster
 from aibudget.ledger.store import Ledger
-from aibudget.metering.catalogue import GPU, GPU_IDLE
+from aibudget.metering.catalogue import COUNTED, GPU, GPU_IDLE
 from aibudget.metering.prometheus import Prometheus
 from aibudget.metering.reservation import RESERVED
 from aibudget.metering.scene import MeterSettings
@@ -193,6 +194,7 @@ class Replica:
         idle = IdleSource(upstream, gpu)
         sources: dict[str, Source] = {GPU.name: gpu, GPU_IDLE.name: idle}
         sources |= {name: ReservedSource(upstream, reserved, name) for name in RESERVED}
+        sources |= {name: CounterSource(upstream, name) for name in COUNTED}
         accounts = [Accounts(name, source, ledger, epoch) for name, source in sources.items()]
         accounts[1].follow(accounts[0])
         return Books(accounts, upstream.begin, idle.balances), upstream

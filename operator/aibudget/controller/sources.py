@@ -10,6 +10,7 @@ from typing import Final
 from aibudget.errors import Transient
 from aibudget.inventory.owners import OwnerBook, OwnerLink
 from aibudget.ledger.store import Ledger
+from aibudget.metering.memory import Memory
 from aibudget.metering.meter import gpu_parts, idle_parts, whole
 from aibudget.metering.prometheus import Prometheus
 from aibudget.metering.reservation import read_reserved
@@ -69,6 +70,10 @@ class Upstream:
     def lag(self) -> int:
         """Two scrapes, and never less than a minute: until then samples may still come."""
         return max(LEAST_LAG_SECONDS, round(2 * self._scrape_interval))
+
+    def memory(self, meter: str) -> Memory:
+        """What the meter's counters stood at when it was posted last."""
+        return self._ledger.memory(meter)
 
     def read(self, interval: Interval, read: Callable[[], Reading]) -> Reading:
         """A meter's reading, within a budget of time of its own; what it learnt of owners is kept."""

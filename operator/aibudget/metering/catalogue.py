@@ -34,6 +34,9 @@ METERS: Final[Mapping[str, Meter]] = MappingProxyType(
     {meter.name: meter for meter in (GPU, CPU, MEMORY, TOKENS, REQUESTS, SAAS_SPEND, ENERGY, GPU_IDLE)}
 )
 
+COUNTED: Final = (TOKENS.name, REQUESTS.name, SAAS_SPEND.name, ENERGY.name)
+"""Meters whose sources are counters, and read as soon as there are any."""
+
 CUSTOM_SCALE: Final = 3_600_000
 """Of every meter that is not built in: unit-hours in milliseconds, and three decimals of anything counted."""
 

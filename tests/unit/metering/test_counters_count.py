@@ -140,7 +140,7 @@ def test_two_that_tell_the_same_are_one() -> None:
     samples = steady(1)
     other = [(t + 10, v) for t, v in samples]
     twin = {"exported_namespace": "team", "exported_pod": "llm-0", "namespace": "monitoring", "pod": "agent"}
-    reading = read(source(ticks(samples), ticks(other, **twin)), 0, HOUR)
+    reading = read(source(ticks(samples), Ticks(FAMILY.name, {**LABELS, **twin}, other)), 0, HOUR)
     assert total(reading) == HOUR
     assert {usage.workload.name for usage in reading.usages} == {"llm-0"}
 

@@ -1,0 +1,65 @@
+"""The built-in meters that count, as the accounts read them: tokens, requests, spend and energy."""
+
+import logging
+from typing import Final
+
+from aibudget.controller.sources import Upstream
+from aibudget.errors import AIBudgetError
+from aibudget.metering.catalogue import ENERGY
+from aibudget.metering.counters import CountedMeter, is_told_of, read_counters
+from aibudget.metering.definitions import built_in
+from aibudget.metering.families import families
+from aibudget.metering.slots import Interval
+from aibudget.metering.usage import Reading
+from aibudget.pricing.book import PriceBook
+
+LEAST_LAG_SECONDS: Final = 120
+"""A counter that is scraped each minute may show only now what it counted two minutes ago."""
+LOOK_AGAIN_SECONDS: Final = 300
+"""How often is asked for a source that is absent."""
+
+log = logging.getLogger(__name__)
+
+
+class CounterSource:
+    """An `accounts.Source` of a built-in meter that counts; read as soon as anything tells of it."""
+
+    def __init__(self, upstream: Upstream, name: str) -> None:
+        self._upstream = upstream
+        self._meter = CountedMeter(
+            name, families(name, built_in()[name], upstream.scenes.settings), is_on_nodes=name == ENERGY.name
+        )
+        self._looked: int | None = None
+        self._is_told_of = False
+
+    def time(self) -> int:
+        return self._upstream.time()
+
+    def lag(self) -> int:
+        return max(LEAST_LAG_SECONDS, self._upstream.lag())
+
+    def wanted(self, book: PriceBook) -> bool:
+        """Whether anything tells of it; where nothing does, this is asked again now and then."""
+        if self._is_told_of:
+            return True
+        try:
+            now = self._upstream.time()
+            if self._looked is None or not self._looked <= now < self._looked + LOOK_AGAIN_SECONDS:
+                self._is_told_of = is_told_of(self._upstream.scenes, self._meter, now)
+                if not self._is_told_of and self._looked is None:
+                    log.info("%s: nothing tells of it, so it is not metered", self._meter.name)
+                self._looked = now
+        except AIBudgetError as error:
+            log.warning("%s: not looked for: %s", self._meter.name, error.message)
+        return self._is_told_of
+
+    def read(self, interval: Interval) -> Reading:
+        """Everything counted in the interval, which must not end in the future."""
+        upstream = self._upstream
+        moment = interval, max(interval.end, upstream.time())
+        return upstream.read(
+            interval,
+            lambda: read_counters(
+                upstream.scenes, moment, self._meter, upstream.memory(self._meter.name), upstream.owners
+            ),
+        )
