@@ -196,10 +196,8 @@ def test_tokens_are_told_apart_and_counted_once(asked: Prometheus) -> None:
         ("gateways/StatefulSet/gw", "external", "gpt-4o", "cachedInput"): 2 * HOUR,
         ("gateways/StatefulSet/gw", "external", "gpt-4o", "output"): HOUR,
     }
-    assert reading.problems == (
-        f"{10 * HOUR} of tokens of llama that genai tells are a duplicateOf what vllm tells "
-        "and are left out.",
-    )
+    (problem,) = reading.problems
+    assert problem.startswith(f"{10 * HOUR} of tokens of llama that genai tells are a duplicateOf what vllm")
 
 
 def test_a_gap_of_twenty_minutes_is_spread_and_told(asked: Prometheus) -> None:
