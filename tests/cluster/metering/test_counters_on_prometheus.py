@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from aibudget.controller.accounts import Accounts
-from aibudget.controller.sources import CounterSource, Upstream
+from aibudget.controller.counted import CounterSource
+from aibudget.controller.sources import Upstream
 from aibudget.inventory.owners import OwnerBook
 from aibudget.ledger.store import Ledger
 from aibudget.metering.catalogue import COUNTED, ENERGY
