@@ -1,165 +1,33 @@
-"""Small clusters whose exact bill is known by hand: each one of its own, on one day, in one Prometheus.
+"""Small clusters whose exact bill is known by hand; see `pasts` for what they are made of."""
 
-Scrapes come every 30 s at 7 s past unless a case says otherwise. promtool writes no stale markers, so all of
-this is what a federating or remote-writing Prometheus would hold, too. Seconds count from the day's midnight.
-"""
-
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from fractions import Fraction
 
-from accuracy.metered import Bill, book
-from accuracy.table import EXACT, Amounts, Goal
-from aibudget.metering.slots import Interval
-from aibudget.metering.usage import Usage
-from aibudget.sandbox.exporter import ksm_target
-from aibudget.sandbox.history import History, PodHistory, Present, ScrapeHistory, dcgm_scrapes
-from aibudget.sandbox.snapshot import GPU, Container, Node, Pod
-from cluster.metering.cases import FAMILIES, LABELS, Past
-
-BEGIN = 1_770_681_600  # 2026-02-10T00:00:00Z
-HOUR, DAY = 3_600, 86_400
-AROUND = 1_200
-KATHMANDU = -(5 * HOUR + 45 * 60)
-EDGES = frozenset(
-    {
-        "kube_pod_status_scheduled_time",
-        "kube_pod_completion_time",
-        "kube_node_status_capacity",
-        "kube_node_status_allocatable",
-    }
+from accuracy.pasts import (
+    AROUND,
+    BEGIN,
+    DAY,
+    HOUR,
+    Case,
+    always,
+    busy,
+    cost,
+    machine,
+    pod,
+    scrape,
+    seen,
+    together,
+    with_dcgm,
 )
+from accuracy.table import Amounts, Goal
+from aibudget.sandbox.history import History, PodHistory, Present, ScrapeHistory
+from aibudget.sandbox.snapshot import GPU
+from cluster.metering.cases import FAMILIES, Past
 
-Measure = Callable[[Sequence[Bill]], Amounts]
-
-
-def namespace(usage: Usage) -> str:
-    return usage.workload.namespace
-
-
-def quantity(bills: Sequence[Bill]) -> Amounts:
-    """Of the first meter, by namespace."""
-    return bills[0].quantities(namespace)
-
-
-def cost(bills: Sequence[Bill]) -> Amounts:
-    """Of all the meters, by namespace, at the prices of OpenCost's measurements."""
-    owed: dict[str, Fraction] = {}
-    for bill in bills:
-        for charge in book().charges(bill.usages):
-            if charge.cost is not None:
-                key = namespace(charge.usage)
-                owed[key] = owed.get(key, Fraction(0)) + Fraction(charge.cost)
-    return owed
-
-
-def busy(bills: Sequence[Bill]) -> Amounts:
-    """Which part of the device time that was observed was busy."""
-    usages = [usage for bill in bills for usage in bill.usages if usage.observed]
-    seen = sum(usage.observed or 0 for usage in usages)
-    return {"team": Fraction(sum(usage.busy or 0 for usage in usages), seen)} if seen else {}
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """`name` is its cluster. `meters` are what it takes; a gap is worth `held` devices in what is unknown."""
-
-    name: str
-    title: str
-    truth: Mapping[str, Fraction | int | float]
-    past: Callable[[str], Iterable[Past]]
-    unit: str = "GPU-h"
-    meters: tuple[str, ...] = ("gpu",)
-    measure: Measure = quantity
-    goal: Goal = EXACT
-    opencost: str = ""
-    begins: int = 0
-    lasts: int = DAY
-    held: int = 1
-
-    @property
-    def interval(self) -> Interval:
-        return Interval(BEGIN + self.begins, BEGIN + self.begins + self.lasts)
-
-
-def machine(name: str = "gpu-1", devices: int = 8, **labels: str) -> Node:
-    """A node and what it has."""
-    amounts = {GPU: float(devices), "cpu": 96.0, "memory": 384 * 2.0**30}
-    return Node(name, {**LABELS, **labels}, amounts, amounts)
-
-
-def pod(
-    where: str,
-    name: str,
-    bound: float | None,
-    ended: float,
-    *,
-    on: str = "gpu-1",
-    uid: str = "",
-    started: float | None = None,
-    removed: float | None = None,
-    utilisation: float = 90.0,
-    requests: Mapping[str, float] | None = None,
-) -> PodHistory:
-    """Bound from and until, in the day's seconds; None is never."""
-    thing = Pod(
-        where,
-        name,
-        uid or f"{where}-{name}-{bound}",
-        (Container("main", requests or {GPU: 1.0}),),
-        BEGIN + (bound or 0) - 60,
-        on,
-        utilisation=utilisation,
-    )
-    return PodHistory(
-        thing,
-        None if bound is None else BEGIN + bound,
-        None if bound is None else BEGIN + (bound if started is None else started),
-        BEGIN + ended,
-        BEGIN + (ended if removed is None else removed),
-        devices=(0,),
-    )
-
-
-def always(where: str = "team", **more: object) -> PodHistory:
-    return pod(where, "always", -DAY, 2 * DAY, **more)  # type: ignore[arg-type]
-
-
-def scrape(
-    cluster: str,
-    begin: float = -AROUND,
-    end: float = DAY + AROUND,
-    *,
-    replica: int = 0,
-    interval: float = 30.0,
-    offset: float = 7.0,
-    **target: str,
-) -> ScrapeHistory:
-    labels = {**ksm_target(replica), "cluster": cluster, **target}
-    return ScrapeHistory(BEGIN + begin, BEGIN + end, interval, offset, target=labels)
-
-
-def seen(
-    pods: Iterable[PodHistory],
-    nodes: Iterable[Node | Present] = (),
-    scrapes: Callable[[str], Sequence[ScrapeHistory]] = lambda cluster: [scrape(cluster)],
-) -> Callable[[str], Iterable[Past]]:
-    """What one kube-state-metrics told of them."""
-    there = [one if isinstance(one, Present) else Present(one) for one in nodes] or [Present(machine())]
-    history = History(list(pods), there)
-    return lambda cluster: [Past(history, tuple(scrapes(cluster)), FAMILIES | EDGES)]
-
-
-def _beside(past: Callable[[str], Iterable[Past]]) -> Callable[[str], Iterable[Past]]:
-    """With dcgm-exporter beside it."""
-
-    def both(cluster: str) -> Iterable[Past]:
-        for one in past(cluster):
-            dcgm = dcgm_scrapes(BEGIN - AROUND, BEGIN + DAY + AROUND)
-            yield one
-            yield Past(one.history, (replace(dcgm, offset=11, target={**dcgm.target, "cluster": cluster}),))
-
-    return both
+KATHMANDU = -(5 * HOUR + 45 * 60)
+ROUNDING = Goal("1 ms a slot", amount=Fraction(7 * 96, HOUR * 1000))
+"""Amounts are whole milliseconds of devices, rounded down in each slot."""
 
 
 def _short() -> Iterable[PodHistory]:
@@ -178,7 +46,7 @@ def _short_truth() -> Amounts:
 
 def _flips() -> Iterable[Present]:
     """A node that is another kind of capacity each hour of the day."""
-    spot = machine(devices=8, **{"karpenter.sh/capacity-type": "spot"})
+    spot = machine({"karpenter.sh/capacity-type": "spot"})
     yield Present(machine(), end=BEGIN)
     for hour in range(24):
         yield Present(spot if hour % 2 else machine(), BEGIN + hour * HOUR, BEGIN + (hour + 1) * HOUR)
@@ -191,8 +59,8 @@ def _gap(begin: int, seconds: int) -> Callable[[str], Sequence[ScrapeHistory]]:
 
 def _shards(cluster: str) -> Iterable[Past]:
     """Two shards, the second of which is restarted twice and comes back under another address."""
-    first = History([always("one")], [Present(machine("gpu-1"))])
-    second = History([always("two", on="gpu-2")], [Present(machine("gpu-2"))])
+    first = History([always("one")], [Present(machine())])
+    second = History([always("two", on="gpu-2")], [Present(machine(name="gpu-2"))])
     yield Past(first, (scrape(cluster),), FAMILIES)
     away = (
         scrape(cluster, end=6 * HOUR, instance="10.0.1.1:8080"),
@@ -209,6 +77,7 @@ def _raw(cluster: str) -> Iterable[Past]:
     yield Past(History(pods, [Present(machine())]), (raw,), FAMILIES)
 
 
+SHARED_GPU = "nvidia.com/gpu.shared"
 PLENTY = {"cpu": 4.0, "memory": 16 * 2.0**30, GPU: 1.0}
 SLICED = {
     "nvidia.com/gpu.product": "NVIDIA-L4-SHARED",
@@ -231,13 +100,11 @@ def _sharers(count: int, resource: str = GPU, **more: object) -> list[PodHistory
     ]
 
 
-def _mixed() -> list[PodHistory]:
-    """Three of the seven parts of a card's compute, two and one."""
-    profiles = {"3g": "3g.20gb", "2g": "2g.10gb", "1g": "1g.5gb"}
-    return [
-        pod(f"team-{part}", "p", -DAY, 2 * DAY, requests={f"nvidia.com/mig-{profile}": 1.0})
-        for part, profile in profiles.items()
-    ]
+PROFILES = {
+    "nvidia.com/mig-3g.20gb": Fraction(3, 7),
+    "nvidia.com/mig-2g.10gb": Fraction(2, 7),
+    "nvidia.com/mig-1g.5gb": Fraction(1, 7),
+}
 
 
 MIXED = {"nvidia.com/gpu.product": "NVIDIA-A100-SXM4-40GB", "nvidia.com/mig.strategy": "mixed"}
@@ -296,7 +163,7 @@ OPENCOST = (
         "time-slicing",
         "4 pods that time-slice 1 GPU",
         {f"team-{number}": 15 for number in range(4)},
-        seen(_sharers(4), [machine(devices=4, **SLICED)]),
+        seen(_sharers(4), [machine(SLICED, devices=4)]),
         unit="USD",
         measure=cost,
         opencost="240 (four times)",
@@ -306,7 +173,8 @@ OPENCOST = (
         "a whole GPU beside these, shared idle cost on",
         {"honest": 60, **{f"team-{number}": 15 for number in range(4)}},
         seen(
-            [*_sharers(4), always("honest", on="gpu-2")], [machine(devices=4, **SLICED), machine("gpu-2", 1)]
+            [*_sharers(4), always("honest", on="gpu-2")],
+            [machine(SLICED, devices=4), machine(name="gpu-2", devices=1)],
         ),
         unit="USD",
         measure=cost,
@@ -316,7 +184,7 @@ OPENCOST = (
         "busy",
         "how busy its GPU was, two days ago",
         {"team": Fraction("0.8")},
-        _beside(seen([always(utilisation=80.0)])),
+        with_dcgm(seen([always(utilisation=80.0)])),
         unit="busy",
         measure=busy,
         opencost="0",
@@ -328,28 +196,36 @@ SHARED = (
         "mps",
         "MPS: 4 pods on 1 GPU",
         {f"team-{number}": 6 for number in range(4)},
-        seen(_sharers(4), [machine(devices=4, **{**SLICED, "nvidia.com/gpu.sharing-strategy": "mps"})]),
+        seen(_sharers(4), [machine({**SLICED, "nvidia.com/gpu.sharing-strategy": "mps"}, devices=4)]),
     ),
     Case(
         "renamed-shares",
         "time-slicing as nvidia.com/gpu.shared",
         {f"team-{number}": 6 for number in range(4)},
         seen(
-            _sharers(4, "nvidia.com/gpu.shared"),
-            [machine(devices=4, **{**SLICED, "nvidia.com/gpu.product": "NVIDIA-L4"})],
+            _sharers(4, SHARED_GPU),
+            [machine({**SLICED, "nvidia.com/gpu.product": "NVIDIA-L4"}, offers={SHARED_GPU: 4.0, GPU: 0.0})],
         ),
     ),
     Case(
         "mig-single",
         "MIG, single: 7 pods on the parts of one A100",
         {f"team-{number}": Fraction(24, 7) for number in range(7)},
-        seen(_sharers(7), [machine(devices=7, **PARTS)]),
+        seen(_sharers(7), [machine(PARTS, devices=7)]),
+        goal=ROUNDING,
     ),
     Case(
         "mig-mixed",
         "MIG, mixed: 3g, 2g and 1g of one A100",
-        {"team-3g": Fraction(72, 7), "team-2g": Fraction(48, 7), "team-1g": Fraction(24, 7)},
-        seen(_mixed(), [machine(devices=0, **MIXED)]),
+        {f"team-{number}": 24 * part for number, part in enumerate(PROFILES.values())},
+        seen(
+            [
+                pod(f"team-{number}", "p", -DAY, 2 * DAY, requests={profile: 1.0})
+                for number, profile in enumerate(PROFILES)
+            ],
+            [machine(MIXED, offers=dict.fromkeys(PROFILES, 1.0))],
+        ),
+        goal=ROUNDING,
     ),
 )
 
@@ -442,4 +318,22 @@ SOURCES = (
     Case("not-honored", "labels as exported_namespace, exported_pod", {"team": 24}, _raw),
 )
 
-CASES = (*OPENCOST, *SHARED, *LIVES, *SOURCES)
+CAPACITY = (
+    Case(
+        "idle",
+        "8 GPUs, of which 3 are held for 12 h: idle",
+        {"": 8 * 24 - 3 * 12},
+        seen([pod("team", "p", 6 * HOUR, 18 * HOUR, requests={GPU: 3.0})]),
+        meters=("gpu-idle",),
+    ),
+    Case(
+        "conserved",
+        "all that a day of 300 short pods held and left idle, of 8 GPUs",
+        {"": 8 * 24},
+        seen(_short()),
+        meters=("gpu", "gpu-idle"),
+        measure=together,
+    ),
+)
+
+CASES = (*OPENCOST, *SHARED, *LIVES, *SOURCES, *CAPACITY)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from accuracy.cases import Case
+from accuracy.pasts import Case
 from aibudget.sandbox.history import write_history
 from aibudget.sandbox.prometheus import PrometheusServer
 

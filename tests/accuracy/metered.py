@@ -13,7 +13,7 @@ from accuracy.table import Amounts
 from aibudget.api.pricelist import AIPriceList
 from aibudget.inventory.owners import OwnerBook
 from aibudget.metering.catalogue import scale_of
-from aibudget.metering.meter import read_gpu
+from aibudget.metering.meter import idle_parts, read_gpu, whole
 from aibudget.metering.prometheus import Prometheus
 from aibudget.metering.reservation import read_reserved
 from aibudget.metering.scene import MeterSettings, Scenes
@@ -32,7 +32,16 @@ def _reserved(meter: str) -> Read:
     return read
 
 
-READERS: Mapping[str, Read] = {"gpu": read_gpu, "cpu": _reserved("cpu"), "memory": _reserved("memory")}
+def _idle(source: Prometheus, interval: Interval, settings: MeterSettings) -> Reading:
+    return whole(interval, idle_parts(Scenes(source, settings), interval))
+
+
+READERS: Mapping[str, Read] = {
+    "gpu": read_gpu,
+    "gpu-idle": _idle,
+    "cpu": _reserved("cpu"),
+    "memory": _reserved("memory"),
+}
 """By meter."""
 
 PRICES = """\

@@ -12,9 +12,10 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
-from accuracy.cases import CASES, Case
+from accuracy.cases import CASES
 from accuracy.loading import load
 from accuracy.metered import metered
+from accuracy.pasts import Case
 from accuracy.table import Row, table, written
 from accuracy.traces import day_rows, load_day
 from aibudget.metering.prometheus import Prometheus, PrometheusSettings

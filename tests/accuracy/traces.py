@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
-from accuracy.cases import EDGES, namespace
 from accuracy.metered import metered
+from accuracy.pasts import EDGES, namespace
 from accuracy.table import Row, percent
 from aibudget.metering.prometheus import Prometheus
 from aibudget.metering.scene import MeterSettings
