@@ -80,6 +80,8 @@ class Reason(StrEnum):
         "AmbiguousCluster",
         "Prometheus holds several clusters and no matcher tells which is this one",
     )
+    QUERY_REFUSED = "QueryRefused", "Prometheus refuses the meter's query; the message has its own words"
+    LABELS_MISSING = "LabelsMissing", "the meter's query returns series that do not say who used it"
     INTERNAL_ERROR = "InternalError", "an error of AIBudget itself; the operator's log has its trace"
 
     # WithinBudget

@@ -175,7 +175,11 @@ class MeterStatus(Observed):
     observed_generation: Generation = -1
     """The generation of the spec that this status speaks of; -1 until the operator has seen it."""
     conditions: Conditions = ()
-    """Ready; Reconciling and Stalled only while they are true."""
+    """Ready and DataFresh; Reconciling and Stalled only while they are true."""
+    lines: Annotated[int, Field(ge=0, json_schema_extra={"format": "int64"})] | None = None
+    """How many lines its newest reading had in one quarter of an hour, at most."""
+    folded_lines: Annotated[int, Field(ge=0, json_schema_extra={"format": "int64"})] | None = None
+    """How many of them were folded into others, because of maxLines."""
 
 
 def _free_name(metadata: Metadata) -> Metadata:

@@ -1,6 +1,6 @@
 """What the API server was last heard to hold.
 
-Budgets, price lists, Holds and namespaces, parsed once per change. Fed by watch events and by lists;
+Budgets, price lists, meters, Holds and namespaces, parsed once per change. Fed by watch events and by lists;
 whichever is newer wins, by resourceVersion. A list also ends what it does not hold any more: a watch that
 had to start anew never tells what was deleted meanwhile. An object that no model accepts is kept as the
 error that it is. Knows neither kopf nor the API server, and no two threads.
@@ -19,9 +19,17 @@ from aibudget.api.meter import AIMeter
 from aibudget.api.model import Metadata
 from aibudget.api.pricelist import AIPriceList
 from aibudget.errors import InvalidManifest
-from aibudget.inventory.resource import AIBUDGETS, CLUSTER_AIBUDGETS, HOLDS, NAMESPACES, PRICE_LISTS, Resource
+from aibudget.inventory.resource import (
+    AIBUDGETS,
+    CLUSTER_AIBUDGETS,
+    HOLDS,
+    METERS,
+    NAMESPACES,
+    PRICE_LISTS,
+    Resource,
+)
 
-WATCHED: Final = (AIBUDGETS, CLUSTER_AIBUDGETS, PRICE_LISTS, HOLDS, NAMESPACES)
+WATCHED: Final = (AIBUDGETS, CLUSTER_AIBUDGETS, PRICE_LISTS, METERS, HOLDS, NAMESPACES)
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +72,7 @@ class World:
     budgets: tuple[Seen, ...]
     price_lists: tuple[Seen, ...]
     namespaces: Mapping[str, Metadata]
+    meters: tuple[Seen, ...] = ()
 
 
 def read(resource: Resource, obj: Mapping[str, Any]) -> Seen | NamespaceSeen:
@@ -137,6 +146,7 @@ class Cache:
             budgets=(*self._seen(AIBUDGETS), *self._seen(CLUSTER_AIBUDGETS)),
             price_lists=self._seen(PRICE_LISTS),
             namespaces={metadata.name: metadata for metadata in namespaces},
+            meters=self._seen(METERS),
         )
 
     def _seen(self, resource: Resource) -> tuple[Seen, ...]:

@@ -15,6 +15,7 @@ from typing import Any, Final, Protocol, TypeVar
 from pydantic import ValidationError
 
 from aibudget.api.budgetstatus import BudgetStatus
+from aibudget.api.meter import MeterStatus
 from aibudget.api.pricelist import PriceListStatus
 from aibudget.controller.cache import Seen
 from aibudget.errors import AIBudgetError
@@ -30,8 +31,8 @@ server busy and the next cycle waiting. The oldest come first."""
 
 log = logging.getLogger(__name__)
 
-Status = BudgetStatus | PriceListStatus
-S = TypeVar("S", BudgetStatus, PriceListStatus)
+Status = BudgetStatus | PriceListStatus | MeterStatus
+S = TypeVar("S", BudgetStatus, PriceListStatus, MeterStatus)
 
 
 class StatusSink(EventSink, Protocol):
@@ -100,6 +101,10 @@ class Reporter:
     def before_prices(self, seen: Seen) -> PriceListStatus:
         """A price list's stored status, likewise."""
         return self._read(seen, PriceListStatus)
+
+    def before_meter(self, seen: Seen) -> MeterStatus:
+        """A meter's stored status, likewise."""
+        return self._read(seen, MeterStatus)
 
     def _read(self, seen: Seen, kind: type[S]) -> S:
         try:

@@ -1,11 +1,11 @@
-"""The conditions of a budget and of a price list, by kstatus's rules. Pure; used by `status` alone.
+"""The conditions of a budget, a price list and a meter, by kstatus's rules. Pure; used by `status` alone.
 
 ``Ready`` says that the spec is accepted and was evaluated at this generation; nothing that happens outside
 the object moves it. An outage shows in ``DataFresh``, spend in ``WithinBudget``, held workloads in
 ``Enforced``. Abnormal-true conditions are there only while they are true.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -15,13 +15,14 @@ from aibudget.api.conditions import (
     Reason,
     Status,
     drop_condition,
+    find_condition,
     set_condition,
 )
 from aibudget.api.money import Money
 from aibudget.budgeting.evaluation import Evaluation, ThresholdState
 from aibudget.errors import AIBudgetError, Stalled
 from aibudget.metering.slots import iso
-from aibudget.reporting.facts import Enforcing, Facts
+from aibudget.reporting.facts import DataState, Enforcing, Facts
 
 MESSAGE_LENGTH: Final = 512
 """Keeps a whole status under 8 KiB, whatever an error has to say."""
@@ -68,17 +69,59 @@ def conditions_of_prices(
     now: int,
 ) -> tuple[Condition, ...]:
     """A price list is Ready while it is used and Stalled while it is left out; remarks do not keep it out."""
-    moment, conditions = moment_of(now), drop_condition(before, ConditionType.STALLED)
     said = " ".join(["The prices are in use.", *remarks])
-    facts: list[tuple[ConditionType, Fact]] = [(ConditionType.READY, ("True", Reason.RECONCILED, said))]
+    facts: dict[ConditionType, Fact | None] = {
+        ConditionType.READY: ("True", Reason.RECONCILED, said),
+        ConditionType.STALLED: None,
+    }
     if problem is not None:
-        conditions, why = tuple(before), reason_of(problem)
-        facts = [
-            (ConditionType.READY, ("False", why, problem.message)),
-            (ConditionType.STALLED, ("True", why, problem.message)),
-        ]
-    for kind, fact in facts:
-        conditions = set_condition(conditions, condition_of(kind, fact, moment, generation), moment)
+        why = reason_of(problem)
+        facts = {
+            ConditionType.READY: ("False", why, problem.message),
+            ConditionType.STALLED: ("True", why, problem.message),
+        }
+    return _changed(before, facts, generation, now)
+
+
+def conditions_of_meter(
+    before: Sequence[Condition],
+    generation: int,
+    problem: AIBudgetError | None,
+    data: DataState | None,
+    now: int,
+) -> tuple[Condition, ...]:
+    """A meter is Ready once its queries are accepted; whether its usage is known now is DataFresh."""
+    accepted: Fact = "True", Reason.RECONCILED, "The meter is counted."
+    facts: dict[ConditionType, Fact | None] = {
+        ConditionType.READY: accepted,
+        ConditionType.RECONCILING: None,
+        ConditionType.STALLED: None,
+    }
+    if isinstance(problem, Stalled):
+        why = reason_of(problem)
+        facts[ConditionType.READY] = "False", why, problem.message
+        facts[ConditionType.STALLED] = "True", why, problem.message
+    elif problem is not None:
+        was = find_condition(before, ConditionType.READY)
+        ready = was is not None and was.status == "True" and was.observed_generation == generation
+        waiting: Fact = "Unknown", Reason.PROGRESSING, "Its queries are not tried yet."
+        facts[ConditionType.READY] = accepted if ready else waiting
+        facts[ConditionType.RECONCILING] = "True", Reason.PROGRESSING_WITH_RETRY, problem.message
+    if data is not None:
+        fresh: Status = "True" if data.fresh else "False"
+        facts[ConditionType.DATA_FRESH] = fresh, data.reason, data.message
+    return _changed(before, facts, generation, now)
+
+
+def _changed(
+    before: Sequence[Condition], facts: Mapping[ConditionType, Fact | None], generation: int, now: int
+) -> tuple[Condition, ...]:
+    moment, conditions = moment_of(now), tuple(before)
+    for kind, fact in facts.items():
+        if fact is None:
+            conditions = drop_condition(conditions, kind)
+        else:
+            conditions = set_condition(conditions, condition_of(kind, fact, moment, generation), moment)
     return conditions
 
 

@@ -62,3 +62,18 @@ class Facts:
     history: tuple[PastPeriod, ...] = ()
     owners: OwnerBook = field(default_factory=OwnerBook)
     unknown_receivers: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MeterFacts:
+    """All that the status of an AIMeter is made of.
+
+    `problem` keeps this generation of it from being counted; `data` is None before the first reading. `lines`
+    and `folded` are of the newest one, the most in a slot.
+    """
+
+    generation: int
+    problem: AIBudgetError | None = None
+    data: DataState | None = None
+    lines: int | None = None
+    folded: int | None = None

@@ -21,14 +21,15 @@ from aibudget.api.budgetstatus import (
     ThresholdStatus,
     TopWorkload,
 )
+from aibudget.api.meter import MeterStatus
 from aibudget.api.pricelist import PriceListStatus
 from aibudget.budgeting.evaluation import Evaluation
 from aibudget.enforcement.sparing import Spared
 from aibudget.errors import AIBudgetError
 from aibudget.inventory.owners import OwnerBook
 from aibudget.inventory.workload import Workload
-from aibudget.reporting.conditions import conditions_of, conditions_of_prices, moment_of
-from aibudget.reporting.facts import Facts
+from aibudget.reporting.conditions import conditions_of, conditions_of_meter, conditions_of_prices, moment_of
+from aibudget.reporting.facts import Facts, MeterFacts
 
 TOP_WORKLOADS: Final = 5
 HISTORY: Final = 12
@@ -73,7 +74,17 @@ def price_list(
     return PriceListStatus(observed_generation=generation, conditions=conditions)
 
 
-def patch(before: Mapping[str, Any], after: BudgetStatus | PriceListStatus, now: int) -> JsonObject | None:
+def meter(before: MeterStatus, told: MeterFacts, now: int) -> MeterStatus:
+    """The status of an AIMeter."""
+    return MeterStatus(
+        observed_generation=told.generation,
+        conditions=conditions_of_meter(before.conditions, told.generation, told.problem, told.data, now),
+        lines=told.lines,
+        folded_lines=told.folded,
+    )
+
+
+def patch(before: Mapping[str, Any], after: BudgetStatus | PriceListStatus | MeterStatus, now: int) -> JsonObject | None:
     """The merge patch that makes the stored status equal to `after`; None where it is not worth a write."""
     wanted = after.to_dict()
     difference = merge_patch(before, wanted)

@@ -229,6 +229,7 @@ def test_no_right_is_a_wildcard_and_writes_are_few(render: Render) -> None:
         "patch aibudget.io/aibudgets/status",
         "patch aibudget.io/clusteraibudgets/status",
         "patch aibudget.io/aipricelists/status",
+        "patch aibudget.io/aimeters/status",
         "patch aibudget.io/holds/status",
         "create aibudget.io/holds",
         "patch aibudget.io/holds",

@@ -1,0 +1,86 @@
+"""What an AIMeter asks of Prometheus, and whether it can be asked: the dry evaluation.
+
+A definition is a meter's spec made ready: macros replaced, matchers put in. Its generation is a hash of what
+decides how much is counted, so that an edit which counts otherwise begins anew, and one that is taken back
+goes on where it was. Pure but for the `PromSource` it asks.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+
+from aibudget.api.meter import Attribution, MeterSource, MeterSpec
+from aibudget.api.query import read
+from aibudget.errors import Stalled
+from aibudget.metering.macros import STEP, Scope, expanded
+from aibudget.metering.nodes import own
+from aibudget.metering.scene import MeterSettings
+from aibudget.metering.source import PromSource, QueryRefused, Series
+
+NOBODY = ("", "None", "unknown")
+"""What exporters write where they know no team."""
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """One AIMeter as it is read. `unit` is what rates are per."""
+
+    name: str
+    spec: MeterSpec
+
+    @property
+    def generation(self) -> str:
+        """Twelve characters that are the same as long as the same is counted."""
+        spec = self.spec.model_dump(mode="json", include={"type", "sources"}, exclude_none=True)
+        return sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()[:12]
+
+    def queries(self, settings: MeterSettings) -> Iterator[tuple[MeterSource, str]]:
+        """Each source with its PromQL."""
+        matchers = {"KubeStateMetrics": settings.kube_state_metrics, "DCGM": settings.dcgm, None: ()}
+        for source in self.spec.sources:
+            scope = Scope(
+                settings.queries,
+                settings.cluster,
+                matchers[source.exporter],
+                first=source.first_value != "Never",
+            )
+            yield source, expanded(read(source.query), scope)
+
+    def tried(self, prometheus: PromSource, settings: MeterSettings, now: int) -> tuple[str, ...]:
+        """Each query asked once, for the newest step; remarks on what came back.
+
+        Raises `Stalled` where a query is refused, with Prometheus's own words, or says of nothing who used it.
+        """
+        remarks = []
+        for source, promql in self.queries(settings):
+            at = now - now % STEP
+            try:
+                found = prometheus.query_range(promql, at, at, STEP).series
+            except QueryRefused as refused:
+                raise Stalled("QueryRefused", f"spec.sources[{source.name}].query: {refused.message}") from refused
+            nameless = [series for series in found if not says_who(series.labels, source.attribution)]
+            if nameless and len(nameless) == len(found):
+                raise Stalled("LabelsMissing", _missing(source, nameless[0]))
+            if nameless:
+                remarks.append(f"{len(nameless)} of {len(found)} series of {source.name} do not say who used it.")
+            if not found:
+                remarks.append(f"Nothing is told by {source.name} now.")
+        return tuple(remarks)
+
+
+def says_who(labels: Mapping[str, str], attribution: Attribution | None) -> bool:
+    """Whether a series says whom to charge."""
+    if attribution is None:
+        return bool(own(labels, "namespace"))
+    wanted = attribution.model_dump(exclude_none=True).values()
+    return all(own(labels, label) not in NOBODY for label in wanted)
+
+
+def _missing(source: MeterSource, series: Series) -> str:
+    wanted = source.attribution.model_dump(exclude_none=True).values() if source.attribution else ["namespace"]
+    found = ", ".join(sorted(series.labels)) or "no label at all"
+    return (
+        f"spec.sources[{source.name}].query returns series with {found}, but without {', '.join(wanted)}, so "
+        "that nobody can be charged. Keep these labels in its by (…), or name others in attribution."
+    )
