@@ -97,7 +97,9 @@ KINDS: Final[tuple[Kind, ...]] = (
             Column("Priced", ".spec.priced", "Whether rates may price it", type="boolean"),
             _READY,
             Column("Fresh", _condition("DataFresh", "status"), "Whether its usage is known up to now"),
-            Column("State", _condition("Ready", "reason"), "Why it is or is not ready, in one word", wide=True),
+            Column(
+                "State", _condition("Ready", "reason"), "Why it is or is not ready, in one word", wide=True
+            ),
             Column("Lines", ".status.lines", "In its newest quarter of an hour", type="integer", wide=True),
             _AGE,
         ),

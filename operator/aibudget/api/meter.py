@@ -25,9 +25,9 @@ from aibudget.api.query import read
 
 BUILT_IN: Final = (
     *("gpu", "gpu-idle", "cpu", "memory"),
-    *("tokens", "requests", "saas-spend", "energy"),
+    *("tokens", "requests", "saas-spend", "energy", "node"),
 )
-"""Names that no AIMeter of a user may have: two things of one name would be charged as one."""
+"""What rates name already. No AIMeter may be called so: two things of one name would be charged as one."""
 
 NAME_TAKEN: Final = "is that of a built-in meter, or no DNS label of at most 63 characters: choose another"
 

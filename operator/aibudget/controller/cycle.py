@@ -26,6 +26,7 @@ from aibudget.controller.head import Labels
 from aibudget.controller.judge import Judge, Judged
 from aibudget.controller.kinship import Kinship
 from aibudget.controller.measuring import Measured, Measuring, progress
+from aibudget.controller.meters import Meters
 from aibudget.controller.notifier import Notifier
 from aibudget.controller.reporter import Report, Reporter
 from aibudget.controller.shelf import Shelf
@@ -59,6 +60,7 @@ class Parts:
     queries: Callable[[], int] = lambda: 0
     notifier: Notifier = field(default_factory=Notifier)
     kinship: Kinship | None = None
+    meters: Meters | None = None
 
 
 class Cycle:
@@ -85,7 +87,8 @@ class Cycle:
         labels = {name: metadata.labels for name, metadata in world.namespaces.items()}
         wanted = earliest(world, instant)
         with phases("measure"):
-            book = self._shelf.arrange(world.price_lists)
+            unpriced = await self._work(self._arrange_meters, world)
+            book = self._shelf.arrange(world.price_lists, unpriced)
             measured = await self._work(self._measuring.measure, book, labels, wanted, instant)
         with phases("evaluate"):
             judged = await self._work(self._judge, world, measured, instant)
@@ -97,7 +100,9 @@ class Cycle:
             # Into the outbox first: a status that is written forgets the transition.
             kept = await self._parts.notifier.take(reports, acts, instant)
             await self._parts.reporter.tell([*acts, *self._parts.notifier.failures()], instant)
-            await self._parts.reporter.report([*kept, *self._price_reports(instant)], instant)
+            await self._parts.reporter.report(
+                [*kept, *self._price_reports(instant), *self._meter_reports(measured, instant)], instant
+            )
             self._parts.notifier.show(reports, () if enforced is None else enforced.holds)
         self._cycles += 1
         view = CycleView(
@@ -137,6 +142,15 @@ class Cycle:
 
     async def _work(self, work: Callable[..., T], *given: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._parts.worker, work, *given)
+
+    def _arrange_meters(self, world: World) -> frozenset[str]:
+        """Take up the meters of users as they are now; those of them that have no price."""
+        meters, books = self._parts.meters, self._parts.books
+        if meters is None:
+            return frozenset()
+        books.begin()
+        books.beside(meters.arrange(world.meters))
+        return meters.unpriced()
 
     def _judge(self, world: World, measured: Measured, now: int) -> tuple[Judged, ...]:
         return Judge(self._parts.books, measured, now).judge(world.budgets, self._parts.reporter.before)
@@ -214,6 +228,11 @@ class Cycle:
             )
             after = status.price_list(before, generation, listed.problem, listed.remarks, now)
             yield Report(listed.seen, after)
+
+    def _meter_reports(self, measured: Measured, now: int) -> Iterator[Report]:
+        meters = self._parts.meters
+        for seen, facts in () if meters is None else meters.facts(measured):
+            yield Report(seen, status.meter(self._parts.reporter.before_meter(seen), facts, now))
 
     def _snapshot(
         self, judged: Sequence[Judged], reports: Sequence[Report], enforced: Enforced | None, view: CycleView

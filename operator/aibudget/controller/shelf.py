@@ -34,23 +34,23 @@ class Shelf:
     def __init__(self) -> None:
         self._rates: dict[str, tuple[Rate, ...]] = {}
         self._exchange: dict[str, tuple[ExchangeRate, ...]] = {}
-        self._versions: dict[str, int] | None = None
+        self._versions: tuple[dict[str, int], frozenset[str]] | None = None
         self.book = PriceBook(public_rates())
         self.lists: tuple[Listed, ...] = ()
 
-    def arrange(self, price_lists: Iterable[Seen]) -> PriceBook:
-        """The book of these lists over the built-in one."""
+    def arrange(self, price_lists: Iterable[Seen], unpriced: frozenset[str] = frozenset()) -> PriceBook:
+        """The book of these lists over the built-in one, without rates for meters that have no price."""
         seen = tuple(price_lists)
-        versions = {one.uid: one.metadata.generation for one in seen}
+        versions = {one.uid: one.metadata.generation for one in seen}, unpriced
         if versions != self._versions:
             self._versions = versions
             self._rates = {one.uid: self._rates_of(one) for one in seen}
             self._exchange = {one.uid: self._exchange_of(one) for one in seen}
             self.book = PriceBook(
-                [*public_rates(), *chain.from_iterable(self._rates.values())],
+                [rate for rate in chain(public_rates(), *self._rates.values()) if rate.meter not in unpriced],
                 chain.from_iterable(self._exchange.values()),
             )
-            self.lists = tuple(self._listed(one) for one in seen)
+            self.lists = tuple(self._listed(one, unpriced) for one in seen)
         else:
             # The same prices, but their objects carry newer statuses.
             newer = {one.uid: one for one in seen}
@@ -67,6 +67,14 @@ class Shelf:
             return exchange_of(seen.model)
         return self._exchange.get(seen.uid, ())
 
-    def _listed(self, seen: Seen) -> Listed:
-        problem = seen.model if isinstance(seen.model, InvalidManifest) else None
-        return Listed(seen, problem, () if problem else ambiguities(self._rates[seen.uid]))
+    def _listed(self, seen: Seen, unpriced: frozenset[str]) -> Listed:
+        if isinstance(seen.model, InvalidManifest):
+            return Listed(seen, seen.model, ())
+        rates = self._rates[seen.uid]
+        idle = (
+            f"Rate {rate.name} is left out, for {rate.meter} has no price: set priced in the AIMeter, or "
+            "remove the rate."
+            for rate in rates
+            if rate.meter in unpriced
+        )
+        return Listed(seen, None, (*ambiguities(rates), *idle))

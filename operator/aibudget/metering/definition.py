@@ -58,12 +58,16 @@ class Definition:
             try:
                 found = prometheus.query_range(promql, at, at, STEP).series
             except QueryRefused as refused:
-                raise Stalled("QueryRefused", f"spec.sources[{source.name}].query: {refused.message}") from refused
+                raise Stalled(
+                    "QueryRefused", f"spec.sources[{source.name}].query: {refused.message}"
+                ) from refused
             nameless = [series for series in found if not says_who(series.labels, source.attribution)]
             if nameless and len(nameless) == len(found):
                 raise Stalled("LabelsMissing", _missing(source, nameless[0]))
             if nameless:
-                remarks.append(f"{len(nameless)} of {len(found)} series of {source.name} do not say who used it.")
+                remarks.append(
+                    f"{len(nameless)} of {len(found)} series of {source.name} do not say who used it."
+                )
             if not found:
                 remarks.append(f"Nothing is told by {source.name} now.")
         return tuple(remarks)
@@ -78,7 +82,9 @@ def says_who(labels: Mapping[str, str], attribution: Attribution | None) -> bool
 
 
 def _missing(source: MeterSource, series: Series) -> str:
-    wanted = source.attribution.model_dump(exclude_none=True).values() if source.attribution else ["namespace"]
+    wanted = (
+        source.attribution.model_dump(exclude_none=True).values() if source.attribution else ["namespace"]
+    )
     found = ", ".join(sorted(series.labels)) or "no label at all"
     return (
         f"spec.sources[{source.name}].query returns series with {found}, but without {', '.join(wanted)}, so "

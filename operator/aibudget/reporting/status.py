@@ -84,7 +84,9 @@ def meter(before: MeterStatus, told: MeterFacts, now: int) -> MeterStatus:
     )
 
 
-def patch(before: Mapping[str, Any], after: BudgetStatus | PriceListStatus | MeterStatus, now: int) -> JsonObject | None:
+def patch(
+    before: Mapping[str, Any], after: BudgetStatus | PriceListStatus | MeterStatus, now: int
+) -> JsonObject | None:
     """The merge patch that makes the stored status equal to `after`; None where it is not worth a write."""
     wanted = after.to_dict()
     difference = merge_patch(before, wanted)

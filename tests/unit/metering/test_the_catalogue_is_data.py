@@ -1,6 +1,7 @@
 """The built-in meters are AIMeters, and agree with the units and names in the code."""
 
 from aibudget.api.meter import BUILT_IN
+from aibudget.api.rate import UNITS
 from aibudget.metering.catalogue import METERS
 from aibudget.metering.definitions import built_in
 
@@ -13,5 +14,5 @@ def test_every_built_in_meter_has_the_unit_of_the_code() -> None:
 
 
 def test_no_user_can_take_the_name_of_a_built_in_meter() -> None:
-    """The names that the API refuses are those that the code counts by."""
-    assert set(BUILT_IN) == set(METERS)
+    """The names that the API refuses are those that the code counts by, or prices."""
+    assert set(BUILT_IN) == {*METERS, *UNITS}

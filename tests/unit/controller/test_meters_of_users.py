@@ -1,0 +1,159 @@
+"""AIMeters as accounts: tried before they are read, kept through a bad edit, dropped when they are deleted."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aibudget.controller.books import Books
+from aibudget.controller.cache import Seen, read
+from aibudget.controller.measuring import Measuring
+from aibudget.controller.meters import AGAIN, Meters
+from aibudget.controller.accounts import Accounts
+from aibudget.errors import AIBudgetError, Stalled
+from aibudget.inventory.resource import METERS
+from aibudget.ledger.store import Ledger
+from aibudget.metering.definition import Definition
+from aibudget.metering.slots import Interval
+from aibudget.metering.source import PrometheusUnavailable
+from unit.controller.meters import DAY, LABELS, MIDNIGHT, Meter, book
+
+NOW = MIDNIGHT + DAY + 1000
+TODAY = Interval(MIDNIGHT, MIDNIGHT + 2 * DAY)
+
+
+class Images(Meter):
+    """A meter of a user; `refused` is what Prometheus says of queries that have these words."""
+
+    refused: dict[str, AIBudgetError] = {}  # noqa: RUF012 - set by each test
+    tries: list[str] = []  # noqa: RUF012
+
+    def __init__(self, definition: Definition) -> None:
+        super().__init__(NOW)
+        self.definition = definition
+        self.meter = definition.name
+        self.lines: int | None = 1
+        self.folded: int | None = 0
+        self.problem: AIBudgetError | None = None
+
+    def tried(self) -> tuple[str, ...]:
+        """The dry evaluation."""
+        query = self.definition.spec.sources[0].query
+        self.tries.append(query)
+        for words, error in self.refused.items():
+            if words in query:
+                raise error
+        return ()
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    """A new one."""
+    opened = Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}", "test")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def meters(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> Meters:
+    """Those of a process that has just started."""
+    monkeypatch.setattr(Images, "refused", {"bad": Stalled("QueryRefused", "parse error: unexpected bad")})
+    monkeypatch.setattr(Images, "tries", [])
+    return Meters(ledger, ledger.take_over(), Images)
+
+
+def aimeter(query: str, generation: int = 1, **spec: Any) -> Seen:
+    """An AIMeter as the cache has it."""
+    seen = read(
+        METERS,
+        {
+            "metadata": {"name": "images", "uid": "u", "generation": generation},
+            "spec": {
+                "unit": "Images",
+                "type": "Counter",
+                "sources": [{"name": "app", "query": query}],
+                **spec,
+            },
+        },
+    )
+    assert isinstance(seen, Seen)
+    return seen
+
+
+def keys(accounts: tuple[Accounts, ...]) -> list[str]:
+    """By what the ledger keeps them."""
+    return [one.key for one in accounts]
+
+
+def test_the_same_definition_is_tried_once(meters: Meters) -> None:
+    """What does not change how much is counted is no new generation: the accounts stay."""
+    (first,) = meters.arrange([aimeter("good")])
+    (second,) = meters.arrange([aimeter("good", 2, unit="Pictures", maxLines=5, priced=False)])
+    assert first is second
+    assert Images.tries == ["good"]
+    assert meters.unpriced() == {"images"}
+    assert first.key.startswith("images/")
+
+
+def test_an_edit_that_prometheus_refuses_loses_no_usage(meters: Meters, ledger: Ledger) -> None:
+    """The generation before goes on; the status has Prometheus's words until the edit is mended."""
+    before = meters.arrange([aimeter("good")])
+    after = meters.arrange([aimeter("bad", 2)])
+    assert keys(after) == keys(before)
+    books = Books([Accounts("gpu", Meter(NOW), ledger, ledger.take_over())])
+    books.beside(())
+    ((_, facts),) = meters.facts(Measuring(books).measure(book(), LABELS, MIDNIGHT, NOW))
+    assert isinstance(facts.problem, Stalled)
+    assert (facts.generation, facts.problem.message) == (2, "parse error: unexpected bad")
+    (mended,) = meters.arrange([aimeter("better", 3)])
+    assert mended.key not in keys(before)
+    assert keys(meters.arrange([aimeter("good", 4)])) == keys(before)
+
+
+def test_a_refused_query_is_tried_again_now_and_then(meters: Meters) -> None:
+    """Its metric may come later; a query each cycle would be a storm."""
+    for _ in range(2 * (AGAIN + 1)):
+        assert meters.arrange([aimeter("bad")]) == ()
+    assert Images.tries == ["bad", "bad"]
+    Images.refused.clear()
+    for _ in range(AGAIN + 1):
+        found = meters.arrange([aimeter("bad")])
+    assert len(found) == 1
+
+
+def test_while_prometheus_is_away_it_is_tried_each_cycle(meters: Meters) -> None:
+    """An outage is no fault of the meter."""
+    Images.refused["good"] = PrometheusUnavailable("away")
+    assert meters.arrange([aimeter("good")]) == ()
+    del Images.refused["good"]
+    assert len(meters.arrange([aimeter("good")])) == 1
+
+
+def test_what_was_counted_before_a_restart_is_not_lost_to_a_bad_edit(meters: Meters, ledger: Ledger) -> None:
+    """It is stated, and what counts on it is not acted upon."""
+    (before,) = meters.arrange([aimeter("good")])
+    before.advance(book(), LABELS)
+    restarted = Meters(ledger, ledger.take_over(), Images)
+    (former,) = restarted.arrange([aimeter("bad", 2)])
+    assert former.key == before.key
+    books = Books([Accounts("gpu", Meter(NOW), ledger, ledger.take_over())])
+    books.beside([former])
+    measured = Measuring(books).measure(book(), LABELS, MIDNIGHT, NOW)
+    assert not measured.of({"images"}).gate.fresh
+    assert measured.of({"gpu"}).gate.fresh
+    assert books.statements(TODAY)["images"].lines == before.statement(TODAY).lines
+
+
+def test_a_deleted_meter_is_stated_no_more(meters: Meters) -> None:
+    """And one of its name that is made later starts from its own definition."""
+    before = meters.arrange([aimeter("good")])
+    assert meters.arrange([]) == ()
+    assert keys(meters.arrange([aimeter("good")])) == keys(before)
+    assert Images.tries == ["good", "good"]
+
+
+def test_a_manifest_that_cannot_be_read_keeps_what_was_counted(meters: Meters) -> None:
+    """What the API server let through and no model accepts is Stalled like any other."""
+    before = meters.arrange([aimeter("good")])
+    assert keys(meters.arrange([aimeter("sum(x", 2)])) == keys(before)
