@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
+from aibudget.api.meter import Attribution
 from aibudget.inventory.owners import OwnerBook
 from aibudget.inventory.workload import PodKey, Workload
 from aibudget.metering.families import DEVICE, NODE
@@ -114,9 +115,13 @@ class Charging:
         if team := self._team(cell.counter):
             return Workload("", "Team", team)
         holder, labels = self._holder(cell), self._families[cell.counter.family].attribution
-        if labels is not None and labels.workload and labels.workload_kind:
-            kind, name = cell.counter.label(labels.workload_kind), cell.counter.label(labels.workload)
-            return Workload(holder.namespace, kind, name)
+        named = labels or Attribution(
+            namespace="namespace", workload_kind="workload_kind", workload="workload"
+        )
+        if named.workload and named.workload_kind:
+            kind, name = cell.counter.label(named.workload_kind), cell.counter.label(named.workload)
+            if labels is not None or (kind and name):
+                return Workload(holder.namespace, kind, name)
         if holder.pod:
             return book.resolve(PodKey(holder.namespace, holder.pod, "")).workload
         if cell.counter.label(DEVICE):

@@ -17,7 +17,7 @@ from aibudget.metering.asking import over_range
 from aibudget.metering.charging import Charging
 from aibudget.metering.counting import STEP, Counting
 from aibudget.metering.coverage import Grid, Known
-from aibudget.metering.families import Family
+from aibudget.metering.families import Family, Shape
 from aibudget.metering.growth import LONGEST_BRIDGE
 from aibudget.metering.levels import FAMILY, cut, told
 from aibudget.metering.memory import Counter, Memory
@@ -164,7 +164,10 @@ class _Reader:
 
 
 def _known(tally: Tally, interval: Interval) -> Known:
-    bridges = tuple((dark.start, dark.end) for dark in tally.clock.dark() if dark.seconds <= LONGEST_BRIDGE)
+    # A counter goes on in the dark and shows it afterwards; what was held there nobody knows.
+    counts = all(family.shape is Shape.LEVEL for family in tally.families.values())
+    longest = LONGEST_BRIDGE if counts else 0
+    bridges = tuple((dark.start, dark.end) for dark in tally.clock.dark() if dark.seconds <= longest)
     return Known(Grid(interval, STEP), frozenset(tally.up), bridges)
 
 

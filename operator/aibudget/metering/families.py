@@ -6,12 +6,13 @@ counters: their labels are who they are. Values only.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Final
 
 from aibudget.api.meter import Attribution, MeterSource, MeterSpec
 from aibudget.api.query import read
 from aibudget.metering.catalogue import scale_of
-from aibudget.metering.macros import Scope, expanded
+from aibudget.metering.macros import STEP, Scope, expanded
 from aibudget.metering.scene import MeterSettings
 
 DEVICE: Final = "UUID"
@@ -22,6 +23,14 @@ TARGETS: Final = ("node_name", "instance")
 """Labels of who is scraped, best first."""
 
 
+class Shape(StrEnum):
+    """What a value is: a counter's level, what was counted in the step before, or how much there is."""
+
+    LEVEL = "Level"
+    INCREMENT = "Increment"
+    HELD = "Held"
+
+
 @dataclass(frozen=True, slots=True)
 class Family:
     """`factor` turns a value into the meter's smallest unit; `cap` is the most that one counter can count in
@@ -30,6 +39,7 @@ class Family:
 
     name: str
     query: str
+    shape: Shape = Shape.LEVEL
     factor: float = 1
     cap: float | None = None
     is_new_counted: bool = True
@@ -44,22 +54,28 @@ class Family:
 
 
 def families(meter: str, spec: MeterSpec, settings: MeterSettings) -> dict[str, Family]:
-    """The sources of a meter of type Counter, by name, as this Prometheus is asked for them."""
-    return {source.name: _family(meter, source, settings) for source in spec.sources}
+    """The sources of a meter, by name, as this Prometheus is asked for them."""
+    return {source.name: _family(meter, spec, source, settings) for source in spec.sources}
 
 
-def _family(meter: str, source: MeterSource, settings: MeterSettings) -> Family:
-    queries = settings.queries
+def _family(meter: str, spec: MeterSpec, source: MeterSource, settings: MeterSettings) -> Family:
+    queries, query = settings.queries, read(source.query)
     exporter = {"KubeStateMetrics": settings.kube_state_metrics, "DCGM": settings.dcgm}
-    scope = Scope(queries, settings.cluster, exporter.get(source.exporter or "", ()))
+    is_new_counted = source.first_value != "Never"
+    scope = Scope(queries, settings.cluster, exporter.get(source.exporter or "", ()), first=is_new_counted)
+    shape = Shape.INCREMENT if "delta" in query.macros else Shape.LEVEL
     factor = float(scale_of(meter) / source.divisor)
+    if spec.type == "Gauge":
+        # Units are named for hours; a value stands for one step.
+        shape, factor = Shape.HELD, factor * STEP / 3600
     cap = None if source.max_per_second is None else float(source.max_per_second) * factor
     return Family(
         name=source.name,
-        query=expanded(read(source.query), scope),
+        query=expanded(query, scope),
+        shape=shape,
         factor=factor,
         cap=cap,
-        is_new_counted=source.first_value != "Never",
+        is_new_counted=is_new_counted,
         attribution=source.attribution,
         dimensions=source.dimensions,
         fixed=source.fixed,

@@ -22,6 +22,10 @@ FAMILY: Final = "aibudget_family"
 """The label by which the answer to a query over several families tells them apart."""
 BEYOND: Final = 2.0**53
 """No counter stands there: what exporters say for "not supported" does (9223372036854775794)."""
+MOST: Final = 2**62
+"""The largest amount that the ledger keeps."""
+REPLICAS: Final = ("prometheus", "prometheus_replica", "__replica__")
+"""Labels of who scraped: of two that scrape the same, one is as good as the other."""
 
 EXPORTER: Final = "dcgm-exporter"
 """In the name of the pod that tells of devices, and that an idle one is told with."""
@@ -70,7 +74,7 @@ def told(answer: Iterable[Series], families: Mapping[str, Family]) -> Told:
         found = levels[counter]
         holder, weight = _holder(labels, family)
         for t, value in zip(times, values, strict=True):
-            if not (math.isfinite(value) and 0 <= value < BEYOND):
+            if not (math.isfinite(value) and 0 <= value < BEYOND and value * family.factor < MOST):
                 odd[family.name] += 1
                 continue
             found[int(t)] = max(round(value * family.factor), found.get(int(t), 0))
@@ -102,7 +106,7 @@ def cut(whole: Told, at: int) -> tuple[Told, Told]:
 def counter_of(labels: Mapping[str, str], family: Family) -> Counter:
     """Whose series this is. The pods on a device are told with its counter, and are no part of it."""
     shared = (*_pod_labels(family), "GPU_I_PROFILE", "GPU_I_ID") if labels.get(DEVICE) else ()
-    names = {name.removeprefix("exported_") for name in labels} - {FAMILY, "__name__", *shared}
+    names = {name.removeprefix("exported_") for name in labels} - {FAMILY, "__name__", *REPLICAS, *shared}
     named = ((name, own(labels, name)) for name in sorted(names))
     return Counter(family.name, tuple((name, value) for name, value in named if value))
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from aibudget.metering.families import TARGETS, Family
+from aibudget.metering.families import TARGETS, Family, Shape
 from aibudget.metering.growth import Clock, Growth, counted, first
 from aibudget.metering.levels import NOBODY, Holder, Told
 from aibudget.metering.memory import Counter, Level, Memory
@@ -91,6 +91,9 @@ class Tally:
             if not levels:
                 continue
             self.told.update((counter, slot_of(level.at - 1)) for level in levels)
+            if family.shape is not Shape.LEVEL:
+                self._shown(counter, levels, told)
+                continue
             before = self.last.get(counter)
             if before is None:
                 before, levels = levels[0], levels[1:]
@@ -128,6 +131,15 @@ class Tally:
         instants = present.get(target, ())
         place = bisect_left(instants, at)
         return instants[place - 1] if place else self._targets.get(target)
+
+    def _shown(self, counter: Counter, levels: Sequence[Level], told: Told) -> None:
+        """Amounts that are those of the step before, as they are."""
+        cap = self.families[counter.family].cap
+        for at, amount in levels:
+            if cap is not None and amount > cap * self.step:
+                self.beyond[counter.family] += 1
+            else:
+                self._put(counter, Growth(at - self.step, at, amount), told)
 
     def _put(self, counter: Counter, growth: Growth, told: Told | None) -> None:
         holders = told.holders.get(counter, {}).get(growth.until, {}) if told else {}
