@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 from aibudget.controller import logs
@@ -26,11 +27,13 @@ from aibudget.controller.cycle import Cycle, Parts
 from aibudget.controller.head import Source
 from aibudget.controller.kinship import Kinship
 from aibudget.controller.lease import Lease, LeaseLost, Timing
+from aibudget.controller.meters import Meters
 from aibudget.controller.notifier import Link, Notifier
 from aibudget.controller.probes import Probes, Pulse
 from aibudget.controller.reporter import Reporter
 from aibudget.controller.settings import Settings
 from aibudget.controller.sources import GpuSource, IdleSource, Reserved, ReservedSource, Upstream
+from aibudget.controller.usermeter import UserMeter
 from aibudget.controller.watch import Watch
 from aibudget.enforcement.cluster import Enforcer, Limits
 from aibudget.enforcement.rails import Rails
@@ -157,7 +160,7 @@ class Replica:
         settings = self._settings
         prometheus = Prometheus(settings.prometheus)
         loop = asyncio.get_running_loop()
-        books, upstream = await loop.run_in_executor(self._worker, self._open_books, prometheus)
+        books, upstream, meters = await loop.run_in_executor(self._worker, self._open_books, prometheus)
         link = Link(settings.cluster, lease.held, self._now)
         parts = Parts(
             cache=cache,
@@ -170,6 +173,7 @@ class Replica:
             ),
             reporter=Reporter(self._cluster, self._identity),
             worker=self._worker,
+            meters=meters,
             queries=lambda: prometheus.queries,
             notifier=await loop.run_in_executor(
                 self._worker, Notifier.open, settings.receivers, settings.ledger_url, link
@@ -178,7 +182,7 @@ class Replica:
         )
         return Cycle(parts, enforcement=settings.enforcement)
 
-    def _open_books(self, prometheus: Prometheus) -> tuple[Books, Upstream]:
+    def _open_books(self, prometheus: Prometheus) -> tuple[Books, Upstream, Meters]:
         settings = self._settings
         ledger = Ledger.open(settings.ledger_url, settings.cluster)
         meter = MeterSettings(
@@ -197,7 +201,8 @@ class Replica:
         sources |= {name: CounterSource(upstream, name) for name in COUNTED}
         accounts = [Accounts(name, source, ledger, epoch) for name, source in sources.items()]
         accounts[1].follow(accounts[0])
-        return Books(accounts, upstream.begin, idle.balances), upstream
+        meters = Meters(ledger, epoch, partial(UserMeter, upstream))
+        return Books(accounts, upstream.begin, idle.balances), upstream, meters
 
     def _now(self) -> float:
         """The API server's time: a node whose clock is wrong must not begin a period, and release by it."""

@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from aibudget.controller.sources import COUNTED_LAG_SECONDS, Upstream
+from aibudget.controller.counted import LEAST_LAG_SECONDS
+from aibudget.controller.sources import Upstream
 from aibudget.errors import AIBudgetError, Stalled
 from aibudget.metering.catalogue import kept_as
 from aibudget.metering.counters import CountedMeter, read_counters
@@ -39,7 +40,7 @@ class UserMeter:
         return self._upstream.time()
 
     def lag(self) -> int:
-        return max(COUNTED_LAG_SECONDS, self._upstream.lag())
+        return max(LEAST_LAG_SECONDS, self._upstream.lag())
 
     def wanted(self, book: PriceBook) -> bool:
         return True

@@ -1,19 +1,18 @@
 """What an AIMeter asks of Prometheus, and whether it can be asked: the dry evaluation.
 
-A definition is a meter's spec made ready: macros replaced, matchers put in. Its generation is a hash of what
-decides how much is counted, so that an edit which counts otherwise begins anew, and one that is taken back
-goes on where it was. Pure but for the `PromSource` it asks.
+Its generation is a hash of what decides how much is counted, so that an edit which counts otherwise begins
+anew, and one that is taken back goes on where it was. Pure but for the `PromSource` it asks.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 
 from aibudget.api.meter import Attribution, MeterSource, MeterSpec
-from aibudget.api.query import read
 from aibudget.errors import Stalled
-from aibudget.metering.macros import STEP, Scope, expanded
+from aibudget.metering.families import families
+from aibudget.metering.macros import STEP
 from aibudget.metering.nodes import own
 from aibudget.metering.scene import MeterSettings
 from aibudget.metering.source import PromSource, QueryRefused, Series
@@ -24,7 +23,7 @@ NOBODY = ("", "None", "unknown")
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """One AIMeter as it is read. `unit` is what rates are per."""
+    """One AIMeter as it is read."""
 
     name: str
     spec: MeterSpec
@@ -35,28 +34,17 @@ class Definition:
         spec = self.spec.model_dump(mode="json", include={"type", "sources"}, exclude_none=True)
         return sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()[:12]
 
-    def queries(self, settings: MeterSettings) -> Iterator[tuple[MeterSource, str]]:
-        """Each source with its PromQL."""
-        matchers = {"KubeStateMetrics": settings.kube_state_metrics, "DCGM": settings.dcgm, None: ()}
-        for source in self.spec.sources:
-            scope = Scope(
-                settings.queries,
-                settings.cluster,
-                matchers[source.exporter],
-                first=source.first_value != "Never",
-            )
-            yield source, expanded(read(source.query), scope)
-
     def tried(self, prometheus: PromSource, settings: MeterSettings, now: int) -> tuple[str, ...]:
         """Each query asked once, for the newest step; remarks on what came back.
 
-        Raises `Stalled` where a query is refused, with Prometheus's own words, or says of nothing who used it.
+        Raises `Stalled` where one is refused, with Prometheus's own words, or says of nothing who used it.
         """
         remarks = []
-        for source, promql in self.queries(settings):
+        asked = families(self.name, self.spec, settings)
+        for source in self.spec.sources:
             at = now - now % STEP
             try:
-                found = prometheus.query_range(promql, at, at, STEP).series
+                found = prometheus.query_range(asked[source.name].query, at, at, STEP).series
             except QueryRefused as refused:
                 raise Stalled(
                     "QueryRefused", f"spec.sources[{source.name}].query: {refused.message}"
