@@ -21,11 +21,20 @@ from aibudget.enforcement.kinds import Stop
 from aibudget.enforcement.refusal import KUEUE_QUEUE
 from aibudget.metering.nodes import AKS_PRIORITY, CAPACITY, GKE_SPOT, SOURCES
 from aibudget.metering.slots import iso
+from aibudget.pricing.included import BY_TOKENS, INCLUDED, SELF_HOSTED
 from aibudget.pricing.public import public_rates
 from aibudget.reporting.exporter import CycleView, Exporter, Snapshot
 from aibudget.sandbox.binaries import pinned_version
 
 DIMENSIONS = ("gpuProduct", "instanceType", "capacityType", "region", "resource")
+TOLD = {
+    "nodePool": "the node's pool, by the label of Karpenter, GKE, AKS or EKS",
+    "migProfile": "the MIG profile in the resource's or the product's name",
+    "hosting": "`external` for tokens of a provider; those of servers in the cluster (`self`) have no price",
+    "provider, model, tokenType": "what the gateway or the server says of its tokens",
+    "component": "of energy: `gpu`, `cpu`, `memory` or `other`",
+    "dimensions": "those of an AIMeter, by their names",
+}
 UNLESS = {
     "CronJob": ("suspended by its owner: its running Jobs are, alone",),
     "Job": ("ended", f"in a Kueue queue (label `{KUEUE_QUEUE}`)", "suspended by its owner"),
@@ -151,10 +160,22 @@ def price_list() -> Iterator[str]:
     )
     yield "| dimension | told by |\n|---|---|"
     yield from (f"| `{name}` | {_sources(name)} |" for name in DIMENSIONS)
+    yield from (f"| `{name.replace(', ', '`, `')}` | {told} |" for name, told in TOLD.items())
+    yield "\n## What is in a price already\n"
+    yield (
+        "Nothing is charged twice. Its quantity stays on the bill, at 0 and with a reason:\n\n"
+        f"- `{INCLUDED}`: CPU, memory or energy of a machine whose GPU rate `includes` it. The best GPU rate "
+        "for the machine decides: it names its `gpuProduct`, `instanceType` or `nodePool`, or the machine is "
+        "known to have devices. A rate for parts of devices (`resource`, `migProfile`) decides only where it "
+        "names the machine, too.\n"
+        f"- `{SELF_HOSTED}`: tokens of servers in the cluster, which are paid with their GPUs.\n"
+        f"- `{BY_TOKENS}`: what a gateway spent on a model whose tokens have a rate."
+    )
     yield (
         "\n## The built-in list\n\nPriority 0, so that any matching rate of an AIPriceList wins over it. "
-        "Prices in USD for one hour of one whole device, the host's CPU, memory and energy included; sources "
-        "and days of reading are at the top of [public.yaml](../../operator/aibudget/pricing/public.yaml).\n"
+        "Prices of devices are in USD for one hour of a whole one, the host's CPU, memory and energy "
+        "included; sources and days of reading are at the top of "
+        "[public.yaml](../../operator/aibudget/pricing/public.yaml).\n"
     )
     yield "| rate | match | price | from |\n|---|---|---|---|"
     for rate in public_rates():

@@ -1,7 +1,9 @@
 """Each budget counts exactly the lines of its scope, by the labels of the time of use, to the last digit."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
+from fractions import Fraction
 
 import pytest
 from hypothesis import given
@@ -160,6 +162,41 @@ def test_another_currency_stalls(
     with pytest.raises(Stalled, match="EUR") as caught:
         verdict(make_budget(), make_statement(make_line(1), make_line(1, "b", rate=euros)))
     assert caught.value.reason == "CurrencyMismatch"
+
+
+def test_another_currency_is_exchanged_at_its_own_time(
+    make_line: Line, make_statement: State, make_budget: Callable[..., Budget]
+) -> None:
+    """Each line by what its rate says money was worth then; a budget in either currency has the same spend."""
+    dollar, euro = (
+        Rate("l", "n", "gpu", {}, currency, "GPU-Hours", Decimal(1), Decimal(1), 10, Interval(0, FAR_FUTURE))
+        for currency in ("USD", "EUR")
+    )
+    then, now = (replace(euro, exchange=(("USD", Fraction(worth)),)) for worth in ("1.25", "1.5"))
+    lines = make_line(1, rate=dollar), make_line(2, rate=then), make_line(2, "b", rate=now)
+    assert verdict(make_budget(), make_statement(*lines)).spend.amount == 1 + Decimal("2.5") + 3
+
+
+def test_what_is_in_another_price_makes_nobody_a_spender(
+    make_line: Line, make_statement: State, make_budget: Callable[..., Budget]
+) -> None:
+    """CPU beside priced GPUs, tokens of own servers: on the bill at nothing, in no budget and no plan."""
+    free = Rate(
+        "l",
+        "n",
+        "gpu",
+        {},
+        "EUR",
+        "GPU-Hours",
+        Decimal(0),
+        Decimal(0),
+        10,
+        Interval(0, FAR_FUTURE),
+        reason="Included",
+    )
+    judged = verdict(make_budget(), make_statement(make_line(1), make_line(5, "sidecar", rate=free)))
+    assert [spend.workload.name for spend in judged.workloads] == ["llm"]
+    assert (judged.spend.amount, judged.spend.unpriced) == (Decimal(1), ())
 
 
 def test_the_rate_is_unknown_without_recent_data(

@@ -4,7 +4,8 @@ from decimal import Decimal
 
 import pytest
 
-from aibudget.metering.usage import sku
+from aibudget.inventory.workload import Workload
+from aibudget.metering.usage import Usage, sku
 from aibudget.pricing.book import PriceBook
 from aibudget.pricing.match import ambiguities
 from aibudget.pricing.public import public_rates
@@ -49,7 +50,14 @@ def test_an_unlisted_product_has_no_price(book: PriceBook) -> None:
 
 def test_the_host_is_in_every_public_price() -> None:
     """Clouds sell the machine, so its processors, memory and energy are not to be charged again."""
-    assert {rate.includes for rate in public_rates()} == {("cpu", "energy", "memory")}
+    devices = [rate for rate in public_rates() if rate.meter == "gpu"]
+    assert {rate.includes for rate in devices} == {("cpu", "energy", "memory")}
+
+
+def test_what_was_spent_is_worth_what_was_spent(book: PriceBook) -> None:
+    """A dollar that a gateway reports is a dollar, without a list of anybody's."""
+    spent = Usage(NOVEMBER, Workload("team", "Team", "a"), sku("saas-spend", {}), 1_500_000_000)
+    assert [charge.cost for charge in book.charges([spent])] == [Decimal("1.5")]
 
 
 def test_public_rates_are_unambiguous_and_give_way() -> None:
