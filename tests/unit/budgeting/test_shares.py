@@ -167,7 +167,7 @@ def test_another_currency_stalls(
 def test_another_currency_is_exchanged_at_its_own_time(
     make_line: Line, make_statement: State, make_budget: Callable[..., Budget]
 ) -> None:
-    """Each line by what its rate says money was worth then; a budget in either currency has the same spend."""
+    """Each line by what its rate says money was worth then; what is in the limit's own currency as it is."""
     dollar, euro = (
         Rate("l", "n", "gpu", {}, currency, "GPU-Hours", Decimal(1), Decimal(1), 10, Interval(0, FAR_FUTURE))
         for currency in ("USD", "EUR")
