@@ -126,9 +126,11 @@ class Accounts:
         The calendar month is open like the periods since `since`: a budget for it may come at any time.
         """
         since = min(slot_of(since), month_of(now - SETTLING_SECONDS))
-        if book.ids == self._priced and since >= self._priced_since:
+        # What an earlier process has left is not known, nor what was closed for it.
+        whole = self._priced is None or since < self._priced_since
+        if book.ids == self._priced and not whole:
             return 0
-        changed = self._ledger.rerate(book, since, at=now, epoch=self._epoch)
+        changed = self._ledger.rerate(book, since, at=now, epoch=self._epoch, whole=whole)
         self._priced, self._priced_since = book.ids, since
         self._stated.clear()
         return changed

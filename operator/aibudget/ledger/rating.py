@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, func, select
 
@@ -21,9 +21,10 @@ from aibudget.metering.catalogue import meter_of
 from aibudget.metering.slots import SLOT_SECONDS, Interval
 from aibudget.metering.usage import Sku
 from aibudget.pricing.book import PriceBook
-from aibudget.pricing.rate import Rate
+from aibudget.pricing.rate import FAR_FUTURE, Rate
 from aibudget.pricing.tiers import drawn, month_of
 
+EVER: Final = Interval(0, FAR_FUTURE)
 _CORRECTION, _USAGE, _LINE = schema.correction, schema.usage, schema.line
 
 
@@ -97,6 +98,10 @@ class Rating:
         if made:
             self.connection.execute(_CORRECTION.insert(), made)
         return len(made)
+
+    def keep(self, rates: Iterable[Rate]) -> set[int]:
+        """Write rates down with the time at which they became known; their integers."""
+        return set(self.rates.ids(self.connection, rates, self.at).values())
 
     def _segments(self, name: str, was: slots.Priced) -> Iterator[tuple[Interval, Rate | None]]:
         sku = Sku(meter_of(name), tuple(sorted(json.loads(was.dimensions).items())))
@@ -179,28 +184,31 @@ def corrected(connection: Connection, meter_id: int, known: Interval) -> list[Co
     ]
 
 
-def adopt(connection: Connection, cluster_id: int, rating: Rating) -> Interval | None:
-    """Make the book the one that was used last; the time for which its rates differ from those before it.
+def adopt(connection: Connection, cluster_id: int, rating: Rating) -> tuple[Interval | None, bool]:
+    """Make the book the one that was used last.
 
-    Every rate is kept with the time at which it became known, used or not. None where nothing differs, and
-    for the first book of a ledger.
+    The time for which it differs from the one before, None where it does not; and whether there was one.
+    Every rate is kept with the time at which it became known, used or not.
     """
-    table, rates = schema.price_book, {rate.id: rate for rate in rating.book.rates}
-    ids = rating.rates.ids(connection, rates.values(), rating.at)
-    now = json.dumps(sorted(ids.values()))
-    before = connection.execute(select(table.c.rates).where(table.c.cluster_id == cluster_id)).scalar()
+    table, ids = schema.price_book, rating.keep(rating.book.rates)
+    entries = {(entry.start, repr(entry)) for entry in rating.book.exchange.entries}
+    here = table.c.cluster_id == cluster_id
+    before = connection.execute(select(table.c.content).where(here)).scalar()
+    content = json.dumps({"rates": sorted(ids), "exchange": sorted(entries)})
     if before is None:
-        connection.execute(table.insert().values(cluster_id=cluster_id, rates=now, known=rating.at))
-        return None
-    if before == now:
-        return None
-    connection.execute(
-        table.update().where(table.c.cluster_id == cluster_id).values(rates=now, known=rating.at)
-    )
-    differing = set(json.loads(before)) ^ set(ids.values())
+        connection.execute(table.insert().values(cluster_id=cluster_id, content=content, known=rating.at))
+        return EVER, False
+    if before == content:
+        return None, True
+    connection.execute(table.update().where(here).values(content=content, known=rating.at))
+    was = json.loads(before)
+    differing = ids ^ set(was["rates"])
     found = rating.rates.of(connection, differing)
     spans = [found[rate_id].interval for rate_id in differing]
-    return Interval(min(span.start for span in spans), max(span.end for span in spans)) if spans else None
+    spans += [
+        Interval(start, FAR_FUTURE) for start, _ in entries ^ {tuple(entry) for entry in was["exchange"]}
+    ]
+    return Interval(min(span.start for span in spans), max(span.end for span in spans)), True
 
 
 def _cut(

@@ -86,12 +86,12 @@ rate = Table(
     Column("known", BigInteger, nullable=False),
 )
 
-# Which rates the price lists last had, as a list of integers.
+# What the price lists last had: the integers of their rates, and their exchange rates, as JSON.
 price_book = Table(
     "price_book",
     metadata,
     Column("cluster_id", Integer, primary_key=True),
-    Column("rates", Text, nullable=False),
+    Column("content", Text, nullable=False),
     Column("known", BigInteger, nullable=False),
 )
 

@@ -18,7 +18,7 @@ from aibudget.ledger import levels, links, meters, slots
 from aibudget.ledger.database import Database
 from aibudget.ledger.lines import Lines, Rates
 from aibudget.ledger.posting import MeterState, Posting
-from aibudget.ledger.rating import Rating, adopt, corrected
+from aibudget.ledger.rating import EVER, Rating, adopt, corrected
 from aibudget.ledger.spend import Correction, SpendLine, Statement, slots_of
 from aibudget.ledger.totals import Covered, Row, Totals
 from aibudget.metering.catalogue import generation_of, meter_of
@@ -155,17 +155,23 @@ class Ledger:
         covered = self.coverage(meter, Interval(since, watermark))
         return tuple(slot for slot, c in covered.items() if c.covered_seconds < c.total_seconds)
 
-    def rerate(self, book: PriceBook, since: int, *, at: int, epoch: int) -> int:
+    def rerate(self, book: PriceBook, since: int, *, at: int, epoch: int, whole: bool = True) -> int:
         """Price everything posted from `since` on by this book; returns how many rows got another rate.
 
         Quantities stay. Meant for open periods, after a price list changed; what is before is closed and gets
-        corrections. Raises `Conflict` as `post` does.
+        corrections. Without `whole` only the time for which the book differs from the last one is looked at.
+        Raises `Conflict` as `post` does.
         """
         with self._rating(book, at, epoch) as rating:
-            changed = sum(self._renew(rating, name, since, rating.renew) for name in self._meters)
-            if (differs := adopt(rating.connection, self._cluster_id, rating)) is not None:
-                closed = Interval(min(differs.start, since), min(differs.end, since))
-                for name, meter in self._meters.items():
+            differs, corrects = adopt(rating.connection, self._cluster_id, rating)
+            span = EVER if whole else differs
+            if span is None:
+                return 0
+            changed = 0
+            for name, meter in self._meters.items():
+                changed += self._renew(rating, name, max(since, span.start), rating.renew)
+                if differs is not None and corrects:
+                    closed = Interval(min(differs.start, since), min(differs.end, since))
                     rating.correct(name, meter.id, closed)
         return changed
 
