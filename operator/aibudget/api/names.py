@@ -45,6 +45,7 @@ STOPPED: Final = "aibudget.io/stopped"
 """In the node selector of a stopped DaemonSet's pods: no node has this label."""
 AUTOSCALER_ANNOTATION: Final = "aibudget.io/autoscaler"
 """On a Hold: the HorizontalPodAutoscaler of its target at the act, in words."""
+TEAM_LABEL: Final = "aibudget.io/team"
 """On a namespace: the team that pays for it."""
 
 KILL_SWITCH: Final = "aibudget-kill-switch"

@@ -4,51 +4,16 @@ ledger.
 
 import sys
 from collections.abc import Callable, Iterator
-from datetime import UTC, date, datetime
 from pathlib import Path
+from shutil import get_terminal_size
 from typing import Any
 
 import click
 
+from aibudget.api.names import TEAM_LABEL
+from aibudget.cli.words import Instant, MeterName, Step
 from aibudget.errors import Stalled
-from aibudget.metering.slots import SLOT_SECONDS, STEPS, Interval, iso, slot_of, snapped
-
-
-class Instant(click.ParamType[int]):
-    """RFC 3339 with a zone, or a day, which begins at midnight UTC; as Unix seconds."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Fails on times without a zone: they are another hour elsewhere."""
-        if isinstance(value, int):
-            return value
-        try:
-            if len(value) == len("2026-03-01"):
-                day = date.fromisoformat(value)
-                return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp())
-            moment = datetime.fromisoformat(value)
-        except ValueError:
-            self.fail(f"{value!r} is no time. Write 2026-03-01T00:00:00Z or 2026-03-01.", param, ctx)
-        if moment.tzinfo is None:
-            self.fail(f"{value!r} has no zone. Write {value}Z for UTC.", param, ctx)
-        return int(moment.timestamp())
-
-
-class Step(click.ParamType[int | None]):
-    """`auto`, or seconds that divide a slot."""
-
-    name = "step"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
-        """None is auto."""
-        if value is None or value == "auto":
-            return None
-        if str(value).isascii() and str(value).isdecimal() and int(value) in STEPS:
-            return int(value)
-        return self.fail(
-            f"{value!r} is no step. Write auto or seconds that divide 900, such as 30.", param, ctx
-        )
+from aibudget.metering.slots import SLOT_SECONDS, Interval, iso, slot_of, snapped
 
 
 def _flag(name: str, metavar: str, text: str, default: str | None = None) -> Callable[[Any], Any]:
@@ -118,11 +83,21 @@ def _connection(command: Callable[..., Any]) -> Callable[..., Any]:
 )
 @click.option(
     "--by",
-    type=click.Choice(["namespace", "workload"]),
+    type=click.Choice(["namespace", "team", "workload", "model", "nodepool"]),
     default="namespace",
     show_default=True,
     help="Sum by.",
 )
+@click.option(
+    "--meter",
+    "meters",
+    type=MeterName(),
+    multiple=True,
+    metavar="NAME",
+    help="Read this meter only; may be repeated. All that have a price or a source if absent.",
+)
+@_flag("--team-label", "KEY", "Label of a namespace that names its team.", TEAM_LABEL)
+@_flag("--node-pool-label", "KEY", "Label of a node that names its pool, before the usual ones.", "")
 @click.option("--step", type=Step(), default="auto", show_default=True, help="Sampling step in seconds.")
 @click.option(
     "-o",
@@ -133,40 +108,92 @@ def _connection(command: Callable[..., Any]) -> Callable[..., Any]:
     help="How to print.",
 )
 @_connection
-def usage(start: int, end: int, prices: tuple[Path, ...], by: str, output: str, **given: Any) -> None:
+def usage(
+    start: int,
+    end: int,
+    prices: tuple[Path, ...],
+    by: str,
+    meters: tuple[str, ...],
+    output: str,
+    **given: Any,
+) -> None:
     """Meter and price a time range, with no cluster and no ledger.
 
-    The range is widened to whole quarters of an hour, and what has not happened yet is left out.
+    The range is widened to whole quarters of an hour, and what has not happened yet is left out. A
+    workload stands under the name that people know it by, such as InferenceService/llm, as far as
+    Prometheus tells it. Teams and such names need labels that kube-state-metrics exports only where
+    its --metric-labels-allowlist names them.
     """
-    from aibudget.metering.meter import read_parts
     from aibudget.metering.prometheus import Prometheus, PrometheusSettings
+    from aibudget.reporting.usage import UsageReport
+    from aibudget.reporting.usageformats import as_csv, as_json, as_table
+
+    book = _book(prices)
+    with Prometheus(_reached(PrometheusSettings, given)) as prometheus:
+        interval = _past(start, end, int(prometheus.time()))
+        report = UsageReport(interval, by, book)  # type: ignore[arg-type]  # click gives one of its choices
+        _read(prometheus, report, frozenset(meters), given)
+    for problem in report.problems:
+        click.echo(f"note: {problem}", err=True)
+    if not report.coverage.covered_seconds:
+        raise Stalled("NothingKnown", f"Nothing is known of {iso(interval.start)} to {iso(interval.end)}.")
+    match output:
+        case "json":
+            click.echo(as_json(report))
+        case "csv":
+            click.echo(as_csv(report))
+        case _:
+            # Programs that read a table get whole names; people get lines that do not break.
+            click.echo(as_table(report, get_terminal_size().columns if sys.stdout.isatty() else None))
+
+
+def _read(prometheus: Any, report: Any, meters: frozenset[str], given: dict[str, Any]) -> None:
+    """Read the range into the report, part by part, with a bar where somebody looks on."""
+    from aibudget.metering.labels import Teams, read_kin, read_teams
     from aibudget.metering.promql import matchers
-    from aibudget.metering.scene import MeterSettings
-    from aibudget.reporting.usage import UsageReport, as_csv, as_json, as_table
+    from aibudget.metering.readout import Readout
+    from aibudget.metering.scene import MeterSettings, Scenes
 
     settings = MeterSettings(
         step=given["step"],
         cluster=matchers(given["cluster_matchers"]),
         kube_state_metrics=matchers(given["kube_state_metrics_matchers"]),
         utilisation=False,
+        node_pool_label=given["node_pool_label"],
     )
-    book = _book(prices)
-    with Prometheus(_reached(PrometheusSettings, given)) as prometheus:
-        interval = _past(start, end, int(prometheus.time()))
-        report = UsageReport(interval, by, book)  # type: ignore[arg-type]  # click gives one of its choices
-        with click.progressbar(
-            length=interval.seconds, label="Reading", file=sys.stderr, hidden=not sys.stderr.isatty()
-        ) as bar:
+    scenes = Scenes(prometheus, settings)
+    readout = Readout(scenes, meters or _wanted(report.book))
+    teams, label, read_at = Teams(), given["team_label"], None
+    length = report.interval.seconds * readout.steps
+    with click.progressbar(
+        length=length, label="Reading", file=sys.stderr, hidden=not sys.stderr.isatty()
+    ) as bar:
+        prometheus.begin()
+        for part, readings in readout.parts(report.interval):
+            if report.by == "team" and part != read_at:
+                teams, read_at = read_teams(prometheus, settings.queries, part, label), part
+                report.problems.update(dict.fromkeys([] if teams else [_unlabelled(label)]))
+            if report.by in ("workload", "model"):
+                readout.owners = read_kin(prometheus, settings.queries, part, readout.owners)
+            for meter, reading in readings.items():
+                report.add(meter, reading, readout.owners, teams)
+            bar.update(part.seconds)
             prometheus.begin()
-            for reading in read_parts(prometheus, interval, settings):
-                report.add(reading)
-                bar.update(reading.interval.seconds)
-                prometheus.begin()
-    for problem in report.problems:
-        click.echo(f"note: {problem}", err=True)
-    if not report.coverage.covered_seconds:
-        raise Stalled("NothingKnown", f"Nothing is known of {iso(interval.start)} to {iso(interval.end)}.")
-    click.echo({"table": as_table, "json": as_json, "csv": as_csv}[output](report))
+
+
+def _wanted(book: Any) -> frozenset[str]:
+    """Devices always, what pods reserve only where that has a price, and whatever else tells of itself."""
+    from aibudget.metering.readout import METERS
+    from aibudget.metering.reservation import RESERVED
+
+    return frozenset(meter for meter in METERS if meter not in RESERVED or meter in book.meters)
+
+
+def _unlabelled(label: str) -> str:
+    return (
+        f"kube_namespace_labels tells no label {label}, so that teams are unknown. Let kube-state-metrics "
+        f"export it with --metric-labels-allowlist=namespaces=[{label}], or name another with --team-label."
+    )
 
 
 def _past(start: int, end: int, now: int) -> Interval:

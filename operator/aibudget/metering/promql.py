@@ -225,6 +225,18 @@ class Queries:
             if kind in asked
         )
 
+    def namespace_labels(self, label: str, seconds: int) -> str:
+        """The namespaces with each value of a label that they had in the seconds before."""
+        labels = self._state("kube_namespace_labels", Matcher(label, "!=", ""))
+        return f"group by (namespace, exported_namespace, {label}) ({last(labels, seconds * 1000)})"
+
+    def pod_labels(self, labels: Collection[str], seconds: int) -> str:
+        """The pods of the seconds before that have any of these labels, with all of them that they have."""
+        having = (
+            last(self._state("kube_pod_labels", Matcher(label, "!=", "")), seconds * 1000) for label in labels
+        )
+        return f"group by ({POD}, {', '.join(labels)}) ({' or '.join(having)})"
+
     def utilisation(self, window: int) -> str:
         """How busy each device was, 0 to 1, by the pod it is mapped to: of NVIDIA's, engine activity before
         GPU utilisation, which MIG instances do not have; of AMD's and Google's, their own.

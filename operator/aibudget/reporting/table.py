@@ -1,8 +1,10 @@
 """Rows as kubectl prints them: upper-case headers, columns padded with spaces, nothing drawn."""
 
 from collections.abc import Sequence
+from typing import Final
 
-_GAP = "   "
+GAP: Final = 3
+"""Spaces between two columns."""
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -10,4 +12,4 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [[header.upper() for header in headers], *([cell or "-" for cell in row] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     padded = ((cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
-    return "\n".join(_GAP.join(line).rstrip() for line in padded)
+    return "\n".join((" " * GAP).join(line).rstrip() for line in padded)

@@ -1,40 +1,58 @@
-"""What `aibudget usage` prints: usage and cost summed by namespace or workload, as a table, JSON or CSV.
+"""What `aibudget usage` prints: usage and cost of a range, summed by whatever is asked for.
 
 `UsageReport` takes readings part by part, so a month's slots are never in memory at once; it sums integers
-and makes money of them at the end. A row without a price has no cost, which is not a cost of zero. Pure.
+and makes money of them at the end. A row without a price has no cost, which is not a cost of zero. How it
+looks is `usageformats`. Pure.
 """
 
-import csv
-import io
-import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Final, Literal, NamedTuple
 
 from aibudget.errors import Stalled
-from aibudget.metering.catalogue import scale_of, unit_of
+from aibudget.inventory.owners import OwnerBook
+from aibudget.inventory.workload import Workload
+from aibudget.metering.catalogue import GPU, GPU_IDLE, TOKENS, scale_of
+from aibudget.metering.idle import POOL, pool_of
+from aibudget.metering.labels import Teams
 from aibudget.metering.slots import Interval, iso
-from aibudget.metering.usage import Coverage, Reading, Sku
+from aibudget.metering.usage import Balance, Coverage, Reading, Sku, Usage
 from aibudget.pricing.book import PriceBook
-from aibudget.pricing.charge import cost
+from aibudget.pricing.charge import Charge, amount_of, units_per_quantity
 from aibudget.pricing.rate import Rate
-from aibudget.reporting.table import table
+from aibudget.pricing.tiers import counts, month_of
 
-By = Literal["namespace", "workload"]
-DIMENSIONS = ("gpuProduct", "instanceType", "capacityType", "region", "resource", "share")
-MICRO = Decimal("0.000001")
+By = Literal["namespace", "team", "workload", "model", "nodepool"]
+TEAM: Final = "Team"
+"""The kind of `Workload` that a gateway's usage belongs to; its name is that of the team."""
+PER: Final = 1_000_000
+"""Tokens that a unit cost is for."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Line:
-    """What a row is about; the workload's fields are None where rows are by namespace."""
+class Group(NamedTuple):
+    """What a row is about; None is what rows are not grouped by, "" what is not known."""
 
-    namespace: str
-    kind: str | None
-    workload: str | None
+    namespace: str | None = None
+    kind: str | None = None
+    workload: str | None = None
+    team: str | None = None
+    model: str | None = None
+    node_pool: str | None = None
+
+    @property
+    def order(self) -> tuple[bool, tuple[str, ...]]:
+        """By name, and what belongs to nobody after all others."""
+        return not any(self), tuple(part or "" for part in self)
+
+
+class Line(NamedTuple):
+    """A group's usage of one SKU; `reason` is why it costs nothing, "" where it costs what its rate says."""
+
+    group: Group
     sku: Sku
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,144 +64,169 @@ class Row:
     cost: Decimal | None
 
 
+@dataclass(frozen=True, slots=True)
+class UnitCost:
+    """What a million tokens cost a group, everything it paid for counted in."""
+
+    group: Group
+    amount: Decimal
+
+
 @dataclass(slots=True)
 class UsageReport:
-    """The sums of an interval, as its readings come in."""
+    """The sums of an interval, as its readings come in; those of one meter in order of time."""
 
     interval: Interval
     by: By
     book: PriceBook
-    coverage: Coverage = field(default_factory=lambda: Coverage(0, 0))
+    coverages: dict[str, Coverage] = field(default_factory=dict)
     problems: dict[str, None] = field(default_factory=dict)
-    _quantities: Counter[tuple[Line, str | None]] = field(default_factory=Counter)
+    balance: Balance = field(default_factory=Balance)
+    _quantities: Counter[tuple[Group, Sku, str | None]] = field(default_factory=Counter)
     _rates: dict[str, Rate] = field(default_factory=dict)
+    _volumes: Counter[tuple[str, int]] = field(default_factory=Counter)
 
-    def add(self, reading: Reading) -> None:
-        """Count a part of the interval; each part once."""
-        for charge in self.book.charges(reading.usages):
-            usage, rate = charge.usage, charge.rate
-            of = usage.workload
-            kind, name = (of.kind, of.name) if self.by == "workload" else (None, None)
-            self._quantities[Line(of.namespace, kind, name, usage.sku), rate.id if rate else None] += (
-                usage.quantity
+    def add(
+        self, meter: str, reading: Reading, owners: OwnerBook | None = None, teams: Teams | None = None
+    ) -> None:
+        """Count a meter's part of the interval; each part once."""
+        groups = _Groups(self.by, owners or OwnerBook(), teams or Teams())
+        for charge in self.book.charges(reading.usages, self._before):
+            rate = charge.rate
+            self._quantities[groups.of(charge.usage), charge.usage.sku, rate.id if rate else None] += (
+                charge.usage.quantity
             )
             if rate:
                 self._rates[rate.id] = rate
-        self.coverage = sum(reading.coverage.values(), self.coverage)
+                self._count_volume(charge, rate)
+        self.balance = sum(reading.balances.values(), self.balance)
+        known = self.coverages.get(meter, Coverage(0, 0))
+        self.coverages[meter] = sum(reading.coverage.values(), known)
         self.problems.update(dict.fromkeys(reading.problems))
 
     @property
+    def coverage(self) -> Coverage:
+        """Of the priced meter that is known least: the total is a lower bound where it is not whole.
+
+        Meters of which nothing at all is known have no source, and no part in it; nor has idle capacity.
+        """
+        known = {
+            meter: one
+            for meter, one in self.coverages.items()
+            if one.covered_seconds and meter != GPU_IDLE.name
+        }
+        priced = [one for meter, one in known.items() if meter in self.book.meters]
+        return min(
+            priced or known.values(), key=lambda one: one.percent, default=Coverage(0, self.interval.seconds)
+        )
+
+    @property
     def currency(self) -> str:
-        """The one currency of all that has a price. Raises Stalled where there are several."""
-        used = {rate.currency for rate in self._rates.values() if rate.unit_price}
-        if len(used) > 1:
-            raise Stalled(
-                "MixedCurrencies",
-                f"The rates are in {' and '.join(sorted(used))}. Give price lists in one currency with "
-                "--prices.",
-            )
-        return used.pop() if used else next((rate.currency for rate in self.book.rates), "USD")
+        """The currency of all that has a price; of several the one of the foremost price list.
+
+        Raises Stalled where there are several, and no exchange rate between them.
+        """
+        used = [rate for rate in self._rates.values() if rate.unit_price]
+        if not used:
+            return next((rate.currency for rate in self.book.rates), "USD")
+        foremost = sorted(used, key=lambda rate: (-rate.priority, rate.currency))
+        for currency in dict.fromkeys(rate.currency for rate in foremost):
+            if all(rate.worth(currency) is not None for rate in used):
+                return currency
+        raise Stalled(
+            "MixedCurrencies",
+            f"The rates are in {' and '.join(sorted({rate.currency for rate in used}))}. Give price lists in "
+            "one currency with --prices, or exchange rates in one of them.",
+        )
 
     def rows(self) -> list[Row]:
         """Priced and unpriced usage apart, sorted by what they are about."""
-        priced: dict[Line, Decimal] = {}
+        currency, models = self.currency, self._models()
         quantities: Counter[tuple[Line, bool]] = Counter()
-        for (line, rate_id), quantity in self._quantities.items():
-            quantities[line, rate_id is not None] += quantity
-            if rate_id is not None:
-                amount = cost(quantity, self._rates[rate_id])
-                priced[line] = priced.get(line, Decimal(0)) + amount
+        costs: dict[tuple[Line, bool], Decimal] = defaultdict(Decimal)
+        for (group, sku, rate_id), quantity in self._quantities.items():
+            rate = None if rate_id is None else self._rates[rate_id]
+            shown = group if models is None else Group(model=sku.dimension("model") or models.get(group, ""))
+            key = Line(shown, sku, rate.reason if rate else ""), rate is not None
+            quantities[key] += quantity
+            if rate is not None:
+                each = units_per_quantity(rate, currency)
+                assert each is not None, "the currency is one that all rates are worth something in"
+                costs[key] += amount_of(each * quantity)
         return [
-            Row(line, Decimal(quantity) / scale_of(line.sku.meter), priced[line] if has_price else None)
-            for (line, has_price), quantity in sorted(quantities.items(), key=_order)
+            Row(key[0], Decimal(quantity) / scale_of(key[0].sku.meter), costs[key] if key[1] else None)
+            for key, quantity in sorted(quantities.items(), key=_order)
         ]
 
+    def unit_costs(self, rows: list[Row]) -> Iterator[UnitCost]:
+        """What tokens cost those groups that made or bought some and paid for something."""
+        tokens: Counter[Group] = Counter()
+        costs: dict[Group, Decimal] = defaultdict(Decimal)
+        for row in rows:
+            if row.line.sku.meter == TOKENS.name:
+                tokens[row.line.group] += int(row.quantity)
+            costs[row.line.group] += row.cost or 0
+        for group in sorted(tokens, key=lambda group: group.order):
+            if costs[group] and tokens[group]:
+                yield UnitCost(group, costs[group] * PER / tokens[group])
 
-def as_json(report: UsageReport) -> str:
-    """The shape that the documentation promises; numbers that must be exact are strings."""
-    document = {
-        "start": iso(report.interval.start),
-        "end": iso(report.interval.end),
-        "currency": report.currency,
-        "coveragePercent": report.coverage.percent,
-        "rows": [_fields(row) for row in report.rows()],
-    }
-    return json.dumps(document, indent=2, ensure_ascii=False)
+    def _models(self) -> dict[Group, str] | None:
+        """The one model that a workload serves, of those that tell: all it costs is that model's."""
+        if self.by != "model":
+            return None
+        told: dict[Group, set[str]] = defaultdict(set)
+        for group, sku, _ in self._quantities:
+            if model := sku.dimension("model"):
+                told[group].add(model)
+        return {group: min(models) for group, models in told.items() if len(models) == 1}
 
+    def _before(self, rate: Rate, slot: int) -> int:
+        month = month_of(slot)
+        if month < self.interval.start and not self._volumes[rate.label, month]:
+            said = (
+                f"The price of {rate.label} depends on what was used since {iso(month)}; it is counted from "
+                f"{iso(self.interval.start)} on only. Begin there for the exact price."
+            )
+            self.problems[said] = None
+        return self._volumes[rate.label, month]
 
-def as_csv(report: UsageReport) -> str:
-    """One line for each row, its SKU's dimensions in columns."""
-    start, end, currency = iso(report.interval.start), iso(report.interval.end), report.currency
-    text = io.StringIO()
-    columns = ["start", "end", "namespace", "workloadKind", "workload", "meter", *DIMENSIONS]
-    writer = csv.DictWriter(
-        text, [*columns, "quantity", "unit", "cost", "currency"], extrasaction="ignore", lineterminator="\n"
-    )
-    writer.writeheader()
-    for row in report.rows():
-        fields = _fields(row)
-        writer.writerow({**fields["sku"], **fields, "start": start, "end": end, "currency": currency})
-    return text.getvalue().rstrip("\n")
-
-
-def as_table(report: UsageReport) -> str:
-    """For people: rounded, with the sum and what is missing from it below."""
-    rows, currency = report.rows(), report.currency
-    known = report.by == "workload"
-    headers = [
-        "namespace",
-        *(["workload"] if known else []),
-        "product",
-        "capacity",
-        "used",
-        "unit",
-        f"cost {currency}",
-    ]
-    lines = [
-        [
-            row.line.namespace,
-            *([f"{row.line.kind}/{row.line.workload}"] if known else []),
-            row.line.sku.dimension("gpuProduct") or row.line.sku.dimension("instanceType") or "unknown",
-            row.line.sku.dimension("capacityType") or "",
-            f"{row.quantity:.2f}",
-            unit_of(row.line.sku.meter),
-            "no price" if row.cost is None else f"{row.cost:.2f}",
-        ]
-        for row in rows
-    ]
-    return "\n".join([table(headers, lines), *_below(report, rows)])
+    def _count_volume(self, charge: Charge, rate: Rate) -> None:
+        if counts(charge):
+            self._volumes[rate.label, month_of(charge.usage.slot)] += charge.usage.quantity
 
 
-def _below(report: UsageReport, rows: list[Row]) -> Iterator[str]:
-    total = sum((row.cost for row in rows if row.cost is not None), Decimal(0))
-    unpriced = sum((row.quantity for row in rows if row.cost is None), Decimal(0))
-    start, end = iso(report.interval.start), iso(report.interval.end)
-    yield f"Total {total:.2f} {report.currency} from {start} to {end}."
-    if unpriced:
-        yield f"{unpriced:.2f} GPU-Hours of it have no price. Give one in an AIPriceList with --prices."
-    if report.coverage.percent < 100:
-        yield f"Only {report.coverage.percent} % of the time is known: the total is a lower bound."
+class _Groups:
+    """Whom a usage is counted with. A workload stands under the name that people know it by."""
+
+    def __init__(self, by: By, owners: OwnerBook, teams: Teams) -> None:
+        self._by = by
+        self._owners = owners
+        self._teams = teams
+        self._tops: dict[Workload, Group] = {}
+
+    def of(self, usage: Usage) -> Group:
+        """Rows by model are made of those by workload, once it is known which serves what."""
+        of = usage.workload
+        match self._by:
+            case "namespace":
+                return Group(namespace=of.namespace)
+            case "team":
+                return Group(team=self._teams.of(of.namespace, usage.slot) if of.namespace else _team(of))
+            case "nodepool":
+                return Group(node_pool=pool_of(usage.sku) or (of.name if of.kind == POOL else ""))
+            case "workload" | "model":
+                found = self._tops.get(of)
+                if found is None:
+                    top = self._owners.top(of)
+                    found = self._tops[of] = Group(top.namespace, top.kind, top.name)
+                return found
 
 
-def _fields(row: Row) -> dict[str, Any]:
-    return {
-        "namespace": row.line.namespace,
-        "workloadKind": row.line.kind,
-        "workload": row.line.workload,
-        "meter": row.line.sku.meter,
-        "sku": dict(row.line.sku.dimensions),
-        "quantity": _exact(row.quantity),
-        "unit": unit_of(row.line.sku.meter),
-        "cost": None if row.cost is None else _exact(row.cost),
-    }
+def _team(of: Workload) -> str:
+    return of.name if of.kind == TEAM else ""
 
 
-def _exact(number: Decimal) -> str:
-    """Up to six decimals and never less than two."""
-    whole, _, fraction = str(number.quantize(MICRO)).partition(".")
-    return f"{whole}.{fraction.rstrip('0').ljust(2, '0')}"
-
-
-def _order(item: tuple[tuple[Line, bool], int]) -> tuple[str, str, str, Sku, bool]:
-    line, has_price = item[0]
-    return line.namespace, line.kind or "", line.workload or "", line.sku, not has_price
+def _order(item: tuple[tuple[Line, bool], int]) -> tuple[object, ...]:
+    (line, has_price), _ = item
+    # Devices before all else: they cost the most, and so did they always stand.
+    return line.group.order, line.sku.meter != GPU.name, line.sku, line.reason, not has_price

@@ -194,6 +194,46 @@ def owned(start: int) -> list[Past]:
     return [Past(History([deployed, nightly], things), (scrape(start),))]
 
 
+def known(start: int) -> list[Past]:
+    """A Deployment of KServe, a StatefulSet of a LeaderWorkerSet, and a team that changes hands."""
+    served = pod("team", "llm-1-a", start, (0, 3600), owner=Owner("ReplicaSet", "llm-1"))
+    member = pod("other", "group-0", start, (0, 1800), owner=Owner("StatefulSet", "group"))
+    things = [Present(node()), Present(Owned("ReplicaSet", "team", "llm-1", (Owner("Deployment", "llm"),)))]
+    families = FAMILIES | {"kube_node_status_capacity", "kube_node_status_allocatable"}
+    return [Past(History([served, member], things), (scrape(start),), families)]
+
+
+def kin(start: int) -> str:
+    """What `known` is part of: by an owner, by labels of pods, and by a label of the namespaces."""
+    exporter = {**ksm_target(0), "job": "kube-state-metrics"}
+    owner = {"namespace": "team", "deployment": "llm", "owner_kind": "Revision", "owner_name": "llm-00001"}
+    controls = {**exporter, **owner, "owner_is_controller": "true"}
+    served = {"namespace": "team", "pod": "llm-1-a", "uid": f"team-llm-1-a-{start}"}
+    member = {"namespace": "other", "pod": "group-0", "uid": f"other-group-0-{start}"}
+    told = [
+        ("kube_deployment_owner", controls, range(0, HOURS, 30)),
+        (
+            "kube_pod_labels",
+            {**exporter, **served, "label_serving_kserve_io_inferenceservice": "chat"},
+            range(0, 3600, 30),
+        ),
+        (
+            "kube_pod_labels",
+            {**exporter, **member, "label_leaderworkerset_sigs_k8s_io_name": "group"},
+            range(0, 1800, 30),
+        ),
+        *(
+            ("kube_namespace_labels", {**exporter, "namespace": "team", "label_aibudget_io_team": name}, when)
+            for name, when in (("audio", range(0, 1800, 30)), ("vision", range(1800, HOURS, 30)))
+        ),
+    ]
+    return "".join(
+        f"{selector(family, labels.items())} 1 {start + second + 7}\n"
+        for family, labels, seconds in told
+        for second in seconds
+    )
+
+
 def observed(start: int) -> list[Past]:
     """Two pods, one of which dcgm-exporter tells of."""
     pods = whole(start, utilisation=25.0), whole(start, "other")
@@ -387,6 +427,7 @@ CASES = (
         {("single", DEMAND): HOURS, ("mixed", DEMAND): round(HOURS * 3 / 7)},
     ),
     Case("owners", owned, {("team", DEMAND): 900}),
+    Case("kin", known, {("team", DEMAND): 3600, ("other", DEMAND): 1800, ("", DEMAND): 23_400}, more=kin),
     Case("devices-observed", observed, {("team", DEMAND): HOURS, ("other", DEMAND): HOURS}),
     Case("nothing-at-all", lambda _: [], {}),
 )

@@ -43,6 +43,34 @@ def test_owners_are_found(pasts: PrometheusServer, ask: Ask) -> None:
     assert found == {("Deployment", "web"): "0.166667", ("CronJob", "night"): "0.083333"}
 
 
+def test_people_find_what_they_know(pasts: PrometheusServer, ask: Ask) -> None:
+    """An InferenceService above a Deployment, a LeaderWorkerSet above a StatefulSet, by owners and labels."""
+    begins = BEGINS["kin"]
+    rows = ask(pasts.url, begins, begins + HOURS, "--by", "workload", "--meter", "gpu").document["rows"]
+    found = {(row["workloadKind"], row["workload"]): row["quantity"] for row in rows}
+    assert found == {("InferenceService", "chat"): "1.00", ("LeaderWorkerSet", "group"): "0.50"}
+
+
+def test_a_team_pays_for_its_time(pasts: PrometheusServer, ask: Ask) -> None:
+    """A namespace that changes hands is each team's while it is; one without a label is nobody's."""
+    begins = BEGINS["kin"]
+    asked = ask(pasts.url, begins, begins + HOURS, "--by", "team", "--meter", "gpu")
+    found = {row["team"]: row["quantity"] for row in asked.document["rows"]}
+    assert found == {"audio": "0.50", "vision": "0.50", "": "0.50"}
+    unnamed = ask(pasts.url, begins, begins + HOURS, "--by", "team", "--team-label", "example.com/Team")
+    assert {row["team"] for row in unnamed.document["rows"]} == {""}
+    assert "--metric-labels-allowlist=namespaces=[example.com/Team]" in unnamed.notes
+
+
+def test_what_was_idle_is_told_by_pool(pasts: PrometheusServer, ask: Ask) -> None:
+    """Beside what was held, and together they are all that there is."""
+    begins = BEGINS["kin"]
+    document = ask(pasts.url, begins, begins + HOURS, "--by", "nodepool").document
+    hours = {row["meter"]: Decimal(row["quantity"]) for row in document["rows"]}
+    assert hours["gpu"] == Decimal("1.50")
+    assert hours["gpu"] + hours.get("gpu-idle", 0) == Decimal(document["capacity"]["capacity"])
+
+
 def test_two_clusters_are_not_mixed(pasts: PrometheusServer, ask: Ask) -> None:
     """Without a matcher nothing is billed, and the message says what to set."""
     begins = BEGINS["one-of-two-clusters"]

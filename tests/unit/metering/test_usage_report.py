@@ -2,20 +2,26 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
 from aibudget.cli.usage import _book, usage
 from aibudget.errors import Stalled
-from aibudget.inventory.workload import Workload
+from aibudget.inventory.owners import Child, OwnerBook, OwnerLink
+from aibudget.inventory.workload import Owner, Workload
+from aibudget.metering.labels import Teams
 from aibudget.metering.slots import Interval
-from aibudget.metering.usage import Coverage, Reading, Usage, sku
+from aibudget.metering.usage import Balance, Coverage, Reading, Usage, sku
 from aibudget.pricing.book import PriceBook
+from aibudget.pricing.exchange import ExchangeRate
 from aibudget.pricing.rate import Rate
-from aibudget.reporting.usage import By, UsageReport, as_csv, as_json, as_table
+from aibudget.reporting.usage import By, UsageReport
+from aibudget.reporting.usageformats import as_csv, as_json, as_table
 
 DAY = Interval(1_772_323_200, 1_772_409_600)
 L4 = sku("gpu", {"gpuProduct": "NVIDIA-L4", "capacityType": "spot"})
@@ -36,7 +42,9 @@ def report(
     """A day of which half is known, in two readings."""
     made = UsageReport(DAY, by, PriceBook(rates))
     for part in (usages[::2], usages[1::2]):
-        made.add(Reading(DAY, tuple(part), {DAY.start: Coverage(450, 900)}, DAY.end, ("something is odd",)))
+        made.add(
+            "gpu", Reading(DAY, tuple(part), {DAY.start: Coverage(450, 900)}, DAY.end, ("something is odd",))
+        )
     return made
 
 
@@ -55,6 +63,9 @@ def test_sums_are_exact_and_in_the_promised_shape() -> None:
         "end": "2026-03-02T00:00:00Z",
         "currency": "USD",
         "coveragePercent": 50,
+        "total": "3.00",
+        "meters": [{"meter": "gpu", "unit": "GPU-Hours", "coveragePercent": 50}],
+        "unitCosts": [],
         "rows": [
             {
                 "namespace": "team",
@@ -96,6 +107,133 @@ def test_the_table_says_what_is_missing() -> None:
     assert lines[0].split() == ["NAMESPACE", "PRODUCT", "CAPACITY", "USED", "UNIT", "COST", "USD"]
     assert lines[1].split() == ["team", "NVIDIA-L4", "spot", "1.00", "GPU-Hours", "0.80"]
     assert lines[-1] == "Only 50 % of the time is known: the total is a lower bound."
+
+
+TOKENS = sku("tokens", {"model": "llama", "tokenType": "output", "hosting": "self"})
+CHAT = Workload("team", "Deployment", "a")
+IDLE = sku("gpu-idle", {"gpuProduct": "NVIDIA-L4", "capacityType": "spot", "state": "idle", "nodePool": "p"})
+
+
+def made_tokens(count: int) -> Usage:
+    """Tokens that the Deployment a made."""
+    return Usage(DAY.start, CHAT, TOKENS, count)
+
+
+def idle(hours: float) -> Usage:
+    """Devices of pool p that nobody held."""
+    return Usage(DAY.start, Workload("", "NodePool", "p"), IDLE, round(hours * 3_600_000))
+
+
+def rows_of(made: UsageReport) -> list[dict[str, Any]]:
+    """Those of the JSON."""
+    rows: list[dict[str, Any]] = json.loads(as_json(made))["rows"]
+    return rows
+
+
+def test_a_workload_stands_under_the_name_that_people_know() -> None:
+    """With what else is part of it."""
+    made = UsageReport(DAY, "workload", PriceBook([rate("NVIDIA-L4", "0.8")]))
+    served = (
+        OwnerLink(Child("team", "Deployment", name), Owner("InferenceService", "chat")) for name in "ab"
+    )
+    usages = (used("a", 1), used("b", 1), used("c", 1))
+    made.add("gpu", Reading(DAY, usages, {}, None), OwnerBook.of(served))
+    assert [(row["workloadKind"], row["workload"], row["quantity"]) for row in rows_of(made)] == [
+        ("Deployment", "c", "1.00"),
+        ("InferenceService", "chat", "2.00"),
+    ]
+
+
+def test_a_team_is_that_of_the_time_of_use() -> None:
+    """And a gateway's team is one as well; what is nobody's comes last."""
+    made = UsageReport(DAY, "team", PriceBook([rate("NVIDIA-L4", "0.8")]))
+    teams = Teams([("team", DAY.start, "audio"), ("team", DAY.start + 900, "vision")])
+    gateway = Usage(DAY.start, Workload("", "Team", "audio"), L4, 3_600_000)
+    usages = (used("a", 1), used("a", 2, slot=DAY.start + 900), gateway)
+    made.add("gpu", Reading(DAY, usages, {}, None), None, teams)
+    made.add("gpu-idle", Reading(DAY, (idle(4),), {}, None), None, teams)
+    assert [(row["team"], row["meter"], row["quantity"]) for row in rows_of(made)] == [
+        ("audio", "gpu", "2.00"),
+        ("vision", "gpu", "2.00"),
+        ("", "gpu-idle", "4.00"),
+    ]
+    assert {row["namespace"] for row in rows_of(made)} == {None}
+
+
+def test_a_model_pays_for_the_devices_that_serve_it_alone() -> None:
+    """Tokens and devices meet in the workload; a workload of two models is neither's."""
+    other = sku("tokens", {"model": "qwen", "tokenType": "output"})
+    made = UsageReport(DAY, "model", PriceBook([rate("NVIDIA-L4", "0.8")]))
+    both = Workload("team", "Deployment", "b")
+    counted = (made_tokens(4_000_000), *(Usage(DAY.start, both, one, 1_000) for one in (TOKENS, other)))
+    made.add("gpu", Reading(DAY, (used("a", 10), used("b", 5), used("c", 1)), {}, None))
+    made.add("tokens", Reading(DAY, counted, {}, None))
+    rows = rows_of(made)
+    assert [(row["model"], row["quantity"]) for row in rows if row["meter"] == "gpu"] == [
+        ("llama", "10.00"),
+        ("", "6.00"),
+    ]
+    document = json.loads(as_json(made))
+    assert [(one["model"], one["amount"]) for one in document["unitCosts"]] == [("llama", "1.9995")]
+    assert "USD PER 1M TOKENS" in as_table(made)
+
+
+def test_pools_are_told_with_what_nobody_held() -> None:
+    """Idle capacity belongs to its pool, and in any other table to nobody."""
+    pooled = sku("gpu", {**dict(L4.dimensions), "nodePool": "p"})
+    made = UsageReport(DAY, "nodepool", PriceBook([rate("NVIDIA-L4", "0.8")]))
+    made.add("gpu", Reading(DAY, (used("a", 3, pooled), used("b", 1)), {}, None))
+    made.add("gpu-idle", Reading(DAY, (idle(2),), {}, None))
+    found = [(row["nodePool"], row["meter"], row["cost"]) for row in rows_of(made)]
+    assert found == [("p", "gpu", "2.40"), ("p", "gpu-idle", "1.60"), ("", "gpu", "0.80")]
+    assert "Of it 1.60 USD for 2.00 GPU-Hours that nobody held." in as_table(made)
+
+
+def test_the_parts_are_told_to_add_up() -> None:
+    """Held, idle and unwell make the capacity, less what is held beyond it."""
+    hour = 3_600_000
+    made = report(used("a", 1))
+    balance = Balance(10 * hour, 8 * hour, 2 * hour, hour, 0, hour)
+    assert balance.residual == 0
+    made.add("gpu-idle", Reading(DAY, (), {}, None, balances={(DAY.start, "p"): balance}))
+    said = "Capacity 10.00 GPU-Hours = 8.00 held + 2.00 idle + 1.00 unhealthy - 1.00 beyond it."
+    assert said in as_table(made)
+    document = json.loads(as_json(made))
+    assert document["capacity"]["capacity"] == "10.00"
+    assert document["capacity"]["over"] == "1.00"
+
+
+def test_what_another_price_includes_costs_nothing_and_says_why() -> None:
+    """Rather than nothing at all, or twice."""
+    host = sku("cpu", {"gpuProduct": "NVIDIA-L4", "instanceType": "g6.xlarge"})
+    whole = replace(rate("NVIDIA-L4", "1"), includes=("cpu",))
+    made = report(Usage(DAY.start, CHAT, host, 7_200_000), rates=[whole])
+    (row,) = rows_of(made)
+    assert (row["cost"], row["reason"], row["unit"]) == ("0.00", "Included", "vCPU-Hours")
+    assert as_table(made).splitlines()[1].split()[-1] == "included"
+
+
+def test_currencies_meet_at_a_dated_rate() -> None:
+    """In the currency of the foremost list."""
+    book = PriceBook(
+        [rate("NVIDIA-L4", "1"), replace(rate("Own-Chip", "1", currency="EUR"), priority=50)],
+        [ExchangeRate(0, 50, "list", "EUR", "USD", Decimal("1.25"))],
+    )
+    made = UsageReport(DAY, "namespace", book)
+    made.add("gpu", Reading(DAY, (used("a", 5), used("b", 1, OWN)), {}, None))
+    document = json.loads(as_json(made))
+    assert (document["currency"], document["total"]) == ("EUR", "5.00")
+
+
+def test_a_wide_name_does_not_break_the_table() -> None:
+    """A terminal of 100 columns shows every line of the widest table whole."""
+    long = Workload("n" * 63, "LeaderWorkerSet", "w" * 100)
+    what = sku("gpu", {"gpuProduct": "NVIDIA-H100-80GB-HBM3-MIG-1g.10gb", "capacityType": "on-demand"})
+    made = UsageReport(DAY, "workload", PriceBook([rate("NVIDIA-L4", "0.8")]))
+    made.add("gpu", Reading(DAY, (Usage(DAY.start, long, what, 10**12),), {}, None))
+    assert max(map(len, as_table(made, 100).splitlines())) <= 100
+    assert long.name in as_table(made)
+    assert "NVIDIA-H100" in as_table(made, 60)
 
 
 def test_problems_are_told_once() -> None:

@@ -1,0 +1,84 @@
+"""What kube-state-metrics tells of labels: each namespace's team at each time, and what pods are part of.
+
+Both families of labels are exported only where an allow-list names the labels. For a program that can ask no
+API server; the operator reads namespaces and owners there. Pure but for the `PromSource` it asks.
+"""
+
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from aibudget.inventory.lineage import LABELS, named_by
+from aibudget.inventory.owners import LINKS, Child, OwnerBook, OwnerLink
+from aibudget.inventory.workload import PodKey
+from aibudget.metering.asking import over_range, over_window
+from aibudget.metering.coverage import Grid
+from aibudget.metering.nodes import label_in_metrics, own
+from aibudget.metering.promql import Queries
+from aibudget.metering.slots import SLOT_SECONDS, Interval
+from aibudget.metering.source import PromSource, Series
+
+_SPELLED: Mapping[str, str] = {label_in_metrics(key): key for key in LABELS}
+
+
+class Teams:
+    """Each namespace's team from slot to slot: the last known at or before one, else the first after."""
+
+    def __init__(self, told: Iterable[tuple[str, int, str]] = ()) -> None:
+        at: dict[str, dict[int, set[str]]] = defaultdict(lambda: defaultdict(set))
+        for namespace, slot, team in told:
+            at[namespace][slot].add(team)
+        self._told = {namespace: _settled(slots) for namespace, slots in at.items()}
+
+    def of(self, namespace: str, slot: int) -> str:
+        """The team; "" where no label ever named one."""
+        told = self._told.get(namespace)
+        if told is None:
+            return ""
+        slots, teams = told
+        return teams[max(0, bisect_right(slots, slot) - 1)]
+
+    def __bool__(self) -> bool:
+        return bool(self._told)
+
+
+def read_teams(source: PromSource, queries: Queries, interval: Interval, label: str) -> Teams:
+    """The teams that a label of namespaces names, in each slot of the interval."""
+    name = label_in_metrics(label)
+    answer = over_range(source, queries.namespace_labels(name, SLOT_SECONDS), Grid(interval, SLOT_SECONDS))
+    return Teams(
+        (own(labels, "namespace"), int(t) - SLOT_SECONDS, labels.get(name, ""))
+        for labels, times, _ in answer.series
+        for t in times
+    )
+
+
+def read_kin(source: PromSource, queries: Queries, interval: Interval, book: OwnerBook) -> OwnerBook:
+    """The book, and what well-known labels of the pods in it say that their workloads are part of.
+
+    An owner that was seen stands: a label goes on where the chain ends, and whose a pod is it never says.
+    """
+    answer = over_window(source, lambda seconds: queries.pod_labels(tuple(_SPELLED), seconds), interval)
+    return book.with_links(_links(answer.series, book))
+
+
+def _links(answer: Iterable[Series], book: OwnerBook) -> Iterator[OwnerLink]:
+    for labels, _, _ in answer:
+        pod = PodKey(own(labels, "namespace"), own(labels, "pod"), labels.get("uid", ""))
+        named = named_by({key: labels[name] for name, key in _SPELLED.items() if labels.get(name)})
+        if named is None or not book.knows(Child.of(pod)):
+            continue
+        chain = book.chain(book.resolve(pod).workload)
+        kind, name = chain[-1].kind, chain[-1].name
+        if kind not in (*LINKS, "Pod") and all((one.kind, one.name) != named for one in chain):
+            yield OwnerLink(Child(pod.namespace, kind, name), named)
+
+
+def _settled(slots: Mapping[int, set[str]]) -> tuple[Sequence[int], Sequence[str]]:
+    """One team in each slot: of two, the label changed, and it is the one that was not there before."""
+    found: dict[int, str] = {}
+    before = ""
+    for slot in sorted(slots):
+        before = min(slots[slot] - {before}, default=before)
+        found[slot] = before
+    return list(found), list(found.values())

@@ -1,0 +1,56 @@
+"""Every meter over a range, part by part: for whoever keeps no ledger.
+
+All meters read the same parts of time, each as large as Prometheus and memory can bear, so that a month
+costs no more memory than a day. They share what is learnt of owners. Pure but for the `PromSource` it asks.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Final
+
+from aibudget.inventory.owners import OwnerBook
+from aibudget.metering.catalogue import GPU, GPU_IDLE
+from aibudget.metering.meter import gpu_parts, whole
+from aibudget.metering.reservation import RESERVED, read_reserved
+from aibudget.metering.scene import Scenes
+from aibudget.metering.slots import Interval
+from aibudget.metering.usage import Reading
+
+Readings = Mapping[str, Reading]
+
+METERS: Final = (GPU.name, GPU_IDLE.name, *RESERVED)
+"""What can be read."""
+
+
+class Readout:
+    """Of some meters. `owners` is what was learnt of them so far."""
+
+    def __init__(self, scenes: Scenes, meters: Collection[str]) -> None:
+        self.owners = OwnerBook()
+        self._scenes = scenes
+        wanted: list[tuple[Collection[str], Callable[[Interval], Readings]]] = [
+            ((GPU.name, GPU_IDLE.name), self._devices),
+            (RESERVED, self._reserved),
+        ]
+        self._readers = [read for names, read in wanted if set(names) & set(meters)]
+        self._meters = frozenset(meters)
+
+    @property
+    def steps(self) -> int:
+        """How many readings each part takes."""
+        return len(self._readers)
+
+    def parts(self, interval: Interval) -> Iterator[tuple[Interval, Readings]]:
+        """The readings of each part, in order of time, a few meters at once."""
+        for part, _ in self._scenes.of(interval):
+            for read in self._readers:
+                readings = {meter: one for meter, one in read(part).items() if meter in self._meters}
+                for reading in readings.values():
+                    self.owners = self.owners.with_links(reading.links)
+                yield part, readings
+
+    def _devices(self, part: Interval) -> Readings:
+        held = whole(part, gpu_parts(self._scenes, part, self.owners))
+        return {GPU.name: held, GPU_IDLE.name: held.beside[0]}
+
+    def _reserved(self, part: Interval) -> Readings:
+        return read_reserved(self._scenes, part, self.owners)

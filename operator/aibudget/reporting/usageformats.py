@@ -1,0 +1,242 @@
+"""`UsageReport` as a table for people, and as JSON and CSV for programs.
+
+Tables are rounded and merge what differs in small print only; JSON and CSV are exact and keep every dimension
+of a SKU. Pure.
+"""
+
+import csv
+import io
+import json
+from collections import defaultdict
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any, Final
+
+from aibudget.metering.catalogue import GPU, GPU_IDLE, TOKENS, scale_of, unit_of
+from aibudget.metering.slots import iso
+from aibudget.metering.usage import Balance, Sku
+from aibudget.reporting.table import GAP, table
+from aibudget.reporting.usage import PER, By, Group, Row, UsageReport
+
+DIMENSIONS: Final = (
+    "gpuProduct",
+    "instanceType",
+    "capacityType",
+    "region",
+    "resource",
+    "share",
+    "migProfile",
+    "nodePool",
+    "state",
+    "provider",
+    "model",
+    "tokenType",
+    "hosting",
+    "component",
+)
+COLUMNS: Final = (
+    "start", "end", "namespace", "workloadKind", "workload", "team", "meter",
+    *DIMENSIONS, "reason", "quantity", "unit", "cost", "currency",
+)  # fmt: skip
+MICRO: Final = Decimal("0.000001")
+LEAST: Final = 12
+"""What is left of a name, at least, where the terminal is too narrow for it."""
+_BALANCE: Final = ("held", "idle", "unhealthy", "unknown")
+
+
+def as_json(report: UsageReport) -> str:
+    """The shape that the documentation promises; numbers that must be exact are strings."""
+    rows = report.rows()
+    document: dict[str, Any] = {
+        "start": iso(report.interval.start),
+        "end": iso(report.interval.end),
+        "currency": report.currency,
+        "coveragePercent": report.coverage.percent,
+        "total": _exact(_total(rows)),
+        "meters": [
+            {"meter": meter, "unit": unit_of(meter), "coveragePercent": coverage.percent}
+            for meter, coverage in report.coverages.items()
+        ],
+        "rows": [_fields(row) for row in rows],
+        "unitCosts": [
+            {**_group(cost.group), "meter": TOKENS.name, "per": PER, "amount": _exact(cost.amount)}
+            for cost in report.unit_costs(rows)
+        ],
+    }
+    if report.balance.capacity:
+        document["capacity"] = {"unit": GPU.unit} | {
+            name: _exact(_hours(getattr(report.balance, name))) for name in ("capacity", *_BALANCE, "over")
+        }
+    return json.dumps(document, indent=2, ensure_ascii=False)
+
+
+def as_csv(report: UsageReport) -> str:
+    """One line for each row, its SKU's dimensions in columns."""
+    start, end, currency = iso(report.interval.start), iso(report.interval.end), report.currency
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    for row in report.rows():
+        fields = _fields(row)
+        # What rows are grouped by stands in the column of the dimension of that name.
+        writer.writerow({**fields["sku"], **fields, "start": start, "end": end, "currency": currency})
+    return text.getvalue().rstrip("\n")
+
+
+def as_table(report: UsageReport, width: int | None = None) -> str:
+    """For people: rounded, with the sum and what is missing from it below; names are cut to a width."""
+    rows, currency, by = report.rows(), report.currency, report.by
+    quantities: dict[tuple[str, ...], Decimal] = defaultdict(Decimal)
+    costs: dict[tuple[str, ...], Decimal] = defaultdict(Decimal)
+    for row in rows:
+        key = (*_names(row, by), *_detail(row.line.sku), row.line.sku.meter, _word(row))
+        quantities[key] += row.quantity
+        costs[key] += row.cost or 0
+    headers = ["namespace", "workload"] if by == "workload" else ["node pool" if by == "nodepool" else by]
+    lines = [
+        [*names, _number(meter, quantity), unit_of(meter), word or f"{costs[(*names, meter, word)]:,.2f}"]
+        for (*names, meter, word), quantity in quantities.items()
+    ]
+    names = len(headers) + 1
+    headers += ["product", "capacity", "used", "unit", f"cost {currency}"]
+    body = table(headers, lines if width is None else _fitted([headers, *lines], names, width)[1:])
+    return "\n".join([body, *_tokens(report, rows), *_below(report, rows)])
+
+
+def _below(report: UsageReport, rows: list[Row]) -> Iterator[str]:
+    start, end = iso(report.interval.start), iso(report.interval.end)
+    yield f"Total {_total(rows):,.2f} {report.currency} from {start} to {end}."
+    idle = [row for row in rows if row.line.sku.meter == GPU_IDLE.name]
+    if idle:
+        hours = sum((row.quantity for row in idle), Decimal(0))
+        yield f"Of it {_total(idle):,.2f} {report.currency} for {hours:,.2f} GPU-Hours that nobody held."
+    if report.balance.capacity:
+        yield _conserved(report.balance)
+    unpriced: dict[str, Decimal] = defaultdict(Decimal)
+    for row in rows:
+        if row.cost is None and row.line.sku.meter in report.book.meters:
+            unpriced[row.line.sku.meter] += row.quantity
+    for meter, quantity in unpriced.items():
+        yield (
+            f"{_number(meter, quantity)} {unit_of(meter)} of it have no price. "
+            "Give one in an AIPriceList with --prices."
+        )
+    for meter, coverage in report.coverages.items():
+        if coverage.covered_seconds and coverage.percent < 100:
+            of = "" if meter == GPU.name else f" of {meter}"
+            yield f"Only {coverage.percent} % of the time{of} is known: the total is a lower bound."
+
+
+def _conserved(balance: Balance) -> str:
+    """The parts that add up to the whole, those that are nothing left out."""
+    hours = {name: _hours(getattr(balance, name)) for name in _BALANCE}
+    parts = " + ".join(f"{amount:,.2f} {name}" for name, amount in hours.items() if amount or name == "held")
+    over = f" - {_hours(balance.over):,.2f} beyond it" if balance.over else ""
+    return f"Capacity {_hours(balance.capacity):,.2f} GPU-Hours = {parts}{over}."
+
+
+def _tokens(report: UsageReport, rows: list[Row]) -> Iterator[str]:
+    found = list(report.unit_costs(rows))
+    if found:
+        yield ""
+        header = "model" if report.by == "model" else report.by
+        names = [" ".join(_label(cost.group, report.by)) for cost in found]
+        cells = [[name, f"{cost.amount:,.4f}"] for name, cost in zip(names, found, strict=True)]
+        yield table([header, f"{report.currency} per 1M tokens"], cells)
+        yield ""
+
+
+def _names(row: Row, by: By) -> list[str]:
+    names = _label(row.line.group, by)
+    if row.line.sku.meter == GPU_IDLE.name and by in ("namespace", "team", "model"):
+        names = ["(idle)"]
+    return names
+
+
+def _label(group: Group, by: By) -> list[str]:
+    match by:
+        case "workload":
+            return [group.namespace or "(none)", f"{group.kind}/{group.workload or '(none)'}"]
+        case "team":
+            return [group.team or "(none)"]
+        case "model":
+            return [group.model or "(none)"]
+        case "nodepool":
+            return [group.node_pool or "(none)"]
+        case "namespace":
+            return [group.namespace or "(none)"]
+
+
+def _detail(sku: Sku) -> tuple[str, str]:
+    """What was used, in a word or two, and its capacity type."""
+    said = dict(sku.dimensions)
+    match sku.meter:
+        case "tokens" | "requests" | "saas-spend":
+            words = [said.get("model", said.get("provider", "")), said.get("tokenType", "")]
+        case "energy":
+            words = [said.get("component", "")]
+        case "cpu" | "memory":
+            words = [said.get("instanceType", "")]
+        case _:
+            share = said.get("share", "")
+            product = said.get("gpuProduct") or said.get("instanceType") or "unknown"
+            words = [product, f"({share})" if share else "", said.get("state", "")]
+    return " ".join(word for word in words if word), said.get("capacityType", "")
+
+
+def _word(row: Row) -> str:
+    """What stands in place of a cost, if anything does."""
+    return "no price" if row.cost is None else row.line.reason.lower()
+
+
+def _number(meter: str, quantity: Decimal) -> str:
+    return f"{quantity:,.0f}" if scale_of(meter) == 1 else f"{quantity:,.2f}"
+
+
+def _fitted(lines: list[list[str]], names: int, width: int) -> list[list[str]]:
+    """The lines with the first columns, so many, cut until all fit: always the widest of them first."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    while sum(widths) + GAP * (len(widths) - 1) > width:
+        widest = max(range(names), key=widths.__getitem__)
+        if widths[widest] <= LEAST:
+            break
+        widths[widest] -= 1
+    return [[_cut(cell, most) for cell, most in zip(line, widths, strict=True)] for line in lines]
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def _fields(row: Row) -> dict[str, Any]:
+    sku = row.line.sku
+    fields: dict[str, Any] = {
+        **_group(row.line.group),
+        "meter": sku.meter,
+        "sku": dict(sku.dimensions),
+        "quantity": _exact(row.quantity),
+        "unit": unit_of(sku.meter),
+        "cost": None if row.cost is None else _exact(row.cost),
+    }
+    return fields | ({"reason": row.line.reason} if row.line.reason else {})
+
+
+def _group(group: Group) -> dict[str, str | None]:
+    """The fields that are always there, and those that rows are grouped by."""
+    named = {"namespace": group.namespace, "workloadKind": group.kind, "workload": group.workload}
+    others = {"team": group.team, "model": group.model, "nodePool": group.node_pool}
+    return named | {name: value for name, value in others.items() if value is not None}
+
+
+def _total(rows: list[Row]) -> Decimal:
+    return sum((row.cost for row in rows if row.cost is not None), Decimal(0))
+
+
+def _hours(quantity: int) -> Decimal:
+    return Decimal(quantity) / GPU.scale
+
+
+def _exact(number: Decimal) -> str:
+    """Up to six decimals and never less than two."""
+    whole, _, fraction = str(number.quantize(MICRO)).partition(".")
+    return f"{whole}.{fraction.rstrip('0').ljust(2, '0')}"
