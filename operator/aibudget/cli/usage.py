@@ -130,9 +130,10 @@ def usage(
 
     book = _book(prices)
     with Prometheus(_reached(PrometheusSettings, given)) as prometheus:
-        interval = _past(start, end, int(prometheus.time()))
+        now = int(prometheus.time())
+        interval = _past(start, end, now)
         report = UsageReport(interval, by, book)  # type: ignore[arg-type]  # click gives one of its choices
-        _read(prometheus, report, frozenset(meters), given)
+        _read(prometheus, report, frozenset(meters), {**given, "now": now})
     for problem in report.problems:
         click.echo(f"note: {problem}", err=True)
     if not report.coverage.covered_seconds:
@@ -162,7 +163,7 @@ def _read(prometheus: Any, report: Any, meters: frozenset[str], given: dict[str,
         node_pool_label=given["node_pool_label"],
     )
     scenes = Scenes(prometheus, settings)
-    readout = Readout(scenes, meters or _wanted(report.book))
+    readout = Readout(scenes, meters or _wanted(report.book), given["now"])
     teams, label, read_at = Teams(), given["team_label"], None
     length = report.interval.seconds * readout.steps
     with click.progressbar(

@@ -5,10 +5,15 @@ costs no more memory than a day. They share what is learnt of owners. Pure but f
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import partial
 from typing import Final
 
 from aibudget.inventory.owners import OwnerBook
-from aibudget.metering.catalogue import GPU, GPU_IDLE
+from aibudget.metering.catalogue import COUNTED, ENERGY, GPU, GPU_IDLE
+from aibudget.metering.counters import CountedMeter, read_counters
+from aibudget.metering.definitions import built_in
+from aibudget.metering.families import families
+from aibudget.metering.memory import Memory
 from aibudget.metering.meter import gpu_parts, whole
 from aibudget.metering.reservation import RESERVED, read_reserved
 from aibudget.metering.scene import Scenes
@@ -17,19 +22,22 @@ from aibudget.metering.usage import Reading
 
 Readings = Mapping[str, Reading]
 
-METERS: Final = (GPU.name, GPU_IDLE.name, *RESERVED)
+METERS: Final = (GPU.name, GPU_IDLE.name, *RESERVED, *COUNTED)
 """What can be read."""
 
 
 class Readout:
-    """Of some meters. `owners` is what was learnt of them so far."""
+    """Of some meters, as Prometheus knows them `now`. `owners` is what was learnt of them so far."""
 
-    def __init__(self, scenes: Scenes, meters: Collection[str]) -> None:
+    def __init__(self, scenes: Scenes, meters: Collection[str], now: int) -> None:
         self.owners = OwnerBook()
         self._scenes = scenes
+        self._now = now
+        self._memories = dict.fromkeys(COUNTED, Memory())
         wanted: list[tuple[Collection[str], Callable[[Interval], Readings]]] = [
             ((GPU.name, GPU_IDLE.name), self._devices),
             (RESERVED, self._reserved),
+            *(((name,), partial(self._counted, self._told_by(name))) for name in COUNTED),
         ]
         self._readers = [read for names, read in wanted if set(names) & set(meters)]
         self._meters = frozenset(meters)
@@ -54,3 +62,14 @@ class Readout:
 
     def _reserved(self, part: Interval) -> Readings:
         return read_reserved(self._scenes, part, self.owners)
+
+    def _counted(self, meter: CountedMeter, part: Interval) -> Readings:
+        """It goes on from the levels at which the part before ended."""
+        memory = self._memories[meter.name]
+        reading = read_counters(self._scenes, (part, self._now), meter, memory, self.owners)
+        self._memories[meter.name] = reading.memories.get(part.end, Memory())
+        return {meter.name: reading}
+
+    def _told_by(self, name: str) -> CountedMeter:
+        sources = families(name, built_in()[name], self._scenes.settings)
+        return CountedMeter(name, sources, is_on_nodes=name == ENERGY.name)
