@@ -44,7 +44,12 @@ class Group(NamedTuple):
     @property
     def order(self) -> tuple[bool, tuple[str, ...]]:
         """By name, and what belongs to nobody after all others."""
-        return not any(self), tuple(part or "" for part in self)
+        return self.is_nobody, tuple(part or "" for part in self)
+
+    @property
+    def is_nobody(self) -> bool:
+        """Whether it is no one's: idle capacity, or what has no name of the kind that is asked for."""
+        return not any(self) or self.kind == POOL
 
 
 class Line(NamedTuple):
@@ -159,7 +164,12 @@ class UsageReport:
         ]
 
     def unit_costs(self, rows: list[Row]) -> Iterator[UnitCost]:
-        """What tokens cost those groups that made or bought some and paid for something."""
+        """What tokens cost those groups that made or bought some and paid for something.
+
+        By node pool there is no such thing: gateways are on no node, and what is bought is nowhere.
+        """
+        if self.by == "nodepool":
+            return
         tokens: Counter[Group] = Counter()
         costs: dict[Group, Decimal] = defaultdict(Decimal)
         for row in rows:
@@ -167,7 +177,7 @@ class UsageReport:
                 tokens[row.line.group] += int(row.quantity)
             costs[row.line.group] += row.cost or 0
         for group in sorted(tokens, key=lambda group: group.order):
-            if costs[group] and tokens[group]:
+            if costs[group] and tokens[group] and not group.is_nobody:
                 yield UnitCost(group, costs[group] * PER / tokens[group])
 
     def _models(self) -> dict[Group, str] | None:
@@ -228,5 +238,7 @@ def _team(of: Workload) -> str:
 
 def _order(item: tuple[tuple[Line, bool], int]) -> tuple[object, ...]:
     (line, has_price), _ = item
-    # Devices before all else: they cost the most, and so did they always stand.
-    return line.group.order, line.sku.meter != GPU.name, line.sku, line.reason, not has_price
+    meter = line.sku.meter
+    # Devices before all else, for they cost the most; what nobody held after whatever else is nobody's.
+    last = line.group.is_nobody and meter == GPU_IDLE.name
+    return line.group.order, last, meter != GPU.name, line.sku, line.reason, not has_price

@@ -7,12 +7,14 @@ of a SKU. Pure.
 import csv
 import io
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any, Final
 
 from aibudget.metering.catalogue import GPU, GPU_IDLE, TOKENS, scale_of, unit_of
+from aibudget.metering.idle import POOL
 from aibudget.metering.slots import iso
 from aibudget.metering.usage import Balance, Sku
 from aibudget.reporting.table import GAP, table
@@ -89,7 +91,7 @@ def as_table(report: UsageReport, width: int | None = None) -> str:
     quantities: dict[tuple[str, ...], Decimal] = defaultdict(Decimal)
     costs: dict[tuple[str, ...], Decimal] = defaultdict(Decimal)
     for row in rows:
-        key = (*_names(row, by), *_detail(row.line.sku), row.line.sku.meter, _word(row))
+        key = (*_names(row, by), _detail(row.line.sku), row.line.sku.meter, _word(row))
         quantities[key] += row.quantity
         costs[key] += row.cost or 0
     headers = ["namespace", "workload"] if by == "workload" else ["node pool" if by == "nodepool" else by]
@@ -98,7 +100,7 @@ def as_table(report: UsageReport, width: int | None = None) -> str:
         for (*names, meter, word), quantity in quantities.items()
     ]
     names = len(headers) + 1
-    headers += ["product", "capacity", "used", "unit", f"cost {currency}"]
+    headers += ["product", "used", "unit", f"cost {currency}"]
     body = table(headers, lines if width is None else _fitted([headers, *lines], names, width)[1:])
     return "\n".join([body, *_tokens(report, rows), *_below(report, rows)])
 
@@ -139,10 +141,9 @@ def _tokens(report: UsageReport, rows: list[Row]) -> Iterator[str]:
     found = list(report.unit_costs(rows))
     if found:
         yield ""
-        header = "model" if report.by == "model" else report.by
         names = [" ".join(_label(cost.group, report.by)) for cost in found]
         cells = [[name, f"{cost.amount:,.4f}"] for name, cost in zip(names, found, strict=True)]
-        yield table([header, f"{report.currency} per 1M tokens"], cells)
+        yield table([report.by, f"{report.currency} per 1M tokens"], cells)
         yield ""
 
 
@@ -156,6 +157,8 @@ def _names(row: Row, by: By) -> list[str]:
 def _label(group: Group, by: By) -> list[str]:
     match by:
         case "workload":
+            if group.kind == POOL:
+                return ["(idle)", f"{POOL}/{group.workload or '(none)'}"]
             return [group.namespace or "(none)", f"{group.kind}/{group.workload or '(none)'}"]
         case "team":
             return [group.team or "(none)"]
@@ -167,8 +170,8 @@ def _label(group: Group, by: By) -> list[str]:
             return [group.namespace or "(none)"]
 
 
-def _detail(sku: Sku) -> tuple[str, str]:
-    """What was used, in a word or two, and its capacity type."""
+def _detail(sku: Sku) -> str:
+    """What was used, in a few words; on-demand capacity goes without saying."""
     said = dict(sku.dimensions)
     match sku.meter:
         case "tokens" | "requests" | "saas-spend":
@@ -181,12 +184,13 @@ def _detail(sku: Sku) -> tuple[str, str]:
             share = said.get("share", "")
             product = said.get("gpuProduct") or said.get("instanceType") or "unknown"
             words = [product, f"({share})" if share else "", said.get("state", "")]
-    return " ".join(word for word in words if word), said.get("capacityType", "")
+    capacity = said.get("capacityType", "")
+    return " ".join(word for word in (*words, "" if capacity == "on-demand" else capacity) if word)
 
 
 def _word(row: Row) -> str:
     """What stands in place of a cost, if anything does."""
-    return "no price" if row.cost is None else row.line.reason.lower()
+    return "no price" if row.cost is None else re.sub(r"(?<=[a-z])(?=[A-Z])", "-", row.line.reason).lower()
 
 
 def _number(meter: str, quantity: Decimal) -> str:
@@ -205,7 +209,9 @@ def _fitted(lines: list[list[str]], names: int, width: int) -> list[list[str]]:
 
 
 def _cut(text: str, most: int) -> str:
-    return text if len(text) <= most else f"{text[: most - 1]}…"
+    """Without its middle: names begin and end with what tells them apart."""
+    end = (most - 1) // 2
+    return text if len(text) <= most else f"{text[: most - 1 - end]}…{text[len(text) - end :]}"
 
 
 def _fields(row: Row) -> dict[str, Any]:
