@@ -49,6 +49,15 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{ toYaml (dict "receivers" $all) }}
 {{- end -}}
 
+{{/* The operator's file of shared cost; nothing where there is no policy to read. */}}
+{{- define "aibudget.sharedCost" -}}
+{{- with .Values.sharedCost -}}
+{{- if or .nodePools .systemNamespaces (ne .default.policy "Unallocated") -}}
+{{ toYaml . }}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "aibudget.image" -}}
 {{- with .Values.image -}}
 {{- if .digest -}}

@@ -60,6 +60,13 @@ class Rate(Observed):
     """A decimal in the currency of the limit."""
 
 
+class SharedCost(Observed):
+    """Idle and shared cost that the platform's policies give to this scope, beside what it spends."""
+
+    amount: AmountText
+    """A decimal in the currency of the limit; no part of spend, and no threshold counts it."""
+
+
 class ThresholdStatus(Observed):
     """Where one threshold stands in this period; also the operator's memory of it."""
 
@@ -142,6 +149,8 @@ class BudgetStatus(Observed):
     """What is known to be spent."""
     rate: Rate | None = None
     """How fast money is being spent now."""
+    shared: SharedCost | None = None
+    """Idle and shared cost beside the spend; absent where the platform shares none."""
     thresholds: Annotated[
         tuple[ThresholdStatus, ...], Field(max_length=16, json_schema_extra=LIST_BY_NAME)
     ] = ()

@@ -91,7 +91,9 @@ class Evaluation:
     `began` is True on the first evaluation of a period. `changes` are the thresholds whose standing differs
     from what was remembered, in the order of their percent; what was never crossed is no change.
     `workloads` are those with priced usage in the period, the most expensive first; `uncharged` those that
-    use right now what has no price. `rate_per_hour` is None while nothing recent is known.
+    use right now what has no price. `rate_per_hour` is None while nothing recent is known. `shared` is the
+    idle and shared cost that policies give to the scope beside its spend: no threshold looks at it, and None
+    is where no policy gives anything to anybody.
     """
 
     budget: BudgetKey
@@ -109,6 +111,7 @@ class Evaluation:
     evaluated: int
     uncharged: tuple[Uncharged, ...] = ()
     extent: Extent = "Everything"
+    shared: Decimal | None = None
 
     @property
     def stops_everything(self) -> bool:

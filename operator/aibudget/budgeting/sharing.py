@@ -14,10 +14,11 @@ from typing import Annotated, Any, Final, Literal, NamedTuple, Self
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
+from aibudget.api.budget import Budget, ClusterAIBudget
 from aibudget.api.fields import Name
 from aibudget.api.model import Value, once_each, once_each_by, problems
 from aibudget.errors import FieldProblem, Stalled
-from aibudget.ledger.spend import SpendLine
+from aibudget.ledger.spend import SpendLine, Statement
 from aibudget.metering.catalogue import CPU, ENERGY, GPU, GPU_IDLE, MEMORY
 from aibudget.pricing.charge import Units, units_per_quantity
 
@@ -88,6 +89,11 @@ class Sharing(Value):
     ] = ()
     system_namespaces: Annotated[tuple[Name, ...], Field(max_length=256), AfterValidator(once_each)] = ()
 
+    @property
+    def divides(self) -> bool:
+        """Whether any policy gives anything to anybody."""
+        return any(one.policy != "Unallocated" for one in (self.default, *self.node_pools))
+
     def of(self, pool: str) -> Policy:
         """The policy of this node pool."""
         return next((one for one in self.node_pools if one.name == pool), self.default)
@@ -156,6 +162,36 @@ def allocated(lines: Iterable[SpendLine], sharing: Sharing, currency: str) -> tu
         for (pool, source, meter), pot in sorted(pots.items())
         for part in _divided(SharedLine(pool, source, meter, None, pot.quantity, pot.units), sharing, direct)
     )
+
+
+class Allotments:
+    """What the policies give to namespaces of one interval's statements, in `UNITS` of a currency: asked once
+    for all budgets of that interval and currency.
+    """
+
+    def __init__(self, statements: Iterable[Statement], sharing: Sharing, currency: str) -> None:
+        lines = [line for statement in statements for line in statement.lines]
+        self._units: dict[str, Units] = defaultdict(int)
+        for part in allocated(lines, sharing, currency):
+            if part.recipient is not None and part.recipient.kind == "Namespace":
+                self._units[part.recipient.name] += part.units
+        # A namespace that was given a fixed share and used nothing has no labels here.
+        self._labels: dict[str, list[Mapping[str, str]]] = {name: [] for name in self._units}
+        for line in lines:
+            versions = self._labels.get(line.workload.namespace)
+            if versions is not None and line.namespace_labels not in versions:
+                versions.append(line.namespace_labels)
+
+    def of(self, budget: Budget) -> Units:
+        """What is given to the namespaces of the budget's scope."""
+        if not isinstance(budget, ClusterAIBudget):
+            return self._units.get(budget.namespace or "", 0)
+        covers = budget.spec.scope.covers
+        total: Units = 0
+        for name, units in self._units.items():
+            if any(covers(name, dict(labels)) for labels in self._labels[name] or ({},)):
+                total += units
+        return total
 
 
 def apportioned(total: int, weights: Sequence[Units]) -> list[int]:

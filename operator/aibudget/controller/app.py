@@ -178,6 +178,7 @@ class Replica:
             notifier=await loop.run_in_executor(
                 self._worker, Notifier.open, settings.receivers, settings.ledger_url, link
             ),
+            sharing=settings.shared_cost,
             kinship=Kinship(Climber(self._cluster), upstream, books),
         )
         return Cycle(parts, enforcement=settings.enforcement)

@@ -19,11 +19,12 @@ from typing import Final, TypeVar
 from aibudget.api.budget import AIBudget, ClusterAIBudget
 from aibudget.api.budgetstatus import BudgetStatus
 from aibudget.budgeting.period import preceding, steady
+from aibudget.budgeting.sharing import Sharing
 from aibudget.controller.accounts import SETTLING_SECONDS
 from aibudget.controller.books import Books
 from aibudget.controller.cache import Cache, World
 from aibudget.controller.head import Labels
-from aibudget.controller.judge import Judge, Judged
+from aibudget.controller.judge import NOT_SHARED, Judge, Judged
 from aibudget.controller.kinship import Kinship
 from aibudget.controller.measuring import Measured, Measuring, progress
 from aibudget.controller.meters import Meters
@@ -61,6 +62,7 @@ class Parts:
     notifier: Notifier = field(default_factory=Notifier)
     kinship: Kinship | None = None
     meters: Meters | None = None
+    sharing: Sharing = NOT_SHARED
 
 
 class Cycle:
@@ -153,7 +155,8 @@ class Cycle:
         return meters.unpriced()
 
     def _judge(self, world: World, measured: Measured, now: int) -> tuple[Judged, ...]:
-        return Judge(self._parts.books, measured, now).judge(world.budgets, self._parts.reporter.before)
+        judge = Judge(self._parts.books, measured, now, self._parts.sharing)
+        return judge.judge(world.budgets, self._parts.reporter.before)
 
     async def _enforce(self, judged: Sequence[Judged], now: float) -> Enforced | None:
         claimants = [

@@ -7,7 +7,9 @@ once.
 
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Final
 
 from aibudget.api.budget import AIBudget, Budget, ClusterAIBudget
 from aibudget.api.budgetstatus import BudgetStatus, PastPeriod
@@ -15,6 +17,7 @@ from aibudget.budgeting.evaluation import BudgetKey, Evaluation
 from aibudget.budgeting.memory import Memory
 from aibudget.budgeting.period import preceding, steady
 from aibudget.budgeting.share import Share, Shares
+from aibudget.budgeting.sharing import Allotments, Sharing
 from aibudget.budgeting.verdict import Moment, evaluate
 from aibudget.controller.accounts import SETTLING_SECONDS
 from aibudget.controller.books import Books
@@ -25,6 +28,8 @@ from aibudget.metering.slots import Interval, snapped
 from aibudget.pricing.charge import amount_of
 from aibudget.reporting.facts import DataState
 from aibudget.reporting.status import HISTORY, past_period
+
+NOT_SHARED: Final = Sharing()
 
 log = logging.getLogger(__name__)
 
@@ -52,8 +57,10 @@ class Judged:
 class Judge:
     """For one cycle and the worker's thread."""
 
-    def __init__(self, books: Books, measured: Measured, now: int) -> None:
+    def __init__(self, books: Books, measured: Measured, now: int, sharing: Sharing = NOT_SHARED) -> None:
         self._books = books
+        self._sharing = sharing
+        self._allotments: dict[tuple[Interval, str], Allotments] = {}
         self._measured = measured
         self._now = now
         self._shares: dict[tuple[Interval, str], Shares] = {}
@@ -89,6 +96,7 @@ class Judge:
         known = self._known(share.meters)
         moment = Moment(self._now, known.gate, repriced=self._measured.repriced)
         evaluation = evaluate(budget, period, share, memory, moment)
+        evaluation = replace(evaluation, shared=self._shared(budget, period.interval))
         history = self._history(budget, before, evaluation)
         return Judged(seen, evaluation, history=history, data=known.data)
 
@@ -106,6 +114,16 @@ class Judge:
             found = Shares(statements, measured.newest, measured.priced, currency)
             self._shares[whole, currency] = found
         return found.of(budget)
+
+    def _shared(self, budget: Budget, interval: Interval) -> Decimal | None:
+        if not self._sharing.divides:
+            return None
+        whole, currency = snapped(interval), budget.spec.limit.currency
+        found = self._allotments.get((whole, currency))
+        if found is None:
+            found = Allotments(self._books.statements(whole).values(), self._sharing, currency)
+            self._allotments[whole, currency] = found
+        return amount_of(found.of(budget))
 
     def _history(
         self, budget: Budget, before: BudgetStatus, evaluation: Evaluation

@@ -2,7 +2,8 @@
 
 Its flag, its variables, how its text is read, what it is for. The command line, its help and the error
 messages are made from `OPTIONS`. Files that hold tokens and passwords are named here and not read: they
-rotate. Pure but for asking whether a named file is there, and for reading the file of receivers.
+rotate. Pure but for asking whether a named file is there, and for reading the files of receivers and
+of shared cost's policies.
 """
 
 import re
@@ -14,6 +15,8 @@ from urllib.parse import urlsplit
 
 from aibudget.api.fields import NAME_PATTERN
 from aibudget.api.selector import KEY_PATTERN
+from aibudget.budgeting.sharing import Sharing
+from aibudget.controller.policies import sharing
 from aibudget.errors import Stalled
 from aibudget.metering.promql import Matchers, matchers
 from aibudget.notification.files import receivers
@@ -145,6 +148,10 @@ def _ledger(text: str) -> str:
 
 def _receivers(text: str) -> tuple[Receiver, ...]:
     return receivers(Path(text.strip())) if text.strip() else ()
+
+
+def _sharing(text: str) -> Sharing:
+    return sharing(Path(text.strip())) if text.strip() else Sharing()
 
 
 _FILE: Final = "the path of a file that can be read"
@@ -297,6 +304,13 @@ OPTIONS: Final = (
         _receivers,
         "the path of a YAML file such as /etc/aibudget/receivers.yaml",
         "File of the receivers that budgets may name in spec.notify; see how-to/notify-people.md.",
+        default=" ",
+    ),
+    Option(
+        "shared_cost",
+        _sharing,
+        "the path of a YAML file such as /etc/aibudget/shared-cost.yaml",
+        "File of the policies by which idle and shared cost is divided; see how-to/share-idle-cost.md.",
         default=" ",
     ),
     Option("log_level", _level, "DEBUG, INFO, WARNING or ERROR", "How much is logged.", default="INFO"),

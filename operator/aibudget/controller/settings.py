@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from aibudget.budgeting.sharing import Sharing
 from aibudget.controller.options import OPTIONS, Option
 from aibudget.errors import Stalled
 from aibudget.metering.promql import Matchers
@@ -49,6 +50,7 @@ class Settings:
     wave_ready_seconds: int
     restore_within_seconds: int
     receivers: tuple[Receiver, ...]
+    shared_cost: Sharing
     log_level: LogLevel
 
 

@@ -121,6 +121,11 @@ def _budgets(budgets: tuple[BudgetView, ...]) -> Iterator[Metric]:
     limit = GaugeMetricFamily("aibudget_limit", "The limit of the current period.", labels=money)
     spend = GaugeMetricFamily("aibudget_spend", "Known spend of the current period.", labels=money)
     used = GaugeMetricFamily("aibudget_used_ratio", "Known spend over limit.", labels=money)
+    shared = GaugeMetricFamily(
+        "aibudget_shared_cost",
+        "Idle and shared cost given to the scope by policy, beside its spend; no threshold counts it.",
+        labels=money,
+    )
     crossed = GaugeMetricFamily(
         "aibudget_threshold_crossed",
         "Whether a threshold is crossed in the current period.",
@@ -141,13 +146,15 @@ def _budgets(budgets: tuple[BudgetView, ...]) -> Iterator[Metric]:
             continue
         in_money = [*labels, evaluation.currency]
         limit.add_metric(in_money, float(evaluation.limit))
+        if evaluation.shared is not None:
+            shared.add_metric(in_money, float(evaluation.shared))
         for state in evaluation.thresholds:
             if state.standing != "Unknown":
                 crossed.add_metric([*labels, state.threshold.name], float(state.standing != "Below"))
         if evaluation.spend.as_of is not None:
             spend.add_metric(in_money, float(evaluation.spend.amount))
             used.add_metric(in_money, float(evaluation.spend.amount / evaluation.limit))
-    yield from (limit, spend, used, crossed, condition)
+    yield from (limit, spend, used, shared, crossed, condition)
 
 
 def _cycle(cycle: CycleView) -> Iterator[Metric]:

@@ -16,6 +16,7 @@ from aibudget.api.budgetstatus import (
     PastPeriod,
     PeriodStatus,
     Rate,
+    SharedCost,
     SparedWorkload,
     Spend,
     ThresholdStatus,
@@ -41,7 +42,7 @@ _SENTENCE: Final = 512
 
 JsonObject = dict[str, Any]
 
-_FIGURES: Final = {"spend", "rate", "topWorkloads", "lastEvaluationTime"}
+_FIGURES: Final = {"spend", "rate", "shared", "topWorkloads", "lastEvaluationTime"}
 
 
 def render(facts: Facts) -> BudgetStatus:
@@ -153,6 +154,7 @@ def _figures(evaluation: Evaluation, owners: OwnerBook) -> JsonObject:
             coverage_percent=spend.coverage_percent if known else None,
         ),
         "rate": None if evaluation.rate_per_hour is None else Rate(per_hour=_cents(evaluation.rate_per_hour)),
+        "shared": None if evaluation.shared is None else SharedCost(amount=_cents(evaluation.shared)),
         # What is not known of a threshold is absent, as everywhere in a status.
         "thresholds": tuple(
             ThresholdStatus(

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from aibudget.budgeting.sharing import parse as parse_sharing
 from aibudget.notification.receivers import parse
 
 Helm = Callable[..., subprocess.CompletedProcess[str]]
@@ -113,6 +114,25 @@ def test_credentials_reach_the_operator_as_files(render: Render) -> None:
         file = variables[f"AIBUDGET_PROMETHEUS_{variable}"]
         assert file is not None
         assert secrets[mounts[str(Path(file).parent)]] == secret
+
+
+def test_policies_of_shared_cost_reach_the_operator(render: Render) -> None:
+    """The ConfigMap is the file that the operator reads; without a policy there is neither."""
+    objects = render(
+        "sharedCost.default.policy=Proportional,sharedCost.systemNamespaces={gpu-operator}",
+        "sharedCost.nodePools[0].name=h100,sharedCost.nodePools[0].policy=Fixed",
+        "sharedCost.nodePools[0].shares[0].team=search,sharedCost.nodePools[0].shares[0].weight=3",
+    )
+    configuration = only(objects, "ConfigMap", "aibudget-shared-cost")["data"]["shared-cost.yaml"]
+    sharing = parse_sharing("shared-cost.yaml", yaml.safe_load(configuration))
+    pod = only(objects, "Deployment")["spec"]["template"]["spec"]
+    mounts = {one["name"]: one["mountPath"] for one in pod["containers"][0]["volumeMounts"]}
+
+    assert environment(objects)["AIBUDGET_SHARED_COST"] == f"{mounts['shared-cost']}/shared-cost.yaml"
+    assert {"name": "shared-cost", "configMap": {"name": "aibudget-shared-cost"}} in pod["volumes"]
+    assert (sharing.default.policy, sharing.of("h100").policy) == ("Proportional", "Fixed")
+    assert sharing.system_namespaces == ("gpu-operator",)
+    assert "AIBUDGET_SHARED_COST" not in environment(render())
 
 
 def test_receivers_reach_the_operator_with_their_secrets_as_files(render: Render) -> None:

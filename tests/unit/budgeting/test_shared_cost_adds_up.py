@@ -2,6 +2,7 @@
 
 from collections import Counter
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -66,7 +67,9 @@ def test_parts_add_up_to_the_whole_and_are_near_their_weight(total: int, by: lis
     """Largest remainder: no part is a whole unit off, and none is lost."""
     parts = apportioned(total, by)
     assert sum(parts) == total
-    assert all(abs(part - total * weight / sum(by)) < 1 for part, weight in zip(parts, by, strict=True))
+    assert all(
+        abs(part - Fraction(total) * weight / sum(by)) < 1 for part, weight in zip(parts, by, strict=True)
+    )
     assert all(part == 0 for part, weight in zip(parts, by, strict=True) if not weight)
 
 

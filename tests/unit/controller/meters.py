@@ -41,6 +41,7 @@ class Meter:
     def __init__(self, now: int) -> None:
         self.now = now
         self.meter = "gpu"
+        self.what = H100
         self.down = False
         self.holes: set[int] = set()
         self.partial: dict[int, int] = {}
@@ -73,9 +74,22 @@ class Meter:
             covered = 0 if slot in self.holes else min(part.seconds, self.partial.get(slot, SLOT_SECONDS))
             coverage[slot] = Coverage(covered, part.seconds)
             if covered:
-                what = replace(H100, meter=self.meter)
+                what = replace(self.what, meter=self.meter)
                 usages += [Usage(slot, one, what, covered * 1000) for one in self._holders()]
         return Reading(interval, tuple(usages), coverage, interval.end)
 
     def _holders(self) -> list[Workload]:
         return [LLM, *(Workload("team", "Deployment", f"llm-{n}") for n in range(1, self.workloads))]
+
+
+class IdleMeter(Meter):
+    """Devices that nobody ever held, as `gpu-idle` tells of them."""
+
+    def __init__(self, now: int, devices: int) -> None:
+        super().__init__(now)
+        self.meter = "gpu-idle"
+        self.what = sku("gpu-idle", {**dict(H100.dimensions), "state": "idle"})
+        self.workloads = devices
+
+    def _holders(self) -> list[Workload]:
+        return [Workload("", "NodePool", f"rack-{n}") for n in range(self.workloads)]

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from aibudget.budgeting import verdict
+from aibudget.budgeting.sharing import Policy, Sharing
 from aibudget.controller import judge
 from aibudget.controller.accounts import Accounts
 from aibudget.controller.books import Books
@@ -35,7 +36,7 @@ from aibudget.inventory.resource import (
 )
 from aibudget.ledger.store import Ledger
 from aibudget.reporting.events import Event
-from unit.controller.meters import DAY, MIDNIGHT, Meter
+from unit.controller.meters import DAY, MIDNIGHT, IdleMeter, Meter
 from unit.enforcement.fake_api import FakeAPI, Key
 
 
@@ -88,6 +89,8 @@ class World:
     cycle: Cycle | None = None
     ledger: Ledger | None = None
     notifier: Notifier = field(default_factory=Notifier)
+    idle: IdleMeter | None = None
+    sharing: Sharing = field(default_factory=Sharing)
 
     def start(self) -> None:
         """A new process: nothing in memory."""
@@ -103,6 +106,7 @@ class World:
             worker=self.worker,
             notifier=self.notifier,
             kinship=Kinship(Climber(self.cluster), Owners(self.ledger), books),
+            sharing=self.sharing,
         )
         self.cycle = Cycle(parts)
 
@@ -114,7 +118,10 @@ class World:
 
     def _books(self) -> Books:
         assert self.ledger is not None
-        return Books([Accounts("gpu", self.meter, self.ledger, self.ledger.take_over())])
+        epoch, meters = self.ledger.take_over(), {"gpu": self.meter}
+        if self.idle is not None:
+            meters["gpu-idle"] = self.idle
+        return Books([Accounts(name, meter, self.ledger, epoch) for name, meter in meters.items()])
 
     def in_worker(self, work: Any) -> Any:
         """The ledger belongs to one thread."""
@@ -126,6 +133,8 @@ class World:
             self.start()
         for _ in range(cycles):
             self.meter.now += seconds
+            if self.idle is not None:
+                self.idle.now = self.meter.now
             asyncio.run(self._once(fill=fill))
 
     async def _once(self, *, fill: bool) -> None:
@@ -232,6 +241,30 @@ def test_what_people_know_is_told_and_what_can_be_stopped_is(world: World) -> No
     world.start()
     world.pass_time(cycles=2)
     assert world.status("b")["topWorkloads"][0]["partOf"] == "InferenceService/chat"
+
+
+def test_shared_cost_is_told_beside_the_spend_and_stops_nobody(world: World) -> None:
+    """Three idle devices cost more than the limit by themselves: the team is given them by policy, and no
+    threshold looks at it.
+    """
+    world.idle = IdleMeter(world.meter.now, devices=3)
+    world.sharing = Sharing(default=Policy(policy="Proportional"))
+    world.budget("b", 200, thresholds=STOP, enforcement={**ENFORCE, "onAlreadyCrossed": "Enforce"})
+    world.pass_time(cycles=4)
+    shared = Decimal(world.status("b")["shared"]["amount"])
+    spent = Decimal(world.status("b")["spend"]["amount"])
+    assert abs(shared - 3 * spent) < Decimal("0.02")
+    assert spent < 200 < shared
+    assert world.conditions("b")["WithinBudget"][0] == "True"
+    assert (world.replicas("llm"), world.holds()) == (1, 0)
+
+
+def test_without_a_policy_idle_cost_is_nobody_s(world: World) -> None:
+    """It is metered all the same, and no status tells of it."""
+    world.idle = IdleMeter(world.meter.now, devices=3)
+    world.budget("b", 1000)
+    world.pass_time(cycles=2)
+    assert "shared" not in world.status("b")
 
 
 def test_an_outage_leaves_spend_and_holds_as_they_are(world: World) -> None:

@@ -1,0 +1,25 @@
+"""The file of shared cost's policies: read once, when the operator starts or `aibudget usage` is run."""
+
+from pathlib import Path
+from typing import Final
+
+import yaml
+
+from aibudget.budgeting.sharing import InvalidSharing, Sharing, parse
+from aibudget.errors import FieldProblem
+
+_MOST_BYTES: Final = 1 << 20
+
+
+def sharing(path: Path) -> Sharing:
+    """The policies of a file. Raises `InvalidSharing`, which names the file and every field at fault."""
+    try:
+        with path.open("rb") as file:
+            document = yaml.safe_load(file.read(_MOST_BYTES))
+    except OSError as error:
+        raise InvalidSharing(str(path), [FieldProblem("", f"cannot be read ({error.strerror})")]) from error
+    except (yaml.YAMLError, RecursionError) as error:
+        raise InvalidSharing(
+            str(path), [FieldProblem("", "is not YAML; write default: {policy: Even}")]
+        ) from error
+    return parse(str(path), document)
