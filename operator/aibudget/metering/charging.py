@@ -36,6 +36,7 @@ class Charging:
         self._meter = meter
         self._families = tally.families
         self._nodes = nodes
+        self._skus: dict[tuple[Counter, int], Sku] = {}
         self._doubled: dict[tuple[str, str, str], int] = defaultdict(int)
         self._cells = self._without_doubles(tally)
 
@@ -142,6 +143,12 @@ class Charging:
         return "" if said in UNSAID else said
 
     def _sku(self, cell: Cell) -> Sku:
+        key = cell.counter, cell.slot
+        if key not in self._skus:
+            self._skus[key] = self._described(cell)
+        return self._skus[key]
+
+    def _described(self, cell: Cell) -> Sku:
         counter, family = cell.counter, self._families[cell.counter.family]
         named = {name: counter.label(label) for name, label in family.dimensions.items()}
         told = {name: value for name, value in named.items() if value not in UNSAID}

@@ -87,7 +87,7 @@ class _Reader:
         unread: set[int] = set()
         for piece, series, missed in self._pieces():
             unread |= missed
-            rest = told(series, families)
+            rest = told(series, families, STEP)
             for end in sorted(end for end in ends if piece.start < end <= piece.end):
                 early, rest = cut(rest, end)
                 tally.add(early)

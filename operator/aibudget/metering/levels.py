@@ -7,15 +7,18 @@ the same is aggregated away by the family's query. Pure.
 
 import math
 from bisect import bisect_right
+from collections import Counter as Count
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from operator import attrgetter
+from itertools import islice
+from operator import attrgetter, le
 from typing import Final, NamedTuple
 
-from aibudget.metering.families import DEVICE, Family
+from aibudget.metering.families import DEVICE, Family, Shape
 from aibudget.metering.memory import Counter, Level
 from aibudget.metering.nodes import own
+from aibudget.metering.slots import SLOT_SECONDS
 from aibudget.metering.source import Series
 
 FAMILY: Final = "aibudget_family"
@@ -31,7 +34,7 @@ EXPORTER: Final = "dcgm-exporter"
 """In the name of the pod that tells of devices, and that an idle one is told with."""
 
 
-Holders = Mapping[Counter, Mapping[int, Mapping["Holder", int]]]
+Holders = dict[Counter, dict[int, dict["Holder", int]]]
 """Who shares each device's counter at each instant, and with which weight."""
 
 
@@ -51,43 +54,68 @@ class Told:
     scraped; `odd` counts values by family that no counter has (NaN, negative, sentinels).
     """
 
-    levels: Mapping[Counter, list[Level]]
+    levels: dict[Counter, list[Level]]
     up: frozenset[int]
-    odd: Mapping[str, int]
+    odd: Count[str]
     holders: Holders
 
 
-def told(answer: Iterable[Series], families: Mapping[str, Family]) -> Told:
-    """The answer to `Counting.levels`. Pieces of a range may come in any order, and twice: then the higher
-    level stands.
+def told(answer: Iterable[Series], families: Mapping[str, Family], step: int) -> Told:
+    """The answer to `Counting.levels` on a grid of `step` seconds. Pieces of a range may come in any order,
+    and twice: then the higher level stands.
     """
-    levels: dict[Counter, dict[int, int]] = defaultdict(dict)
-    holders: dict[Counter, dict[int, dict[Holder, int]]] = defaultdict(lambda: defaultdict(dict))
+    rows: dict[Counter, list[Series]] = defaultdict(list)
     up: set[int] = set()
-    odd: dict[str, int] = defaultdict(int)
-    for labels, times, values in answer:
-        family = families.get(labels.get(FAMILY, ""))
+    for series in answer:
+        family = families.get(series.labels.get(FAMILY, ""))
         if family is None:
-            up.update(int(t) for t in times)
-            continue
-        counter = counter_of(labels, family)
-        found = levels[counter]
+            up.update(int(t) for t in series.times)
+        else:
+            rows[counter_of(series.labels, family)].append(series)
+    heap = Told({}, frozenset(up), Count(), {})
+    # What tells all of a counter that only grew: where a slot ends, and where nothing was scraped.
+    telling = {t for t in up if t % SLOT_SECONDS == 0 or not {t - step, t + step} <= up}
+    for counter, several in rows.items():
+        level = families[counter.family].shape is Shape.LEVEL
+        smooth = level and len(several) == 1 and _is_smooth(several[0], step)
+        _take(heap, counter, families[counter.family], several, telling if smooth else None)
+    return heap
+
+
+def _take(
+    heap: Told, counter: Counter, family: Family, several: Sequence[Series], telling: set[int] | None
+) -> None:
+    found: dict[int, int] = {}
+    holders: dict[int, dict[Holder, int]] = defaultdict(dict)
+    for labels, times, values in several:
         holder, weight = _holder(labels, family)
-        for t, value in zip(times, values, strict=True):
-            if not (math.isfinite(value) and 0 <= value < BEYOND and value * family.factor < MOST):
-                odd[family.name] += 1
+        for at, value in zip(times, values, strict=True):
+            t = int(at)
+            if telling is not None and t not in telling and at not in (times[0], times[-1]):
                 continue
-            found[int(t)] = max(round(value * family.factor), found.get(int(t), 0))
+            if not (math.isfinite(value) and 0 <= value < BEYOND and value * family.factor < MOST):
+                heap.odd[family.name] += 1
+                continue
+            found[t] = max(round(value * family.factor), found.get(t, 0))
             if holder is not None:
-                holders[counter][int(t)][holder] = weight
-    ordered = {
-        counter: [Level(t, value) for t, value in sorted(at.items())] for counter, at in levels.items() if at
-    }
-    return Told(ordered, frozenset(up), odd, holders)
+                holders[t][holder] = weight
+    if found:
+        heap.levels[counter] = [Level(t, value) for t, value in sorted(found.items())]
+    if holders:
+        heap.holders[counter] = holders
+
+
+def _is_smooth(series: Series, step: int) -> bool:
+    """Whether nothing happened but growth, at every instant: most counters, most of the time."""
+    _, times, values = series
+    whole = times[-1] - times[0] == (len(times) - 1) * step
+    return whole and values[0] >= 0 and values[-1] < BEYOND and all(map(le, values, islice(values, 1, None)))
 
 
 def cut(whole: Told, at: int) -> tuple[Told, Told]:
     """What was told up to and with an instant, and what after it."""
+    if max(whole.up, default=at) <= at:
+        return whole, Told({}, frozenset(), Count(), {})
     early: dict[Counter, list[Level]] = {}
     late: dict[Counter, list[Level]] = {}
     for counter, levels in whole.levels.items():
@@ -99,7 +127,7 @@ def cut(whole: Told, at: int) -> tuple[Told, Told]:
     before = frozenset(t for t in whole.up if t <= at)
     return (
         Told(early, before, whole.odd, whole.holders),
-        Told(late, whole.up - before, {}, whole.holders),
+        Told(late, whole.up - before, Count(), whole.holders),
     )
 
 

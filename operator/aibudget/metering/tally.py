@@ -70,6 +70,8 @@ class Tally:
         """A tally that goes on where the memory ends."""
         tally = cls(families, interval, step, memory.at or 0, dict(memory.levels))
         for counter, level in memory.levels.items():
+            if counter.family not in families or not families[counter.family].is_new_counted:
+                continue
             target = _target(counter)
             tally._targets[target] = max(level.at, tally._targets.get(target, 0))
         return tally
@@ -82,7 +84,7 @@ class Tally:
         """The levels of a piece that lies after all pieces before it."""
         self.up += sorted(told.up)
         self.odd.update(told.odd)
-        present = _present(told.levels)
+        present = self._present(told.levels)
         clock, up = self.clock, told.up
         for counter, found in told.levels.items():
             family = self.families[counter.family]
@@ -141,6 +143,14 @@ class Tally:
             else:
                 self._put(counter, Growth(at - self.step, at, amount), told)
 
+    def _present(self, levels: Mapping[Counter, Sequence[Level]]) -> dict[tuple[str, str], list[int]]:
+        """When each target told of a family whose new counters count."""
+        present: dict[tuple[str, str], set[int]] = {}
+        for counter, found in levels.items():
+            if self.families[counter.family].is_new_counted:
+                present.setdefault(_target(counter), set()).update(level.at for level in found)
+        return {target: sorted(instants) for target, instants in present.items()}
+
     def _put(self, counter: Counter, growth: Growth, told: Told | None) -> None:
         holders = told.holders.get(counter, {}).get(growth.until, {}) if told else {}
         for slot, amount in growth.portions():
@@ -154,15 +164,7 @@ class Tally:
 
 def _target(counter: Counter) -> tuple[str, str]:
     """The family as one target tells of it."""
-    return counter.family, next((who for name in TARGETS if (who := counter.label(name))), "")
-
-
-def _present(levels: Mapping[Counter, Sequence[Level]]) -> dict[tuple[str, str], list[int]]:
-    """When each target told of a family."""
-    present: dict[tuple[str, str], set[int]] = {}
-    for counter, found in levels.items():
-        present.setdefault(_target(counter), set()).update(level.at for level in found)
-    return {target: sorted(instants) for target, instants in present.items()}
+    return counter.family, counter.label(TARGETS[0]) or counter.label(TARGETS[1])
 
 
 def _shares(amount: int, holders: Mapping[Holder, int]) -> Iterable[tuple[Holder, int]]:
