@@ -9,7 +9,7 @@ INSTALLED := .venv/.installed
 OUT ?= .
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check verify chaos bench accuracy generate lock clean
+.PHONY: help demo test check verify chaos bench accuracy backtest generate lock clean
 
 help: ## Explain the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ check: $(INSTALLED) ## Lint and type-check the code, the image and the chart
 	$(VENV)/hadolint Dockerfile
 	"$$($(VENV)/python -c 'from aibudget.sandbox.binaries import locate; print(locate(["helm"])["helm"])')" \
 		lint --strict --quiet charts/aibudget --set prometheus.url=http://prometheus:9090
+
+backtest: $(INSTALLED) ## Foresee the ends of past months, beside what dashboards do
+	PYTHONPATH=tests $(VENV)/python -m backtest.run $(BACKTEST)
 
 generate: $(INSTALLED) ## Write what is generated: crds/, the chart's copy of it, reference pages
 	@mkdir -p $(OUT)/crds $(OUT)/charts/aibudget/files/crds $(OUT)/docs/reference
