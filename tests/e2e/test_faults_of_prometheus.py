@@ -11,6 +11,7 @@ from functools import partial
 
 import pytest
 
+from aibudget.sandbox.client import JsonObject, object_path
 from aibudget.sandbox.exporter import Faults
 from aibudget.sandbox.home import Sandbox
 from aibudget.sandbox.process import wait_until
@@ -190,6 +191,76 @@ def test_node_labels_that_vanish_are_remembered(sandbox: Sandbox, team: MakeTeam
         assert_billed_on(busy)
     finally:
         sandbox.exporter.faults = Faults()
+
+
+def test_a_meter_that_prometheus_refuses_stalls_alone(sandbox: Sandbox) -> None:
+    """Its status has Prometheus's words; the meter beside it is read, priced and in its budget's spend."""
+    client = sandbox.control_plane.client
+    seats = '$held(kube_pod_container_resource_requests{resource="nvidia_com_gpu",namespace="platform"})'
+    broken = meter("broken", "rate(kube_node_info)")
+    objects = [broken, meter("seats", seats), SEAT_PRICES, SEAT_BUDGET]
+    try:
+        for one in objects:
+            client.apply(one)
+        wait_until(lambda: bool(condition(client.get(object_path(broken)), "Stalled")), 30, "the bad one")
+        said = condition(client.get(object_path(broken)), "Stalled")
+        assert said["reason"] == "QueryRefused"
+        assert "parse error" in said["message"]
+        assert "got instant vector" in said["message"]
+        # A month of one seat at a million an hour: no device costs so much.
+        wait_until(lambda: spend_of(client.get(object_path(SEAT_BUDGET))) > 100_000, 30, "the seats' cost")
+        found = client.get(object_path(objects[1]))
+        assert condition(found, "Ready")["status"] == "True"
+        assert condition(found, "DataFresh")["status"] == "True"
+        assert found["status"]["lines"] == 1
+    finally:
+        for one in objects:
+            client.delete(object_path(one))
+
+
+def meter(name: str, query: str) -> JsonObject:
+    """An AIMeter of what is held."""
+    source = {"name": "held", "query": query}
+    return {
+        "apiVersion": "aibudget.io/v1alpha1",
+        "kind": "AIMeter",
+        "metadata": {"name": name},
+        "spec": {"unit": "Seat-Hours", "type": "Gauge", "sources": [source]},
+    }
+
+
+SEAT_PRICES: JsonObject = {
+    "apiVersion": "aibudget.io/v1alpha1",
+    "kind": "AIPriceList",
+    "metadata": {"name": "seats"},
+    "spec": {
+        "currency": "USD",
+        "rates": [
+            {
+                "name": "seat",
+                "meter": "seats",
+                "unit": "Seat-Hours",
+                "price": 1_000_000,
+                "from": "2026-01-01T00:00:00Z",
+            }
+        ],
+    },
+}
+SEAT_BUDGET: JsonObject = {
+    "apiVersion": "aibudget.io/v1alpha1",
+    "kind": "AIBudget",
+    "metadata": {"name": "seats", "namespace": "platform"},
+    "spec": {"limit": {"amount": 999_999_999_999, "currency": "USD"}},
+}
+
+
+def spend_of(budget: JsonObject) -> Decimal:
+    return Decimal(budget.get("status", {}).get("spend", {}).get("amount", 0))
+
+
+def condition(obj: JsonObject, kind: str) -> JsonObject:
+    found: list[JsonObject] = obj.get("status", {}).get("conditions", [])
+    return next((one for one in found if one["type"] == kind), {})
 
 
 def assert_billed_on(team: Team, seconds: int = 10) -> None:

@@ -45,8 +45,8 @@ _NOT_UNDERSTOOD: Final = re.compile(
     r"parse error|cannot parse|unparsed data|unexpected token|un(?:known|supported) func"
     r"|err-mimir-query-blocked"
 )
-_QUERY: Final = re.compile(r'"(?:[^"\\]|\\.){60,}"')
-"""A quotation too long for a name."""
+_QUERY: Final = re.compile(r'(query=|evaluate )"(?:[^"\\]|\\.){60,}"')
+"""A query that is quoted in full; elsewhere quotation marks stand around names, and much between them."""
 
 
 def document_of(response: requests.Response, body: Iterator[bytes], url: str) -> dict[str, Any]:
@@ -91,7 +91,7 @@ def _declined(url: str, status: int, document: Mapping[str, Any]) -> QueryRefuse
     if ran and _AWAY.search(said):
         return PartialData(f"{message} Check its stores and replicas.")
     if status == 400 or (ran and _NOT_UNDERSTOOD.search(said)):
-        return QueryRefused(f"{message} Check the matchers.")
+        return QueryRefused(f"{message} Check the query and its matchers.")
     if ran:
         return _too_much(message)
     return PrometheusUnavailable(f"{message} Check its health and logs.")
@@ -105,7 +105,7 @@ def _too_much(message: str) -> TooManySamples:
 
 def _reason(said: str) -> str:
     """Without the query, which VictoriaMetrics repeats before it says what is wrong with it."""
-    return _QUERY.sub('"…"', said)
+    return _QUERY.sub(r'\1"…"', said)
 
 
 def garbage(url: str, what: str) -> PrometheusUnavailable:

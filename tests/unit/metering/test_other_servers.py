@@ -117,7 +117,18 @@ def refusal(status: int, kind: str, error: str) -> Answer:
                 'want "labelName"',
             ),
             QueryRefused,
-            "Check the matchers",
+            "Check the query and its matchers",
+        ),
+        # Prometheus, whose own words are all that a user has to mend a query by.
+        (
+            refusal(
+                400,
+                "bad_data",
+                'invalid parameter "query": 1:6: parse error: expected type range vector in call to function '
+                '"rate", got instant vector',
+            ),
+            QueryRefused,
+            "expected type range vector",
         ),
         # VictoriaMetrics, a cluster that answers with a part of the data.
         (
