@@ -85,6 +85,7 @@ SLICED = {
     "nvidia.com/gpu.count": "1",
     "nvidia.com/gpu.sharing-strategy": "time-slicing",
 }
+MPS = {"nvidia.com/gpu.sharing-strategy": "mps"}
 PARTS = {
     "nvidia.com/gpu.product": "NVIDIA-A100-SXM4-40GB-MIG-1g.5gb",
     "nvidia.com/gpu.count": "7",
@@ -114,6 +115,11 @@ def _jobs() -> list[PodHistory]:
     """One an hour, each a little later within its hour."""
     begins = [hour * HOUR + hour * 17 for hour in range(24)]
     return [pod("team", f"job-{begin}", begin, begin + 90, requests={"cpu": 2.0}) for begin in begins]
+
+
+def morning(cluster: str) -> Sequence[ScrapeHistory]:
+    """Six hours of scrapes."""
+    return [scrape(cluster, end=6 * HOUR + AROUND)]
 
 
 OPENCOST = (
@@ -195,36 +201,44 @@ SHARED = (
     Case(
         "mps",
         "MPS: 4 pods on 1 GPU",
-        {f"team-{number}": 6 for number in range(4)},
-        seen(_sharers(4), [machine({**SLICED, "nvidia.com/gpu.sharing-strategy": "mps"}, devices=4)]),
+        {f"team-{number}": Fraction(3, 2) for number in range(4)},
+        seen(
+            _sharers(4), [machine({**SLICED, "nvidia.com/gpu.sharing-strategy": "mps"}, devices=4)], morning
+        ),
+        lasts=6 * HOUR,
     ),
     Case(
         "renamed-shares",
         "time-slicing as nvidia.com/gpu.shared",
-        {f"team-{number}": 6 for number in range(4)},
+        {f"team-{number}": Fraction(3, 2) for number in range(4)},
         seen(
             _sharers(4, SHARED_GPU),
             [machine({**SLICED, "nvidia.com/gpu.product": "NVIDIA-L4"}, offers={SHARED_GPU: 4.0, GPU: 0.0})],
+            morning,
         ),
+        lasts=6 * HOUR,
     ),
     Case(
         "mig-single",
         "MIG, single: 7 pods on the parts of one A100",
-        {f"team-{number}": Fraction(24, 7) for number in range(7)},
-        seen(_sharers(7), [machine(PARTS, devices=7)]),
+        {f"team-{number}": Fraction(6, 7) for number in range(7)},
+        seen(_sharers(7), [machine(PARTS, devices=7)], morning),
+        lasts=6 * HOUR,
         goal=ROUNDING,
     ),
     Case(
         "mig-mixed",
         "MIG, mixed: 3g, 2g and 1g of one A100",
-        {f"team-{number}": 24 * part for number, part in enumerate(PROFILES.values())},
+        {f"team-{number}": 6 * part for number, part in enumerate(PROFILES.values())},
         seen(
             [
                 pod(f"team-{number}", "p", -DAY, 2 * DAY, requests={profile: 1.0})
                 for number, profile in enumerate(PROFILES)
             ],
             [machine(MIXED, offers=dict.fromkeys(PROFILES, 1.0))],
+            morning,
         ),
+        lasts=6 * HOUR,
         goal=ROUNDING,
     ),
 )

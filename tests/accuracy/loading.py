@@ -16,6 +16,7 @@ def load(server: PrometheusServer, directory: Path, cases: Iterable[Case]) -> No
             for past in case.past(case.name):
                 write_history(part, past.history, past.scrapes, past.families)
                 file.write(part.read_text(encoding="utf-8").removesuffix("# EOF\n"))
+            file.write(case.more(case.name))
         file.write("# EOF\n")
     server.backfill(whole)
     whole.unlink()

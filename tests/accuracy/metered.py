@@ -12,12 +12,16 @@ import yaml
 from accuracy.table import Amounts
 from aibudget.api.pricelist import AIPriceList
 from aibudget.inventory.owners import OwnerBook
-from aibudget.metering.catalogue import scale_of
+from aibudget.metering.catalogue import COUNTED, scale_of
+from aibudget.metering.counters import CountedMeter, read_counters
+from aibudget.metering.definitions import built_in
+from aibudget.metering.families import families
+from aibudget.metering.memory import Memory
 from aibudget.metering.meter import idle_parts, read_gpu, whole
 from aibudget.metering.prometheus import Prometheus
 from aibudget.metering.reservation import read_reserved
 from aibudget.metering.scene import MeterSettings, Scenes
-from aibudget.metering.slots import Interval
+from aibudget.metering.slots import SLOT_SECONDS, Interval
 from aibudget.metering.usage import Reading, Usage
 from aibudget.pricing.book import PriceBook
 from aibudget.pricing.listing import rates_of
@@ -36,11 +40,23 @@ def _idle(source: Prometheus, interval: Interval, settings: MeterSettings) -> Re
     return whole(interval, idle_parts(Scenes(source, settings), interval))
 
 
+def _counted(meter: str) -> Read:
+    def read(source: Prometheus, interval: Interval, settings: MeterSettings) -> Reading:
+        known = CountedMeter(
+            meter, families(meter, built_in()[meter], settings), is_on_nodes=meter == "energy"
+        )
+        moment = interval, interval.end + 2 * SLOT_SECONDS
+        return read_counters(Scenes(source, settings), moment, known, Memory(), OwnerBook())
+
+    return read
+
+
 READERS: Mapping[str, Read] = {
     "gpu": read_gpu,
     "gpu-idle": _idle,
     "cpu": _reserved("cpu"),
     "memory": _reserved("memory"),
+    **{meter: _counted(meter) for meter in COUNTED},
 }
 """By meter."""
 

@@ -69,7 +69,9 @@ def busy(bills: Sequence[Bill]) -> Amounts:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """`name` is its cluster. `meters` are what it takes; a gap is worth `held` devices in what is unknown."""
+    """`name` is its cluster, `past` and `more` what was told of it. `meters` are what it takes; a gap is
+    worth `held` devices in what is unknown. `absent` says why it cannot be measured here.
+    """
 
     name: str
     title: str
@@ -83,6 +85,8 @@ class Case:
     begins: int = 0
     lasts: int = DAY
     held: int = 1
+    more: Callable[[str], str] = lambda _: ""
+    absent: str = ""
 
     @property
     def interval(self) -> Interval:

@@ -13,6 +13,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from accuracy.cases import CASES
+from accuracy.counters import COUNTERS, azure
 from accuracy.loading import load
 from accuracy.metered import metered
 from accuracy.pasts import Case
@@ -30,6 +31,8 @@ def measure(source: Prometheus, case: Case) -> Row:
     """The case's row of the table."""
     truth = {key: Fraction(amount) for key, amount in case.truth.items()}
     row = Row(case.title, case.unit, truth, goal=case.goal, opencost=case.opencost)
+    if case.absent:
+        return replace(row, remark=case.absent)
     bills = [metered(source, meter, case.interval, settings(case)) for meter in case.meters]
     counted = [bill for bill in bills if bill is not None]
     if len(counted) < len(bills):
@@ -68,7 +71,7 @@ def main() -> int:
     parser.add_argument("--only", metavar="WORD", default="", help="cases with this in their name, or traces")
     parser.add_argument("--write", action="store_true", help=f"put the table into {PAGE.name}")
     arguments = parser.parse_args()
-    chosen = [case for case in CASES if arguments.only in case.name]
+    chosen = [case for case in (*CASES, *COUNTERS, *azure()) if arguments.only in case.name]
     with tempfile.TemporaryDirectory(prefix="aibudget-accuracy-") as directory:
         found = list(rows(Path(directory), chosen, traces=arguments.only in "traces"))
     sys.stdout.write(table(found))
