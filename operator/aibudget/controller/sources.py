@@ -23,6 +23,10 @@ LEAST_LAG_SECONDS: Final = 60
 CLOCKS_APART_SECONDS: Final = 120
 """How far Prometheus's clock may be from the cluster's."""
 
+PODS_KEPT_SECONDS: Final = 2 * 86_400
+"""For how long the owner of a single pod is kept: longer than a gap may be filled."""
+FORGET_SECONDS: Final = 86_400
+
 
 class Upstream:
     """For one thread; `clock` is the cluster's time in Unix seconds."""
@@ -37,6 +41,7 @@ class Upstream:
         self._owners: OwnerBook | None = None
         self._scrape_interval = 30.0
         self._now: int | None = None
+        self._forgotten: int | None = None
 
     @property
     def owners(self) -> OwnerBook:
@@ -65,6 +70,7 @@ class Upstream:
                     "Nothing is metered or acted upon until they agree; set the wrong one right.",
                 )
             self._now = now
+            self._forget(now)
         return self._now
 
     def lag(self) -> int:
@@ -83,6 +89,12 @@ class Upstream:
         if reading.scrape_interval is not None:
             self._scrape_interval = reading.scrape_interval
         return reading
+
+    def _forget(self, now: int) -> None:
+        """Once a day, let go of pods that are long gone; those that run on are asked for anew."""
+        if self._forgotten is None or now - self._forgotten >= FORGET_SECONDS:
+            self._ledger.forget_pods(now - PODS_KEPT_SECONDS)
+            self._forgotten, self._owners = now, None
 
     def remember(self, links: Collection[OwnerLink], at: int) -> None:
         """Keep what was learnt of owners, for all meters and for good."""

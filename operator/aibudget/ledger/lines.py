@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Column, Connection, Table, select
 
+from aibudget.inventory.owners import LINKS
 from aibudget.inventory.workload import Workload
 from aibudget.ledger import schema
 from aibudget.metering.usage import Sku
@@ -74,17 +75,37 @@ class Lines:
         self._ids = dict(ids)
 
     def of(self, connection: Connection, ids: Sequence[int]) -> Mapping[int, Line]:
-        """What the integers mean; holds at least those asked for."""
+        """What the integers mean; holds at least those asked for.
+
+        What was posted of a ReplicaSet before its Deployment was ever seen is the Deployment's all the same.
+        """
         missing = [line_id for line_id in ids if line_id not in self._lines]
         if missing:
-            line, subject = schema.line, schema.subject
-            query = select(
-                line.c.id, line.c.kind, line.c.name, line.c.dimensions, subject.c.namespace, subject.c.labels
-            ).join_from(line, subject, line.c.subject_id == subject.c.id)
+            line, subject, link = schema.line, schema.subject, schema.owner_link
+            owned = (
+                (link.c.cluster_id == self._cluster_id)
+                & (link.c.namespace == subject.c.namespace)
+                & (link.c.kind == line.c.kind)
+                & (link.c.name == line.c.name)
+                & (link.c.uid == "")
+                & line.c.kind.in_(LINKS)
+            )
+            query = (
+                select(line, subject.c.namespace, subject.c.labels, link.c.owner_kind, link.c.owner_name)
+                .join_from(line, subject, line.c.subject_id == subject.c.id)
+                .outerjoin(link, owned)
+            )
             for row in in_chunks(connection, query.where, line.c.id, missing):
-                workload = Workload(row.namespace, row.kind, row.name)
+                kind, name = (row.owner_kind, row.owner_name) if row.owner_kind else (row.kind, row.name)
+                workload = Workload(row.namespace, kind, name)
                 self._lines[row.id] = Line(workload, self._sku(row.dimensions), self._labels_of(row.labels))
         return self._lines
+
+    def forget_links(self) -> bool:
+        """Read those lines again that stand under a ReplicaSet or a Job; whether there are any."""
+        known = len(self._lines)
+        self._lines = {at: line for at, line in self._lines.items() if line.workload.kind not in LINKS}
+        return len(self._lines) < known
 
     def _row(self, key: LineKey, subject_id: int) -> dict[str, Any]:
         kind, name = key.workload.kind, key.workload.name

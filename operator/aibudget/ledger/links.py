@@ -44,6 +44,12 @@ def write(connection: Connection, cluster_id: int, links: Iterable[OwnerLink], a
         connection.execute(_LINK.update().where(same).values(changed), rows)
 
 
+def forget_pods(connection: Connection, cluster_id: int, before: int) -> None:
+    """A cluster runs through pods by the hundred thousand; each is owned by what is kept anyway."""
+    old = and_(_LINK.c.cluster_id == cluster_id, _LINK.c.kind == "Pod", _LINK.c.known < before)
+    connection.execute(_LINK.delete().where(old, _LINK.c.uid != ""))
+
+
 def _known(connection: Connection, cluster_id: int, children: Iterable[Child]) -> dict[Child, Owner | None]:
     names = sorted({child.name for child in children})
     query = select(_LINK).where(_LINK.c.cluster_id == cluster_id)

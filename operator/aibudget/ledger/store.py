@@ -13,7 +13,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from aibudget.inventory.owners import OwnerLink
+from aibudget.inventory.owners import LINKS, OwnerLink
 from aibudget.ledger import levels, links, meters, slots
 from aibudget.ledger.database import Database
 from aibudget.ledger.lines import Lines, Rates
@@ -235,6 +235,15 @@ class Ledger:
         if found := tuple(found):
             with self._database.writing() as connection:
                 links.write(connection, self._cluster_id, found, at)
+            if any(link.child.kind in LINKS for link in found):
+                for meter in self._meters.values():
+                    if meter.lines.forget_links():
+                        meter.statements.clear()
+
+    def forget_pods(self, before: int) -> None:
+        """Let go of the owners of single pods that were learnt before an instant: they can be asked for."""
+        with self._database.writing() as connection:
+            links.forget_pods(connection, self._cluster_id, before)
 
     def _meter(self, name: str) -> _Meter:
         """The meter's integer, given out when it is first asked for."""
