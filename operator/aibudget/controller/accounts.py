@@ -135,6 +135,10 @@ class Accounts:
         self._stated.clear()
         return changed
 
+    def repriced(self) -> int:
+        """When posted usage of any meter last got another price (Unix seconds); 0 before the first time."""
+        return self._ledger.repriced()
+
     def fill(self, wanted: int, book: PriceBook, labels: Labels, deadline: float) -> None:
         """Read on what is missing until the deadline by the monotonic clock; at least one chunk of it.
 

@@ -63,6 +63,10 @@ class Books:
         """Price what is posted by this book if it is another one; how many rows that changed."""
         return self.first.rerate(book, since, now)
 
+    def repriced(self) -> int:
+        """When posted usage last got another price (Unix seconds); 0 before the first time."""
+        return self.first.repriced()
+
     def statements(self, interval: Interval) -> Mapping[str, Statement]:
         """All that is known of an interval on slots, by meter; those without any data are left out."""
         return {

@@ -54,6 +54,11 @@ class Judged:
         return BudgetKey(self.seen.resource.kind, metadata.namespace, metadata.name, metadata.uid)
 
 
+def _evaluated(before: BudgetStatus) -> int:
+    """When the budget was last evaluated, as far as its status remembers: a cycle may have told nobody."""
+    return 0 if before.last_evaluation_time is None else int(before.last_evaluation_time.timestamp())
+
+
 class Judge:
     """For one cycle and the worker's thread."""
 
@@ -94,7 +99,7 @@ class Judge:
         period = steady(budget.spec.period, self._now, memory.period_start)
         share = self._share(budget, period.interval)
         known = self._known(share.meters)
-        moment = Moment(self._now, known.gate, repriced=self._measured.repriced)
+        moment = Moment(self._now, known.gate, repriced=self._measured.repriced > _evaluated(before))
         evaluation = evaluate(budget, period, share, memory, moment)
         evaluation = replace(evaluation, shared=self._shared(budget, period.interval))
         history = self._history(budget, before, evaluation)

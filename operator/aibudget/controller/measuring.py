@@ -48,12 +48,13 @@ class Measured:
     """What a measurement came to. `now` is Prometheus's time, or ours where it did not say.
 
     `first` names the meter that every budget counts on; `stalled` is what keeps it from being read at all.
+    `repriced` is when posted usage last got another price, by the cluster's clock; 0 before the first time.
     """
 
     now: int
     first: str
     meters: Mapping[str, Knowledge]
-    repriced: bool
+    repriced: int
     newest: Mapping[str, Recent]
     priced: frozenset[str]
     stalled: Stalled | None = None
@@ -101,7 +102,7 @@ class Measuring:
             now=at,
             first=first.meter,
             meters=known,
-            repriced=self._rerate(book, wanted, at) > 0,
+            repriced=self._repriced(book, wanted, now),
             newest=books.newest(at),
             priced=book.meters,
             stalled=stalled,
@@ -123,12 +124,12 @@ class Measuring:
         past = self._books.past(wanted, book)
         return not failed and past is not None and not past.done
 
-    def _rerate(self, book: PriceBook, wanted: int, now: int) -> int:
+    def _repriced(self, book: PriceBook, wanted: int, now: int) -> int:
         try:
-            return self._books.rerate(book, wanted, now)
+            self._books.rerate(book, wanted, now)
         except AIBudgetError as error:
             self._told(error, "prices are not renewed")
-            return 0
+        return self._books.repriced()
 
     def _told(self, error: AIBudgetError, what: str) -> AIBudgetError:
         """The error, counted and told, if the process can go on with it; raises it otherwise."""

@@ -196,7 +196,9 @@ def adopt(connection: Connection, cluster_id: int, rating: Rating) -> tuple[Inte
     before = connection.execute(select(table.c.content).where(here)).scalar()
     content = json.dumps({"rates": sorted(ids), "exchange": sorted(entries)})
     if before is None:
-        connection.execute(table.insert().values(cluster_id=cluster_id, content=content, known=rating.at))
+        connection.execute(
+            table.insert().values(cluster_id=cluster_id, content=content, known=rating.at, repriced=0)
+        )
         return EVER, False
     if before == content:
         return None, True
@@ -209,6 +211,18 @@ def adopt(connection: Connection, cluster_id: int, rating: Rating) -> tuple[Inte
         Interval(start, FAR_FUTURE) for start, _ in entries ^ {tuple(entry) for entry in was["exchange"]}
     ]
     return Interval(min(span.start for span in spans), max(span.end for span in spans)), True
+
+
+def repriced(connection: Connection, cluster_id: int) -> int:
+    """When posted usage last got another rate; 0 before the first time."""
+    table = schema.price_book
+    return connection.execute(select(table.c.repriced).where(table.c.cluster_id == cluster_id)).scalar() or 0
+
+
+def remember_repriced(connection: Connection, cluster_id: int, at: int) -> None:
+    """Posted usage got another rate."""
+    table = schema.price_book
+    connection.execute(table.update().where(table.c.cluster_id == cluster_id).values(repriced=at))
 
 
 def _cut(

@@ -93,6 +93,8 @@ price_book = Table(
     Column("cluster_id", Integer, primary_key=True),
     Column("content", Text, nullable=False),
     Column("known", BigInteger, nullable=False),
+    # When posted usage last got another rate; 0 before the first time.
+    Column("repriced", BigInteger, nullable=False),
 )
 
 # Append-only: usage of a closed time that was billed at one rate is known since then to cost another.

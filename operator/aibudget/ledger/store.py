@@ -18,7 +18,7 @@ from aibudget.ledger import levels, links, meters, slots
 from aibudget.ledger.database import Database
 from aibudget.ledger.lines import Lines, Rates
 from aibudget.ledger.posting import MeterState, Posting
-from aibudget.ledger.rating import EVER, Rating, adopt, corrected
+from aibudget.ledger.rating import EVER, Rating, adopt, corrected, remember_repriced, repriced
 from aibudget.ledger.spend import Correction, SpendLine, Statement, slots_of
 from aibudget.ledger.totals import Covered, Row, Totals
 from aibudget.metering.catalogue import generation_of, meter_of
@@ -173,7 +173,14 @@ class Ledger:
                 if differs is not None and corrects:
                     closed = Interval(min(differs.start, since), min(differs.end, since))
                     rating.correct(name, meter.id, closed)
+            if changed:
+                remember_repriced(rating.connection, self._cluster_id, at)
         return changed
+
+    def repriced(self) -> int:
+        """When posted usage last got another rate (Unix seconds); 0 before the first time."""
+        with self._database.reading() as connection:
+            return repriced(connection, self._cluster_id)
 
     def redraw(self, meter: str, book: PriceBook, since: int, *, at: int, epoch: int) -> int:
         """Charge one meter from `since` on at the tiers its volume comes to, after its past was read on."""

@@ -435,6 +435,23 @@ def test_a_changed_price_list_prices_the_open_period_again(world: World) -> None
     assert world.replicas("llm") == 1
 
 
+def test_a_death_after_a_change_of_prices_stops_nothing(world: World) -> None:
+    """The ledger knows when it priced anew: what that crossed waits, whoever comes to tell it."""
+    notes = world.notifier = Notes()
+    world.budget("b", 200, thresholds=STOP, enforcement=ENFORCE)
+    world.pass_time(cycles=3)
+    stored = world.cluster.objects[PRICE_LISTS.plural, "", "company"]
+    stored["spec"]["rates"][0]["price"] = "6"
+    world.cluster._store(PRICE_LISTS, stored, manager="kubectl")
+    notes.deaths = 1
+    with pytest.raises(KeyboardInterrupt):
+        world.pass_time()
+    world.start()
+    world.pass_time(cycles=2)
+    assert world.status("b")["thresholds"][0]["state"] == "Waiting"
+    assert world.replicas("llm") == 1
+
+
 def test_a_price_list_that_turns_invalid_keeps_its_last_prices(world: World) -> None:
     """A typing error must not push budgets over their limits."""
     world.budget("b", 1000)

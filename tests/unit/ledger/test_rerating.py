@@ -8,6 +8,7 @@ from aibudget.metering.slots import Interval
 from aibudget.metering.usage import Coverage
 from aibudget.pricing.book import PriceBook
 from aibudget.pricing.charge import Charge
+from aibudget.pricing.exchange import ExchangeRate
 from aibudget.pricing.rate import Rate
 
 FULL = Coverage(900, 900)
@@ -42,6 +43,24 @@ def test_a_price_that_is_taken_back_leaves_usage_without_one(
     post(ledger, {0: FULL}, make_charge(0, "llm", HOUR, make_rate("2")))
     assert ledger.rerate(PriceBook([]), 0, at=900, epoch=0) == 1
     assert costs(ledger) == [(None, HOUR)]
+
+
+def test_only_the_time_for_which_a_book_differs_is_priced_anew(
+    ledger: Ledger, post: Callable[..., None], make_charge: Make, make_rate: Callable[..., Rate]
+) -> None:
+    """A price for later leaves alone what is posted: the same rows are not looked at for each new price."""
+    first = make_rate("2", name="first")
+    book = PriceBook([first])
+    post(ledger, dict.fromkeys(range(4), FULL), *(make_charge(n, "llm", HOUR, first) for n in range(4)))
+    assert (ledger.rerate(book, 0, at=3600, epoch=0), ledger.repriced()) == (0, 0)
+    later = PriceBook([first, make_rate("5", 2, name="later")])
+    assert ledger.rerate(later, 0, at=3700, epoch=0, whole=False) == 2
+    assert costs(ledger) == [(Decimal(2), 2 * HOUR), (Decimal(5), 2 * HOUR)]
+    assert ledger.repriced() == 3700
+    assert ledger.rerate(later, 0, at=3800, epoch=0, whole=False) == 0
+    worth = ExchangeRate(2700, 10, "list", "USD", "EUR", Decimal("0.9"))
+    assert ledger.rerate(PriceBook(later.rates, [worth]), 0, at=3900, epoch=0, whole=False) == 1
+    assert ledger.rerate(later, 0, at=4000, epoch=0, whole=False) == 1
 
 
 def test_rerating_moves_the_revision(
