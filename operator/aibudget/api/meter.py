@@ -4,13 +4,14 @@ The built-in meters are written in the same shape, in `metering/catalogue.yaml`.
 says of itself; how it is asked and counted is for ``metering``.
 """
 
+import re
 from decimal import Decimal
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
 from aibudget.api.conditions import Conditions
-from aibudget.api.fields import Generation, Integer, Name, PositiveDecimal, Text
+from aibudget.api.fields import NAME_PATTERN, Generation, Integer, Name, PositiveDecimal, Text
 from aibudget.api.model import (
     LIST_BY_NAME,
     Metadata,
@@ -126,6 +127,12 @@ class MeterSource(Value):
     first_value: FirstValue | None = None
     """WhenNew, the default, counts a series' first value if its process began then; Never if it is older."""
 
+    @model_validator(mode="after")
+    def _one_source_each(self) -> Self:
+        if self.dimensions.keys() & self.fixed.keys():
+            raise ValueError(_ONE_SOURCE)
+        return self
+
 
 class MeterSpec(Value):
     """What is counted, in which unit, and by which queries."""
@@ -182,16 +189,22 @@ class MeterStatus(Observed):
     """How many of them were folded into others, because of maxLines."""
 
 
-def _free_name(metadata: Metadata) -> Metadata:
-    if metadata.name in BUILT_IN or len(metadata.name) > 63 or "." in metadata.name:
-        raise ValueError(f"name {metadata.name!r} {NAME_TAKEN}")
-    return metadata
+def _free(name: str) -> str:
+    if name in BUILT_IN or not re.fullmatch(NAME_PATTERN.strip("^$"), name) or len(name) > 63:
+        raise ValueError(f"{name!r} {NAME_TAKEN}")
+    return name
+
+
+class MeterMetadata(Metadata):
+    """The metadata of a meter, whose name rates use."""
+
+    name: Annotated[str, Field(min_length=1, max_length=253), AfterValidator(_free)]
 
 
 class AIMeter(Resource):
     """Something that is used, counted by queries of your own, and charged where a rate names it."""
 
     kind: Literal["AIMeter"]
-    metadata: Annotated[Metadata, AfterValidator(_free_name)]
+    metadata: MeterMetadata
     spec: MeterSpec
     status: MeterStatus = MeterStatus()

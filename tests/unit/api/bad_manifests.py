@@ -18,12 +18,15 @@ class Bad:
     kind: str
     field: str
     spec: str
+    name: str = "bad"
 
     @property
     def manifest(self) -> str:
         """The whole document, as a user would have written it."""
         where = ", namespace: default" if self.kind in NAMESPACED else ""
-        head = f"apiVersion: aibudget.io/v1alpha1\nkind: {self.kind}\nmetadata: {{name: bad{where}}}\n"
+        head = (
+            f"apiVersion: aibudget.io/v1alpha1\nkind: {self.kind}\nmetadata: {{name: {self.name}{where}}}\n"
+        )
         return f"{head}spec:\n{indent(self.spec, '  ')}"
 
 
