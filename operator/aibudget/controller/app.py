@@ -121,6 +121,7 @@ class Replica:
 
     async def _lead(self, lease: Lease) -> None:
         cache = Cache()
+        self.exporter.ask_devices(cache.devices_held)
         watch = Watch(self._cluster, cache, self._wake.set)
         try:
             async with asyncio.TaskGroup() as group:

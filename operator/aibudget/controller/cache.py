@@ -19,6 +19,7 @@ from aibudget.api.meter import AIMeter
 from aibudget.api.model import Metadata
 from aibudget.api.pricelist import AIPriceList
 from aibudget.errors import InvalidManifest
+from aibudget.inventory.claims import Claim, Held, Slice, claim, device_slice, holds
 from aibudget.inventory.resource import (
     AIBUDGETS,
     CLUSTER_AIBUDGETS,
@@ -26,10 +27,14 @@ from aibudget.inventory.resource import (
     METERS,
     NAMESPACES,
     PRICE_LISTS,
+    RESOURCE_CLAIMS,
+    RESOURCE_SLICES,
     Resource,
 )
 
-WATCHED: Final = (AIBUDGETS, CLUSTER_AIBUDGETS, PRICE_LISTS, METERS, HOLDS, NAMESPACES)
+OPTIONAL: Final = (RESOURCE_CLAIMS, RESOURCE_SLICES)
+"""What not every API server has: before Kubernetes 1.34 there is no resource.k8s.io/v1."""
+WATCHED: Final = (AIBUDGETS, CLUSTER_AIBUDGETS, PRICE_LISTS, METERS, HOLDS, NAMESPACES, *OPTIONAL)
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +71,21 @@ class NamespaceSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class DevicesSeen:
+    """What a claim holds, or what a slice says of devices."""
+
+    metadata: Metadata
+    fact: Claim | Slice
+
+    @property
+    def uid(self) -> str:
+        return self.metadata.uid
+
+
+AnySeen = Seen | NamespaceSeen | DevicesSeen
+
+
+@dataclass(frozen=True, slots=True)
 class World:
     """A moment of the cache, consistent enough for one cycle. Holds are read afresh by who acts on them."""
 
@@ -75,10 +95,12 @@ class World:
     meters: tuple[Seen, ...] = ()
 
 
-def read(resource: Resource, obj: Mapping[str, Any]) -> Seen | NamespaceSeen:
+def read(resource: Resource, obj: Mapping[str, Any]) -> AnySeen:
     """An object as the API server gives it."""
     if resource is NAMESPACES:
         return NamespaceSeen(_metadata(obj))
+    if resource in OPTIONAL:
+        return DevicesSeen(_metadata(obj), claim(obj) if resource is RESOURCE_CLAIMS else device_slice(obj))
     status = obj.get("status")
     stored = json.dumps(status if isinstance(status, Mapping) else {}, separators=(",", ":"))
     # Lists and watches of some servers leave out what each item is. The status is read when it is needed.
@@ -94,7 +116,7 @@ def _metadata(obj: Mapping[str, Any]) -> Metadata:
     return Metadata.model_validate(obj["metadata"], by_alias=True, by_name=False)
 
 
-def read_all(resource: Resource, objects: Iterable[Mapping[str, Any]]) -> list[Seen | NamespaceSeen]:
+def read_all(resource: Resource, objects: Iterable[Mapping[str, Any]]) -> list[AnySeen]:
     """A list as the API server gives it; an object that has not even readable metadata is left out."""
     found = []
     for obj in objects:
@@ -109,17 +131,17 @@ class Cache:
     """Call it from one thread. `apply` and `replace` tell whether a cycle should run early."""
 
     def __init__(self) -> None:
-        self._objects: dict[str, dict[str, Seen | NamespaceSeen]] = {r.plural: {} for r in WATCHED}
+        self._objects: dict[str, dict[str, AnySeen]] = {r.plural: {} for r in WATCHED}
         self._gone: set[str] = set()
 
-    def apply(self, resource: Resource, seen: Seen | NamespaceSeen, *, deleted: bool) -> bool:
+    def apply(self, resource: Resource, seen: AnySeen, *, deleted: bool) -> bool:
         """One watch event."""
         objects = self._objects[resource.plural]
         before = objects.get(seen.uid)
         if deleted:
             self._gone.add(seen.uid)
             objects.pop(seen.uid, None)
-            return resource is not NAMESPACES
+            return isinstance(seen, Seen)
         if seen.uid in self._gone or (before is not None and _version(before) >= _version(seen)):
             return False
         objects[seen.uid] = seen
@@ -130,7 +152,7 @@ class Cache:
         self._gone.clear()
         return max(map(_version, self._objects[resource.plural].values()), default=0)
 
-    def replace(self, resource: Resource, listed: Iterable[Seen | NamespaceSeen], known: int) -> bool:
+    def replace(self, resource: Resource, listed: Iterable[AnySeen], known: int) -> bool:
         """A whole list, asked for when the newest resourceVersion in the cache was `known`."""
         objects, found = self._objects[resource.plural], {seen.uid: seen for seen in listed}
         wakes = [self.apply(resource, seen, deleted=False) for seen in found.values()]
@@ -149,12 +171,20 @@ class Cache:
             meters=self._seen(METERS),
         )
 
+    def devices_held(self) -> Mapping[Held, int]:
+        """How many devices of each kind each pod holds by its claims. May be called from any thread."""
+        claims, slices = (list(self._objects[resource.plural].values()) for resource in OPTIONAL)
+        return holds(
+            [seen.fact for seen in claims if isinstance(seen, DevicesSeen) and isinstance(seen.fact, Claim)],
+            [seen.fact for seen in slices if isinstance(seen, DevicesSeen) and isinstance(seen.fact, Slice)],
+        )
+
     def _seen(self, resource: Resource) -> tuple[Seen, ...]:
         return tuple(s for s in self._objects[resource.plural].values() if isinstance(s, Seen))
 
 
-def _calls_for_a_cycle(before: Seen | NamespaceSeen | None, after: Seen | NamespaceSeen) -> bool:
-    if isinstance(after, NamespaceSeen):
+def _calls_for_a_cycle(before: AnySeen | None, after: AnySeen) -> bool:
+    if not isinstance(after, Seen):
         return False
     if isinstance(after.model, Hold):
         # Our own writes move a Hold, too; only what a person may have decided is worth another look.
@@ -162,7 +192,7 @@ def _calls_for_a_cycle(before: Seen | NamespaceSeen | None, after: Seen | Namesp
     return before is None or before.metadata.generation != after.metadata.generation
 
 
-def _version(seen: Seen | NamespaceSeen) -> int:
+def _version(seen: AnySeen) -> int:
     # Comparable integers since Kubernetes 1.35 by contract, and since ever by etcd's revisions.
     text = seen.metadata.resource_version
     return int(text) if text.isdecimal() else 0

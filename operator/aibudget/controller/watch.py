@@ -16,7 +16,7 @@ from typing import Any, Final
 import kopf
 
 from aibudget.api.names import GROUP
-from aibudget.controller.cache import WATCHED, Cache, NamespaceSeen, Seen, read, read_all
+from aibudget.controller.cache import OPTIONAL, WATCHED, AnySeen, Cache, read, read_all
 from aibudget.errors import Stalled, Transient
 from aibudget.inventory.kubernetes import Cluster, Forbidden, NotServed
 from aibudget.inventory.resource import Resource
@@ -68,7 +68,12 @@ class Watch:
         try:
             for resource in WATCHED:
                 known = self._cache.before_list(resource)
-                listed = await self._cluster.list(resource)
+                try:
+                    listed = await self._cluster.list(resource)
+                except NotServed:
+                    if resource in OPTIONAL:
+                        continue
+                    raise
                 if self._cache.replace(resource, read_all(resource, listed), known):
                     self._wake()
         except NotServed as missing:
@@ -119,7 +124,7 @@ class Watch:
             proxy_url=configuration.proxy,
         )
 
-    def _note(self, resource: Resource, seen: Seen | NamespaceSeen, *, deleted: bool) -> None:
+    def _note(self, resource: Resource, seen: AnySeen, *, deleted: bool) -> None:
         if self._cache.apply(resource, seen, deleted=deleted) and self.synced.is_set():
             self._wake()
 

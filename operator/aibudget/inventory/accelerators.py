@@ -28,6 +28,8 @@ AMD_PARTITIONS: Final = tuple(
     for memory in ("nps1", "nps2", "nps4", "nps8")
 )
 """AMD's devices where its plugin names them by how they are cut up."""
+DEVICE_DRIVERS: Final = ("gpu", "tpu", "npu", "gaudi", "neuron", "accelerator")
+"""How the names of DRA drivers of accelerators begin."""
 HAMI: Final = ("nvidia.com/gpucores", "nvidia.com/gpumem", "nvidia.com/gpumem-percentage")
 """What a container asks HAMi for beside nvidia.com/gpu, which then is no whole device."""
 
@@ -35,6 +37,13 @@ HAMI: Final = ("nvidia.com/gpucores", "nvidia.com/gpumem", "nvidia.com/gpumem-pe
 def is_accelerator(resource: str) -> bool:
     """Whether a pod that requests this resource holds an accelerator or a part of one."""
     return resource in NAMES or resource in AMD_PARTITIONS or resource.startswith(MIG)
+
+
+def is_device_driver(driver: str) -> bool:
+    """Whether the devices of this DRA driver are accelerators, as those of gpu.nvidia.com are: networks and
+    processors are claimed, too.
+    """
+    return driver.partition(".")[0] in DEVICE_DRIVERS
 
 
 def in_metrics(resource: str) -> str:

@@ -46,6 +46,8 @@ PODS: Final = Resource("v1", "pods", "Pod")
 CONFIG_MAPS: Final = Resource("v1", "configmaps", "ConfigMap")
 RESOURCE_QUOTAS: Final = Resource("v1", "resourcequotas", "ResourceQuota")
 DEVICE_CLASSES: Final = Resource("resource.k8s.io/v1", "deviceclasses", "DeviceClass", namespaced=False)
+RESOURCE_CLAIMS: Final = Resource("resource.k8s.io/v1", "resourceclaims", "ResourceClaim")
+RESOURCE_SLICES: Final = Resource("resource.k8s.io/v1", "resourceslices", "ResourceSlice", namespaced=False)
 BLOCK_POLICIES: Final = Resource(
     "admissionregistration.k8s.io/v1",
     "validatingadmissionpolicies",

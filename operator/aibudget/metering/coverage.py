@@ -84,11 +84,14 @@ class Known:
 
 @dataclass(slots=True)
 class Sighting:
-    """What one instant tells of the source: nodes by instance, and distinct nodes."""
+    """What one instant tells of the source: nodes by instance, and distinct nodes; and whether AIBudget
+    itself could tell of claims then.
+    """
 
     instances: dict[str, float] = field(default_factory=dict)
     clusters: set[str] = field(default_factory=set)
     nodes: float = 0
+    claims: bool = False
 
 
 def sightings(answer: Iterable[Series]) -> dict[int, Sighting]:
@@ -104,6 +107,8 @@ def sightings(answer: Iterable[Series]) -> dict[int, Sighting]:
                     sighting.clusters.add(cluster)
                 case "nodes":
                     sighting.nodes = value
+                case "claims":
+                    sighting.claims = True
     return seen
 
 

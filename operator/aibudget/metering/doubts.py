@@ -13,7 +13,7 @@ PRICED_BY = ("gpuProduct", "instanceType")
 @dataclass(frozen=True, slots=True)
 class Doubts:
     """Counts of what went wrong. `strangers` are pods whose owner is not known, `unobserved`: no
-    utilisation.
+    utilisation. `untold` are steps without a word of claims.
     """
 
     dropped: int
@@ -21,6 +21,7 @@ class Doubts:
     phaseless: int
     strangers: int
     unobserved: bool
+    untold: int = 0
 
     def sentences(self, cells: Mapping[Cell, Amount]) -> Iterator[str]:
         if self.dropped:
@@ -37,6 +38,11 @@ class Doubts:
             yield (
                 f"At {self.phaseless} steps kube_pod_status_phase was missing for pods with accelerators: "
                 "they are gaps. Let kube-state-metrics export it, under the same job and uid label."
+            )
+        if self.untold:
+            yield (
+                f"At {self.untold} steps nobody told who holds devices by ResourceClaims: they are not "
+                "counted. Let Prometheus scrape AIBudget's own metrics, at least once a minute."
             )
         if self.strangers:
             yield (

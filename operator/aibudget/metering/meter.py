@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from aibudget.inventory.owners import OwnerBook
 from aibudget.inventory.workload import PodKey, Workload
 from aibudget.metering.asking import over_range
+from aibudget.metering.claims import claimed, is_claim, missing, told
 from aibudget.metering.coverage import Grid, Known, Sighting, known
 from aibudget.metering.devices import Devices
 from aibudget.metering.doubts import Doubts
@@ -106,6 +107,18 @@ class _Counted:
 
 
 @dataclass(frozen=True, slots=True)
+class _Held:
+    """The answer to `Queries.held`, what was told by claims apart; `lost`: at how many instants what was told
+    is no count.
+    """
+
+    held: dict[Holding, Samples]
+    claims: dict[Holding, Samples]
+    lost: Counter[float]
+    unread: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
 class _Part:
     """The reading of one part: asks, then puts the answers together."""
 
@@ -131,23 +144,30 @@ class _Part:
     def count(self) -> "_Counted":
         """What was held, without asking whose it was, and what was left of the nodes' capacity."""
         scene, seen, reach = self.scene, self.scene.seen, self.scene.reach
-        held, lost, unasked = self._held(reach)
-        unread = scene.coverage.unread | unasked
+        answer = self._held(reach)
+        held, claims = answer.held, answer.claims
+        unread = scene.coverage.unread | answer.unread
         phaseless = self._phaseless({t: seen[t] for t in seen if t in reach.instants}, held)
         beyond = {t for t in seen if t not in reach.instants}
-        sure = replace(known(scene.grid, seen, unread | phaseless | beyond), doubted=doubted(held, lost))
-        devices = self._devices(held)
+        sure = known(scene.grid, seen, unread | phaseless | beyond)
+        sure = replace(sure, doubted=doubted(held, answer.lost))
+        devices = self._devices([*held, *claims])
         cells = integrate(held, sure, scene.nodes, devices)
         idle, odd = read_idle(scene, held, cells, sure)
         blind = scene.settings.utilisation and not devices
-        doubts = Doubts(lost.total(), len(unread), len(phaseless), 0, blind)
+        doubts = Doubts(answer.lost.total(), len(unread), len(phaseless), 0, blind)
+        if claims:
+            there = told(scene.grid, seen, unread | beyond)
+            cells |= integrate(claims, there, scene.nodes, devices)
+            doubts = replace(doubts, untold=missing(claims, there))
         return _Counted(cells, sure, doubts, idle, odd)
 
-    def _held(self, reach: Grid) -> tuple[dict[Holding, Samples], Counter[float], frozenset[int]]:
-        """What `holdings` makes of the answer, and what was not answered; the answer itself is let go of."""
+    def _held(self, reach: Grid) -> "_Held":
+        """What was held; the answer itself is let go of."""
         answer = over_range(self.scene.source, self.scene.queries.held(self.scene.scrape.window), reach)
-        held, lost = holdings(answer.series)
-        return held, lost, answer.unread
+        claims = claimed(series for series in answer.series if is_claim(series))
+        held, lost = holdings(series for series in answer.series if not is_claim(series))
+        return _Held(held, claims, lost, answer.unread)
 
     def _phaseless(self, seen: Mapping[int, Sighting], held: Mapping[Holding, Samples]) -> frozenset[int]:
         """Instants at which accelerators are asked for and no phase is told: nothing held would be a lie.
@@ -162,7 +182,7 @@ class _Part:
         ).series
         return frozenset(empty.intersection(int(t) for series in told for t in series.times))
 
-    def _devices(self, held: Mapping[Holding, Samples]) -> Devices:
+    def _devices(self, held: Iterable[Holding]) -> Devices:
         holders = {(key.pod.namespace, key.pod.name) for key in held if self.scene.settings.utilisation}
         if not holders:
             return Devices((), ())

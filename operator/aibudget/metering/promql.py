@@ -19,6 +19,12 @@ NODE = "node, exported_node"
 DEVICE = "UUID, GPU_I_ID, GPU_I_PROFILE, modelName"
 OTHER_DEVICE = "serial_number, gpu_id, gpu_compute_partition_type, accelerator_id"
 
+# What AIBudget tells of itself: devices held by claims, by what; and, at every scrape, whether it leads.
+CLAIMED, LEADER = "aibudget_dra_device_held", "aibudget_leader"
+CLAIM = ("driver", "product", "profile", "part")
+# AIBudget is scraped at an interval of its own, which is seldom more than a minute; in milliseconds.
+OWN_WINDOW = 63_000
+
 # How often the survey counts series, in seconds; a shorter look back could fall between two counts.
 SIZING = 900
 # Names that go into one regex.
@@ -100,12 +106,16 @@ class Queries:
         return f"{self._state('kube_node_info', node)}[{seconds}s]"
 
     def coverage(self, window: int) -> str:
-        """`family` source: nodes told of by (cluster, instance); nodes: how many there are."""
+        """`family` source: nodes told of by (cluster, instance); nodes: how many there are; claims: whether
+        AIBudget could tell who holds devices by them.
+        """
+        leader = selector(LEADER, self.cluster)
         info = _fresh(self._state("kube_node_info"), window)
         return _families(
             {
                 "source": f"count by (cluster, instance) ({info})",
                 "nodes": f"count(group by ({NODE}) ({info}))",
+                "claims": f"count({_fresh(leader, max(window, OWN_WINDOW))} == 1)",
             }
         )
 
@@ -116,14 +126,19 @@ class Queries:
         return f"count(group by ({POD}) ({requests}) unless on ({POD}) {phase})"
 
     def held(self, window: int) -> str:
-        """Units of each accelerator resource that each container holds: bound, and Pending or Running.
+        """Units of each accelerator resource that each container holds: bound, and Pending or Running. Beside
+        them, by `driver`, the devices that each pod holds by claims, as AIBudget itself tells it.
 
         Only what the newest scrape of its exporter told counts. A look-back alone would hold a pod whose
         series ended for one scrape more wherever two scrapes fall into it, which with a fixed scrape offset
         is never or always. Where node info is scraped by another job, there is no newest scrape to compare
         with and the look-back decides.
         """
-        return self.held_of(self._requests(HAMI_PATTERN), window)
+        claimed, by = selector(CLAIMED, self.cluster), f"{POD}, {NODE}, {', '.join(CLAIM)}"
+        newest = f"max by (instance, job) (timestamp({selector(LEADER, self.cluster)}))"
+        outdated = f"timestamp({claimed}) < on (instance, job) group_left () {newest}"
+        claims = f"max by ({by}) ({_fresh(claimed, max(window, OWN_WINDOW))} unless ({outdated}))"
+        return f"{self.held_of(self._requests(HAMI_PATTERN), window)} or {claims}"
 
     def held_of(self, requests: str, window: int) -> str:
         """The same of any selector of requests by container."""

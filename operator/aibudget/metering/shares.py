@@ -101,6 +101,15 @@ def mig_share(profile: str, product: str) -> Fraction | None:
     return Fraction(slices, total) if 0 < slices <= total else None
 
 
+def cut_unit(profile: str, product: str) -> Unit:
+    """A device that is named by the profile it was cut out with, MIG's or AMD's; "" is a whole one."""
+    if not profile:
+        return Unit()
+    if _PROFILE.match(profile):
+        return Unit(mig_share(profile, product), profile)
+    return Unit(_amd(profile.partition("_")[0].lower(), product))
+
+
 def physical(product: str) -> str:
     """The device's own name, of a product label that says how it is shared or cut up."""
     return product.removesuffix("-SHARED").partition("-MIG-")[0]

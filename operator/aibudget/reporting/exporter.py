@@ -1,11 +1,11 @@
 """The operator's own Prometheus metrics: one collector over the last snapshot, in a registry of its own.
 
 Values are taken from the snapshot at each scrape, so a budget that is gone leaves no series behind. Money
-carries its currency as a label, since it has no base unit; labels stay few: no pods, no workloads.
-Knows nothing of how the snapshot came about.
+carries its currency as a label, since it has no base unit; labels stay few: no workloads, and pods only where
+they hold devices by claims. Knows nothing of how the snapshot came about.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -17,6 +17,7 @@ from prometheus_client.registry import Collector
 
 from aibudget.api.conditions import Condition
 from aibudget.budgeting.evaluation import BudgetKey, Evaluation
+from aibudget.inventory.claims import Held
 from aibudget.metering.usage import Balance
 
 _BUDGET: Final = ("kind", "namespace", "name")
@@ -84,6 +85,7 @@ class Exporter(Collector):
 
     def __init__(self) -> None:
         self._snapshot = Snapshot()
+        self._devices: Callable[[], Mapping[Held, int]] = dict
         self._registry = CollectorRegistry(auto_describe=False)
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
@@ -92,6 +94,10 @@ class Exporter(Collector):
     def show(self, snapshot: Snapshot) -> None:
         """Let the next scrape see this."""
         self._snapshot = snapshot
+
+    def ask_devices(self, held: Callable[[], Mapping[Held, int]]) -> None:
+        """Let each scrape ask what pods hold by their claims at that moment, in the thread that renders."""
+        self._devices = held
 
     def render(self) -> bytes:
         """The text format."""
@@ -104,6 +110,7 @@ class Exporter(Collector):
         # A standby has nothing to say about budgets: two answers would be one too many.
         if not snapshot.leader:
             return
+        yield from _claims(self._devices())
         yield from _budgets(snapshot.budgets)
         holds = GaugeMetricFamily("aibudget_holds", "Holds by action and state.", labels=("action", "state"))
         for labels, number in sorted(snapshot.holds.items()):
@@ -114,6 +121,20 @@ class Exporter(Collector):
         yield _conservation(snapshot.cycle.balances)
         yield from _counters(snapshot.counters)
         yield from _deliveries(snapshot.deliveries)
+
+
+def _claims(held: Mapping[Held, int]) -> Iterator[Metric]:
+    """What the `gpu` meter reads of Dynamic Resource Allocation. As many series as pods that have claims:
+    the meter needs them all, and no other metric tells.
+    """
+    devices = GaugeMetricFamily(
+        "aibudget_dra_device_held",
+        "Devices that a pod holds by ResourceClaims; part is how much of each is its own.",
+        labels=Held._fields,
+    )
+    for labels, number in held.items():
+        devices.add_metric(labels, number)
+    yield devices
 
 
 def _budgets(budgets: tuple[BudgetView, ...]) -> Iterator[Metric]:

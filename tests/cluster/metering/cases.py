@@ -279,6 +279,27 @@ def poison(start: int) -> str:
     return "".join(lines)
 
 
+def claims(start: int) -> str:
+    """What AIBudget tells of itself, scraped at 19 s past each half minute: a pod with two devices, two that
+    share one, and an instance of MIG; for three minutes of them it was away.
+    """
+    target = {"job": "aibudget", "instance": "10.0.0.50:8080"}
+    where = {"node": "gpu-1", "driver": "gpu.nvidia.com", "product": "NVIDIA-H100-80GB-HBM3"}
+    rows = (("both", 2, "", "1"), ("one", 1, "", "1/2"), ("two", 1, "", "1/2"), ("part", 1, "3g.40gb", "1"))
+    scrapes = [
+        t for t in range(start - AROUND + 19, start + HOURS + AROUND, 30) if not 1800 < t - start < 1980
+    ]
+    lines = []
+    for name, number, profile, part in rows:
+        who = {"namespace": f"claims-{name}", "pod": name, "uid": f"{name}-{start}", **where}
+        row = selector(
+            "aibudget_dra_device_held", {**target, **who, "profile": profile, "part": part}.items()
+        )
+        lines += [f"{row} {number} {t}\n" for t in scrapes if 600 <= t - start < 4200]
+    leads = selector("aibudget_leader", target.items())
+    return "".join([*lines, *(f"{leads} 1 {t}\n" for t in scrapes)])
+
+
 DEMAND = "on-demand"
 CASES = (
     Case(
@@ -424,6 +445,18 @@ CASES = (
         instances,
         # A millisecond a slot and pod at most is rounded down.
         {("single", DEMAND): HOURS, ("mixed", DEMAND): round(HOURS * 3 / 7)},
+    ),
+    Case(
+        "claims",
+        lambda s: simple(s, whole(s)),
+        {
+            ("team", DEMAND): HOURS,
+            ("claims-both", DEMAND): 2 * 3600,
+            ("claims-one", DEMAND): 1800,
+            ("claims-two", DEMAND): 1800,
+            ("claims-part", DEMAND): round(3600 * 3 / 7),
+        },
+        more=claims,
     ),
     Case("owners", owned, {("team", DEMAND): 900}),
     Case("kin", known, {("team", DEMAND): 3600, ("other", DEMAND): 1800}, more=kin),
