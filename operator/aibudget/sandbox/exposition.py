@@ -70,6 +70,10 @@ def node_series(node: Node) -> Iterator[Series]:
     for family, amounts in (("capacity", node.capacity), ("allocatable", node.allocatable)):
         for resource, amount in amounts.items():
             yield Series(f"kube_node_status_{family}", (("node", node.name), *_measured(resource)), amount)
+    for status in ("true", "false", "unknown"):
+        condition = (("node", node.name), ("condition", "Ready"), ("status", status))
+        yield Series("kube_node_status_condition", condition, float(node.ready == status))
+    yield Series("kube_node_spec_unschedulable", (("node", node.name),), float(node.unschedulable))
 
 
 def owned_series(owned: Owned) -> Iterator[Series]:

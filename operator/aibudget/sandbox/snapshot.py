@@ -68,13 +68,17 @@ class Pod:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A node; amounts by Kubernetes resource name, in cores, bytes or pieces."""
+    """A node; amounts by Kubernetes resource name, in cores, bytes or pieces. `ready` is its condition's
+    status: true, false or unknown.
+    """
 
     name: str
     labels: Mapping[str, str]
     capacity: Mapping[str, float]
     allocatable: Mapping[str, float]
     info: Mapping[str, str] = field(default_factory=dict)
+    ready: str = "true"
+    unschedulable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +171,11 @@ def node_from(item: Mapping[str, Any]) -> Node:
             "system_uuid": said.get("systemUUID", ""),
             "internal_ip": addresses.get("InternalIP", ""),
         },
+        ready=next(
+            (one["status"].lower() for one in status.get("conditions", ()) if one["type"] == "Ready"),
+            "unknown",
+        ),
+        unschedulable=item.get("spec", {}).get("unschedulable", False),
     )
 
 

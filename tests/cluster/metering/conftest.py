@@ -1,7 +1,7 @@
 """One Prometheus that holds every small past, and a way to ask `aibudget usage` about it."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from aibudget.metering.slots import iso
 from aibudget.sandbox.history import write_history
 from aibudget.sandbox.prometheus import PrometheusServer
 from aibudget.sandbox.toolchain import Progress
-from cluster.metering.cases import BEGINS, CASES
+from cluster.metering.cases import BEGINS, CASES, Past
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,23 +33,29 @@ class Asked:
 Ask = Callable[..., Asked]
 
 
-@pytest.fixture(scope="module")
-def pasts(tmp_path_factory: pytest.TempPathFactory, progress: Progress) -> Iterator[PrometheusServer]:
-    """A Prometheus with the past of every case."""
-    directory = tmp_path_factory.mktemp("pasts")
-    whole = directory / "history.txt"
+def remembering(directory: Path, pasts: Iterable[Past | str], progress: Progress) -> PrometheusServer:
+    """A Prometheus that scraped all of this; text is lines of OpenMetrics."""
+    whole, part = directory / "history.txt", directory / "part.txt"
     with whole.open("w", encoding="utf-8") as file:
-        for case in CASES:
-            begins = BEGINS[case.name]
-            for past in case.past(begins):
-                part = directory / "part.txt"
-                write_history(part, past.history, past.scrapes, past.families)
-                file.write(part.read_text(encoding="utf-8").removesuffix("# EOF\n"))
-            file.write(case.more(begins))
+        for past in pasts:
+            if isinstance(past, str):
+                file.write(past)
+                continue
+            write_history(part, past.history, past.scrapes, past.families)
+            file.write(part.read_text(encoding="utf-8").removesuffix("# EOF\n"))
         file.write("# EOF\n")
     server = PrometheusServer(directory, progress=progress)
     server.backfill(whole)
-    with server:
+    return server
+
+
+@pytest.fixture(scope="module")
+def pasts(tmp_path_factory: pytest.TempPathFactory, progress: Progress) -> Iterator[PrometheusServer]:
+    """A Prometheus with the past of every case."""
+    told: list[Past | str] = []
+    for case in CASES:
+        told += [*case.past(BEGINS[case.name]), case.more(BEGINS[case.name])]
+    with remembering(tmp_path_factory.mktemp("pasts"), told, progress) as server:
         yield server
 
 

@@ -104,10 +104,14 @@ def test_owners_nodes_and_namespaces_are_told() -> None:
             'kube_node_labels{node="h100-1",label_nvidia_com_gpu_memory="81559",'
             'label_nvidia_com_gpu_product="NVIDIA-H100-80GB-HBM3"} 1'
         ),
+        'kube_node_spec_unschedulable{node="h100-1"} 0',
         'kube_node_status_allocatable{node="h100-1",resource="nvidia_com_gpu",unit="integer"} 3',
         'kube_node_status_allocatable{node="h100-1",resource="memory",unit="byte"} 2.199023255552e+12',
         'kube_node_status_capacity{node="h100-1",resource="nvidia_com_gpu",unit="integer"} 3',
         'kube_node_status_capacity{node="h100-1",resource="memory",unit="byte"} 2.199023255552e+12',
+        'kube_node_status_condition{node="h100-1",condition="Ready",status="true"} 1',
+        'kube_node_status_condition{node="h100-1",condition="Ready",status="false"} 0',
+        'kube_node_status_condition{node="h100-1",condition="Ready",status="unknown"} 0',
         (
             'kube_replicaset_owner{namespace="team-a",replicaset="llm-7d9f",'
             'owner_kind="Deployment",owner_name="llm",owner_is_controller="true"} 1'
