@@ -15,6 +15,7 @@ from typing import Final
 from aibudget.budgeting.gate import WINDOW_SECONDS
 from aibudget.budgeting.share import Recent
 from aibudget.controller.head import Backfill, Head, Labels, Source, runs
+from aibudget.controller.vanished import Vanished
 from aibudget.ledger.posting import MeterState, Posting
 from aibudget.ledger.spend import Statement, joined
 from aibudget.ledger.store import Ledger
@@ -69,6 +70,7 @@ class Accounts:
         self._ledger = ledger
         self._epoch = epoch
         self._monotonic = monotonic
+        self._vanished = Vanished(ledger)
         self._head: Head | None = None
         self._stated: dict[tuple[int, int], Statement] = {}
         self._settled = 0
@@ -188,7 +190,8 @@ class Accounts:
 
     def _made(self, start: int, reading: Reading, book: PriceBook, labels: Labels) -> Head:
         charges = book.charges(reading.usages, self._volume)
-        return Head(start, reading.head, charges, reading.coverage, labels, reading.memories)
+        known = self._vanished.with_labels(reading.usages, labels)
+        return Head(start, reading.head, charges, reading.coverage, known, reading.memories)
 
     def _volume(self, rate: Rate, slot: int) -> int:
         return self._ledger.volume(self.key, rate, slot)

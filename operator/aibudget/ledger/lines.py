@@ -6,7 +6,7 @@ inside the transactions of `store.py` and remembers only what those have committ
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Final, NamedTuple
@@ -203,3 +203,16 @@ def in_chunks(
 def _by_hash(connection: Connection, table: Table, hashes: Sequence[str]) -> dict[str, int]:
     query = select(table.c.id, table.c.hash)
     return {row.hash: row.id for row in in_chunks(connection, query.where, table.c.hash, hashes)}
+
+
+def last_labels(
+    connection: Connection, cluster_id: int, namespaces: Collection[str]
+) -> dict[str, Mapping[str, str]]:
+    """The newest version of each namespace's labels."""
+    subject = schema.subject
+    query = select(subject.c.namespace, subject.c.labels, subject.c.known, subject.c.id)
+    mine = query.where(subject.c.cluster_id == cluster_id)
+    rows = in_chunks(connection, mine.where, subject.c.namespace, list(namespaces))
+    return {
+        row.namespace: json.loads(row.labels) for row in sorted(rows, key=lambda row: (row.known, row.id))
+    }

@@ -6,7 +6,7 @@ and a crash at any point leave either the old state or the new. Statements come 
 are only trusted at the revision they were made for. For one thread.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from aibudget.inventory.owners import LINKS, OwnerLink
 from aibudget.ledger import levels, links, meters, slots
 from aibudget.ledger.database import Database
-from aibudget.ledger.lines import Lines, Rates
+from aibudget.ledger.lines import Lines, Rates, last_labels
 from aibudget.ledger.posting import MeterState, Posting
 from aibudget.ledger.rating import EVER, Rating, adopt, corrected, remember_repriced, repriced
 from aibudget.ledger.spend import Correction, SpendLine, Statement, slots_of
@@ -94,6 +94,11 @@ class Ledger:
         """What the meter's counters stood at when it was posted last."""
         with self._database.reading() as connection:
             return levels.read(connection, self._meter(meter).id)
+
+    def last_labels(self, namespaces: Collection[str]) -> Mapping[str, Mapping[str, str]]:
+        """The labels that these namespaces had last, of those that anything was posted of."""
+        with self._database.reading() as connection:
+            return last_labels(connection, self._cluster_id, namespaces)
 
     def post(self, posting: Posting) -> MeterState:
         """Replace these slots by what the posting says. Raises `Conflict` where another writer was faster.

@@ -271,3 +271,18 @@ def test_devices_are_watched_for_half_an_hour_whatever_was_posted(ledger: Ledger
         assert 1800 <= recent.watched_seconds < 1800 + 2 * SLOT_SECONDS
         held = sum(line.quantity for line in recent.watched)
         assert held == recent.watched_seconds * 1000
+
+
+def test_a_namespace_that_vanished_keeps_its_labels(ledger: Ledger) -> None:
+    """What it used until its end stays in the budgets that selected it, posted or not, restart or not."""
+    meter = Meter(MIDNIGHT + 1000)
+    books = accounts(meter, ledger)
+    books.advance(book(), LABELS)
+    meter.now += 900
+    books.advance(book(), {})
+    whole = Interval(MIDNIGHT, MIDNIGHT + DAY)
+    assert {str(line.namespace_labels) for line in books.statement(whole).lines} == {str(LABELS["team"])}
+    meter.now += 900
+    again = accounts(meter, ledger)
+    again.advance(book(), {})
+    assert {str(line.namespace_labels) for line in again.statement(whole).lines} == {str(LABELS["team"])}
