@@ -9,7 +9,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -115,6 +115,8 @@ class Cycle:
             coverage={meter: known.covered.percent / 100 for meter, known in measured.meters.items()},
             unpriced=self._parts.books.unpriced(),
             balances=self._parts.books.balances(),
+            lines=self._lines(),
+            folded=self._lines(folded=True),
         )
         return self._snapshot(judged, reports, enforced, view)
 
@@ -231,6 +233,10 @@ class Cycle:
             )
             after = status.price_list(before, generation, listed.problem, listed.remarks, now)
             yield Report(listed.seen, after)
+
+    def _lines(self, *, folded: bool = False) -> Mapping[str, float]:
+        meters = self._parts.meters
+        return {} if meters is None else meters.lines(folded=folded)
 
     def _meter_reports(self, measured: Measured, now: int) -> Iterator[Report]:
         meters = self._parts.meters

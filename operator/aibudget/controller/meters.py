@@ -7,7 +7,7 @@ no more; what it counted stays in the ledger.
 """
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
@@ -92,6 +92,14 @@ class Meters:
                     folded=running.source.folded if running else None,
                 ),
             )
+
+    def lines(self, *, folded: bool = False) -> Mapping[str, float]:
+        """How many lines each had in its newest reading, or how many of them were folded."""
+        found = {
+            one.source.definition.name: one.source.folded if folded else one.source.lines
+            for one in self._running.values()
+        }
+        return {name: float(lines) for name, lines in found.items() if lines is not None}
 
     def unpriced(self) -> frozenset[str]:
         """Meters that no rate may price."""

@@ -45,6 +45,7 @@ _NOT_UNDERSTOOD: Final = re.compile(
     r"parse error|cannot parse|unparsed data|unexpected token|un(?:known|supported) func"
     r"|err-mimir-query-blocked"
 )
+_AMBIGUOUS: Final = re.compile(r"duplicate series|many-to-many|same labelset|multiple matches")
 _QUERY: Final = re.compile(r'(query=|evaluate )"(?:[^"\\]|\\.){60,}"')
 """A query that is quoted in full; elsewhere quotation marks stand around names, and much between them."""
 
@@ -92,6 +93,9 @@ def _declined(url: str, status: int, document: Mapping[str, Any]) -> QueryRefuse
         return PartialData(f"{message} Check its stores and replicas.")
     if status == 400 or (ran and _NOT_UNDERSTOOD.search(said)):
         return QueryRefused(f"{message} Check the query and its matchers.")
+    if ran and _AMBIGUOUS.search(said):
+        # It may well be so at some instants only: a shorter range then tells which.
+        return TooManySamples(f"{message} Aggregate both sides of the join by the labels it is made on.")
     if ran:
         return _too_much(message)
     return PrometheusUnavailable(f"{message} Check its health and logs.")

@@ -44,6 +44,8 @@ class CycleView:
     coverage: Mapping[str, float] = field(default_factory=dict)
     unpriced: Mapping[str, float] = field(default_factory=dict)
     balances: Mapping[str, Balance] = field(default_factory=dict)
+    lines: Mapping[str, float] = field(default_factory=dict)
+    folded: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +201,18 @@ def _cycle(cycle: CycleView) -> Iterator[Metric]:
         "Usage since the last posted slot that no rate matches, in pricing units.",
         "meter",
         cycle.unpriced,
+    )
+    yield _by(
+        "aibudget_meter_lines",
+        "Lines of an AIMeter in the newest quarter of an hour.",
+        "meter",
+        cycle.lines,
+    )
+    yield _by(
+        "aibudget_meter_lines_folded",
+        "How many of them were folded into others, because of maxLines.",
+        "meter",
+        cycle.folded,
     )
 
 

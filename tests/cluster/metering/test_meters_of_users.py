@@ -8,9 +8,20 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from aibudget.api.meter import MeterSpec
 from aibudget.api.query import read
+from aibudget.errors import Stalled
+from aibudget.inventory.owners import OwnerBook
+from aibudget.metering.catalogue import CUSTOM_SCALE
+from aibudget.metering.counters import CountedMeter, read_counters
+from aibudget.metering.definition import Definition
+from aibudget.metering.families import families
 from aibudget.metering.macros import Scope, expanded
+from aibudget.metering.memory import Memory
+from aibudget.metering.prometheus import Prometheus, PrometheusSettings
 from aibudget.metering.promql import Matcher, Queries
+from aibudget.metering.scene import MeterSettings, Scenes
+from aibudget.metering.slots import Interval
 from aibudget.sandbox.prometheus import PrometheusServer
 from aibudget.sandbox.toolchain import Progress
 
@@ -47,6 +58,7 @@ def _owner(pod: str, kind: str, name: str, extra: str = "") -> str:
 
 
 PAST: dict[str, Value] = {
+    'up{cluster="eu",job="app",instance="a"}': always(1),
     # An old process: its level is a lifetime. It restarts at 1200 and goes on from 30.
     'images_total{cluster="eu",job="app",instance="a",namespace="team",pod="web-1-a"}': lambda t: (
         5000 + t if t < 1200 else 30 + (t - 1200)
@@ -169,3 +181,74 @@ def test_held_is_what_running_pods_request(prometheus: PrometheusServer) -> None
     """A pod without a phase holds nothing; the value is what its container asks for."""
     query = '$held(kube_pod_container_resource_requests{resource="example_com_fpga"})'
     assert asked(prometheus, query, 600) == {"set-0": 3}
+
+
+def definition(query: str, **source: object) -> Definition:
+    """A meter of images."""
+    spec = {"unit": "Images", "type": "Counter", "sources": [{"name": "app", "query": query, **source}]}
+    return Definition("images", MeterSpec.model_validate(spec))
+
+
+SETTINGS = MeterSettings(cluster=(CLUSTER,))
+
+
+@pytest.fixture
+def source(prometheus: PrometheusServer) -> Iterator[Prometheus]:
+    """The same, as the operator asks it."""
+    with Prometheus(PrometheusSettings(prometheus.url)) as asked:
+        yield asked
+
+
+@pytest.mark.parametrize(
+    ("query", "extra", "reason", "words"),
+    [
+        ("rate(images_total)", {}, "QueryRefused", "expected type range vector in call to function"),
+        ("images_total[5m]", {}, "QueryRefused", "range vector"),
+        ("immages(images_total)", {}, "QueryRefused", 'unknown function with name "immages"'),
+        (
+            "images_total * on (namespace) group_left () kube_pod_owner",
+            {},
+            "QueryRefused",
+            "Aggregate both sides of the join",
+        ),
+        ("sum(images_total)", {}, "LabelsMissing", "without namespace"),
+        ("images_total", {"attribution": {"team": "team"}}, "LabelsMissing", "without team"),
+        ("scalar(images_total)", {}, "LabelsMissing", "no label at all"),
+    ],
+)
+def test_a_query_that_cannot_be_counted_by_says_why(
+    source: Prometheus, query: str, extra: dict[str, object], reason: str, words: str
+) -> None:
+    """Prometheus's own words, or which labels are missing, before anything is counted."""
+    with pytest.raises(Stalled) as stalled:
+        definition(query, **extra).tried(source, SETTINGS, BEGIN + 2000)
+    assert stalled.value.reason == reason
+    assert words in stalled.value.message
+
+
+def test_a_metric_that_is_not_there_yet_is_a_remark(source: Prometheus) -> None:
+    """Its application may be deployed tomorrow."""
+    assert definition("not_yet_total").tried(source, SETTINGS, BEGIN + 2000) == (
+        "Nothing is told by app now.",
+    )
+    assert definition("images_total").tried(source, SETTINGS, BEGIN + 2000) == ()
+
+
+@pytest.mark.parametrize("query", ["images_total", "$delta(images_total)"])
+def test_a_meter_of_a_user_is_exact(source: Prometheus, query: str) -> None:
+    """Levels and increments come to the same, by workload: all that was made, and nothing of another cluster.
+
+    But for what a process counted in the very step in which it ended. The last minute of the hour is no part:
+    nothing was scraped at its end.
+    """
+    meter = CountedMeter("images", families("images", definition(query).spec, SETTINGS))
+    interval = Interval(BEGIN + 900, BEGIN + 3540)
+    reading = read_counters(Scenes(source, SETTINGS), (interval, BEGIN + 3540), meter, Memory(), OwnerBook())
+    made: dict[str, int] = {}
+    for usage in reading.usages:
+        made[usage.workload.name] = made.get(usage.workload.name, 0) + usage.quantity
+    restarted = (1140 - 900) + 30 + (3540 - 1200)
+    assert made == {
+        "web": (restarted + 40 + 2 * (3540 - 1800)) * CUSTOM_SCALE,
+        "batch": (3540 - 1800) * CUSTOM_SCALE,
+    }

@@ -81,6 +81,8 @@ def test_the_cycle_is_shown(evaluation: EvaluationMaker) -> None:
         data_age=35,
         coverage={"gpu": 0.97},
         unpriced={"gpu": 0.5},
+        lines={"images": 1200},
+        folded={"images": 200},
     )
     counters = Counters(cycles=3, queries=24, query_errors={"PrometheusUnavailable": 2})
     exporter.show(Snapshot(leader=True, holds={("Freeze", "active"): 2}, cycle=cycle, counters=counters))
@@ -91,6 +93,8 @@ def test_the_cycle_is_shown(evaluation: EvaluationMaker) -> None:
     assert found["aibudget_data_age_seconds", frozenset()] == 35
     assert found["aibudget_coverage_ratio", frozenset({("meter", "gpu")})] == 0.97
     assert found["aibudget_unpriced_usage", frozenset({("meter", "gpu")})] == 0.5
+    assert found["aibudget_meter_lines", frozenset({("meter", "images")})] == 1200
+    assert found["aibudget_meter_lines_folded", frozenset({("meter", "images")})] == 200
     assert found["aibudget_holds", frozenset({("action", "Freeze"), ("state", "active")})] == 2
     assert found["aibudget_prometheus_queries_total", frozenset()] == 24
     reason = frozenset({("reason", "PrometheusUnavailable")})
