@@ -82,6 +82,12 @@ def _connection(command: Callable[..., Any]) -> Callable[..., Any]:
     help="An AIPriceList to lay over the public prices; may be repeated.",
 )
 @click.option(
+    "--carbon",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="What grids emit and PUE, after the public averages; see docs/how-to/count-carbon.md.",
+)
+@click.option(
     "--by",
     type=click.Choice(["namespace", "team", "workload", "model", "nodepool"]),
     default="namespace",
@@ -112,6 +118,7 @@ def usage(
     start: int,
     end: int,
     prices: tuple[Path, ...],
+    carbon: Path | None,
     by: str,
     meters: tuple[str, ...],
     output: str,
@@ -132,7 +139,7 @@ def usage(
     with Prometheus(_reached(PrometheusSettings, given)) as prometheus:
         now = int(prometheus.time())
         interval = _past(start, end, now)
-        report = UsageReport(interval, by, book)  # type: ignore[arg-type]  # click gives one of its choices
+        report = UsageReport(interval, by, book, _carbon(carbon))  # type: ignore[arg-type]  # one of its choices
         _read(prometheus, report, frozenset(meters), {**given, "now": now})
     for problem in report.problems:
         click.echo(f"note: {problem}", err=True)
@@ -237,6 +244,13 @@ def _book(files: tuple[Path, ...]) -> Any:
     return PriceBook(
         [*public_rates(), *own], (entry for pricelist in lists for entry in exchange_of(pricelist))
     )
+
+
+def _carbon(file: Path | None) -> Any:
+    from aibudget.pricing.carbon import Carbon, grids, public_grids
+
+    own = () if file is None else grids(file.read_text(encoding="utf-8"), str(file))
+    return Carbon((*public_grids(), *own))
 
 
 def _pricelists(file: Path) -> Iterator[Any]:

@@ -20,6 +20,7 @@ from aibudget.metering.labels import Teams
 from aibudget.metering.slots import Interval, iso
 from aibudget.metering.usage import Balance, Coverage, Reading, Sku, Usage
 from aibudget.pricing.book import PriceBook
+from aibudget.pricing.carbon import Carbon, public_grids
 from aibudget.pricing.charge import Charge, amount_of, units_per_quantity
 from aibudget.pricing.rate import Rate
 from aibudget.pricing.tiers import counts, month_of
@@ -62,11 +63,15 @@ class Line(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """`quantity` in the meter's pricing unit; `cost` in the report's currency, None without a price."""
+    """`quantity` in the meter's pricing unit; `cost` in the report's currency, None without a price.
+
+    `grams` of CO2 equivalent are those of energy, None where they are not known.
+    """
 
     line: Line
     quantity: Decimal
     cost: Decimal | None
+    grams: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +89,12 @@ class UsageReport:
     interval: Interval
     by: By
     book: PriceBook
+    carbon: Carbon = field(default_factory=lambda: Carbon(public_grids()))
     coverages: dict[str, Coverage] = field(default_factory=dict)
     problems: dict[str, None] = field(default_factory=dict)
     balance: Balance = field(default_factory=Balance)
     _quantities: Counter[tuple[Group, Sku, str | None]] = field(default_factory=Counter)
+    _grams: dict[tuple[Group, Sku, str | None], Decimal] = field(default_factory=dict)
     _rates: dict[str, Rate] = field(default_factory=dict)
     _volumes: Counter[tuple[str, int]] = field(default_factory=Counter)
 
@@ -98,9 +105,10 @@ class UsageReport:
         groups = _Groups(self.by, owners or OwnerBook(), teams or Teams())
         for charge in self.book.charges(reading.usages, self._before):
             rate = charge.rate
-            self._quantities[groups.of(charge.usage), charge.usage.sku, rate.id if rate else None] += (
-                charge.usage.quantity
-            )
+            key = groups.of(charge.usage), charge.usage.sku, rate.id if rate else None
+            self._quantities[key] += charge.usage.quantity
+            if (grams := self.carbon.grams(charge.usage)) is not None:
+                self._grams[key] = self._grams.get(key, Decimal(0)) + grams
             if rate:
                 self._rates[rate.id] = rate
                 self._count_volume(charge, rate)
@@ -149,17 +157,25 @@ class UsageReport:
         currency, models = self.currency, self._models()
         quantities: Counter[tuple[Line, bool]] = Counter()
         costs: dict[tuple[Line, bool], Decimal] = defaultdict(Decimal)
+        emitted: dict[tuple[Line, bool], Decimal] = {}
         for (group, sku, rate_id), quantity in self._quantities.items():
             rate = None if rate_id is None else self._rates[rate_id]
             shown = group if models is None else Group(model=sku.dimension("model") or models.get(group, ""))
             key = Line(shown, sku, rate.reason if rate else ""), rate is not None
             quantities[key] += quantity
+            if (grams := self._grams.get((group, sku, rate_id))) is not None:
+                emitted[key] = emitted.get(key, Decimal(0)) + grams
             if rate is not None:
                 each = units_per_quantity(rate, currency)
                 assert each is not None, "the currency is one that all rates are worth something in"
                 costs[key] += amount_of(each * quantity)
         return [
-            Row(key[0], Decimal(quantity) / scale_of(key[0].sku.meter), costs[key] if key[1] else None)
+            Row(
+                line=key[0],
+                quantity=Decimal(quantity) / scale_of(key[0].sku.meter),
+                cost=costs[key] if key[1] else None,
+                grams=emitted.get(key),
+            )
             for key, quantity in sorted(quantities.items(), key=_order)
         ]
 

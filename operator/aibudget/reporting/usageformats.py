@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any, Final
 
-from aibudget.metering.catalogue import GPU, GPU_IDLE, TOKENS, scale_of, unit_of
+from aibudget.metering.catalogue import ENERGY, GPU, GPU_IDLE, TOKENS, scale_of, unit_of
 from aibudget.metering.idle import POOL
 from aibudget.metering.slots import iso
 from aibudget.metering.usage import Balance, Sku
@@ -38,7 +38,7 @@ DIMENSIONS: Final = (
 )
 COLUMNS: Final = (
     "start", "end", "namespace", "workloadKind", "workload", "team", "meter",
-    *DIMENSIONS, "reason", "quantity", "unit", "cost", "currency",
+    *DIMENSIONS, "reason", "gramsCO2e", "quantity", "unit", "cost", "currency",
 )  # fmt: skip
 MICRO: Final = Decimal("0.000001")
 LEAST: Final = 12
@@ -114,6 +114,7 @@ def _below(report: UsageReport, rows: list[Row]) -> Iterator[str]:
         yield f"Of it {_total(idle):,.2f} {report.currency} for {hours:,.2f} GPU-Hours that nobody held."
     if report.balance.capacity:
         yield _conserved(report.balance)
+    yield from _emitted(rows)
     unpriced: dict[str, Decimal] = defaultdict(Decimal)
     for row in rows:
         if row.cost is None and row.line.sku.meter in report.book.meters:
@@ -127,6 +128,21 @@ def _below(report: UsageReport, rows: list[Row]) -> Iterator[str]:
         if coverage.covered_seconds and coverage.percent < 100:
             of = "" if meter == GPU.name else f" of {meter}"
             yield f"Only {coverage.percent} % of the time{of} is known: the total is a lower bound."
+
+
+def _emitted(rows: list[Row]) -> Iterator[str]:
+    """What the energy emitted, and of how much of it that is not known."""
+    energy = [row for row in rows if row.line.sku.meter == ENERGY.name]
+    known = [row.grams for row in energy if row.grams is not None]
+    if known:
+        kilograms = sum(known, Decimal(0)) / 1000
+        yield f"Its energy emitted {kilograms:,.2f} kg CO2e, by the averages of its grids."
+    blind = sum((row.quantity for row in energy if row.grams is None), Decimal(0))
+    if blind:
+        yield (
+            f"Of {blind:,.2f} kWh nobody says what they emitted: their region is unknown, or none that has a "
+            "factor. Give one with --carbon."
+        )
 
 
 def _conserved(balance: Balance) -> str:
@@ -224,6 +240,8 @@ def _fields(row: Row) -> dict[str, Any]:
         "unit": unit_of(sku.meter),
         "cost": None if row.cost is None else _exact(row.cost),
     }
+    if row.grams is not None:
+        fields["gramsCO2e"] = _exact(row.grams)
     return fields | ({"reason": row.line.reason} if row.line.reason else {})
 
 
