@@ -4,6 +4,7 @@ Where AIBudget was not scraped they are not known: a short gap is filled from bo
 longer one is told. Before AIBudget was there, nobody told. Pure.
 """
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 
 from aibudget.inventory.workload import PodKey
@@ -38,14 +39,17 @@ def told(grid: Grid, seen: Mapping[int, Sighting], without: Collection[int]) -> 
     return known(grid, there, without)
 
 
-def missing(held: Mapping[Holding, Samples], sure: Known) -> int:
-    """Steps between the first claim that is known and the last at which nobody told, and nobody fills in."""
-    times = set(instants(held))
-    if not times:
-        return 0
-    first, last = min(times), max(times)
+def missing(held: Mapping[Holding, Samples], sure: Known) -> dict[float, int]:
+    """Steps between the first claim that is known and the last at which nobody told, and nobody fills in; and
+    how many holdings by claims were told of most at once, for as many may be missing.
+    """
+    there = Counter(instants(held))
+    if not there:
+        return {}
+    first, last, most = min(there), max(there), max(there.values())
     filled = {t for bridge in sure.bridges for t in sure.gap(bridge)}
-    return sum(first < t < last for t in sure.grid.instants if t not in sure.covered and t not in filled)
+    within = (t for t in sure.grid.instants if first < t < last)
+    return {t: most for t in within if t not in sure.covered and t not in filled}
 
 
 def _dimensions(driver: str, product: str, profile: str, part: str) -> Dimensions:

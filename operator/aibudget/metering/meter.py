@@ -159,7 +159,9 @@ class _Part:
         if claims:
             there = told(scene.grid, seen, unread | beyond)
             cells |= integrate(claims, there, scene.nodes, devices)
-            doubts = replace(doubts, untold=missing(claims, there))
+            untold = missing(claims, there)
+            doubts = replace(doubts, untold=len(untold))
+            sure = replace(sure, doubted={**sure.doubted, **doubted(held, untold)})
         return _Counted(cells, sure, doubts, idle, odd)
 
     def _held(self, reach: Grid) -> "_Held":
