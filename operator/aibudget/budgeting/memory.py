@@ -21,18 +21,24 @@ class Remembered:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """`generation` is -1 and `period_id` None for a budget that was never evaluated."""
+    """`generation` is -1 and `period_id` None for a budget that was never evaluated.
+
+    `evaluated` is when it was, as far as its status tells: a cycle may have told nobody.
+    """
 
     generation: int = -1
     period_id: str | None = None
     period_start: int | None = None
     thresholds: Mapping[str, Remembered] = field(default_factory=dict)
+    evaluated: int = 0
 
     @classmethod
     def from_status(cls, status: BudgetStatus) -> "Memory":
         """What the status says: observedGeneration, period, thresholds."""
+        at = status.last_evaluation_time
+        evaluated = 0 if at is None else int(at.timestamp())
         if status.period is None:
-            return cls(status.observed_generation)
+            return cls(status.observed_generation, evaluated=evaluated)
         return cls(
             generation=status.observed_generation,
             period_id=status.period.id,
@@ -44,6 +50,7 @@ class Memory:
                 )
                 for threshold in status.thresholds
             },
+            evaluated=evaluated,
         )
 
     @classmethod
@@ -57,4 +64,5 @@ class Memory:
                 state.threshold.name: Remembered(state.standing, state.crossed)
                 for state in evaluation.thresholds
             },
+            evaluated=evaluation.evaluated,
         )

@@ -18,6 +18,7 @@ from typing import Final, TypeVar
 
 from aibudget.api.budget import AIBudget, ClusterAIBudget
 from aibudget.api.budgetstatus import BudgetStatus
+from aibudget.api.conditions import Condition
 from aibudget.budgeting.period import preceding, steady
 from aibudget.budgeting.sharing import Sharing
 from aibudget.controller.accounts import SETTLING_SECONDS
@@ -97,7 +98,10 @@ class Cycle:
         with phases("enforce"):
             enforced = self._caught_up(await self._enforce(judged, now), instant)
         with phases("report"):
-            reports = self._reports(judged, measured, enforced, instant)
+            self._parts.reporter.forget(
+                {seen.uid for seen in (*world.budgets, *world.price_lists, *world.meters)}
+            )
+            reports, resting = self._reports(judged, measured, enforced, instant)
             acts = tuple(enforcing.told(enforced, instant, {one.seen.uid: one.key for one in judged}))
             # Into the outbox first: a status that is written forgets the transition.
             kept = await self._parts.notifier.take(reports, acts, instant)
@@ -118,7 +122,8 @@ class Cycle:
             lines=self._lines(),
             folded=self._lines(folded=True),
         )
-        return self._snapshot(judged, reports, enforced, view)
+        standing = resting | {report.seen.uid: report.status.conditions for report in reports}
+        return self._snapshot(judged, standing, enforced, view)
 
     async def fill(self, now: float, seconds: float) -> bool:
         """Read on in the past for so long, or one chunk; whether there is more of it to read.
@@ -158,7 +163,7 @@ class Cycle:
 
     def _judge(self, world: World, measured: Measured, now: int) -> tuple[Judged, ...]:
         judge = Judge(self._parts.books, measured, now, self._parts.sharing)
-        return judge.judge(world.budgets, self._parts.reporter.before)
+        return judge.judge(world.budgets, self._parts.reporter)
 
     async def _enforce(self, judged: Sequence[Judged], now: float) -> Enforced | None:
         claimants = [
@@ -186,30 +191,45 @@ class Cycle:
 
     def _reports(
         self, judged: Sequence[Judged], measured: Measured, enforced: Enforced | None, now: int
-    ) -> list[Report]:
-        by_budget = enforcing.by_budget(enforced)
-        kinship = self._parts.kinship
+    ) -> tuple[list[Report], dict[str, tuple[Condition, ...]]]:
+        """What is to be said, and of those that rest how their conditions stand."""
+        known = self._facts(judged, measured, enforced, now)
+        outlines = [status.outline(facts) for facts in known]
+        reporter = self._parts.reporter
+        resting = reporter.resting(zip((one.seen for one in judged), outlines, strict=True))
         reports = []
-        for one in judged:
+        for one, facts, outline in zip(judged, known, outlines, strict=True):
+            if one.seen.uid in resting:
+                continue
             # Read once more: the statuses of before take as much as those that are made here.
-            before = self._parts.reporter.before(one.seen)
-            facts = Facts(
+            before = reporter.before(one.seen)
+            after = status.render(replace(facts, before=before))
+            reports.append(Report(one.seen, after, self._events(one, before, measured, enforced), outline))
+        return reports, dict(resting)
+
+    def _facts(
+        self, judged: Sequence[Judged], measured: Measured, enforced: Enforced | None, now: int
+    ) -> list[Facts]:
+        """What every status is made of, but for what stood before."""
+        by_budget, nothing, before = enforcing.by_budget(enforced), Enforcing(), BudgetStatus()
+        kinship, backfill, data = self._parts.kinship, progress(measured.backfill), measured.of().data
+        owners = OwnerBook() if kinship is None else kinship.book
+        return [
+            Facts(
                 generation=one.seen.metadata.generation,
                 before=before,
                 now=now,
                 evaluation=one.evaluation,
-                data=one.data or measured.of().data,
-                enforcing=by_budget.get(one.seen.uid, Enforcing()),
+                data=one.data or data,
+                enforcing=by_budget.get(one.seen.uid, nothing),
                 problem=one.problem,
-                backfill=progress(measured.backfill),
+                backfill=backfill,
                 history=one.history,
-                owners=OwnerBook() if kinship is None else kinship.book,
+                owners=owners,
                 unknown_receivers=self._parts.notifier.unknown(one.seen.model),
             )
-            reports.append(
-                Report(one.seen, status.render(facts), self._events(one, before, measured, enforced))
-            )
-        return reports
+            for one in judged
+        ]
 
     def _events(
         self, one: Judged, before: BudgetStatus, measured: Measured, enforced: Enforced | None
@@ -244,12 +264,13 @@ class Cycle:
             yield Report(seen, status.meter(self._parts.reporter.before_meter(seen), facts, now))
 
     def _snapshot(
-        self, judged: Sequence[Judged], reports: Sequence[Report], enforced: Enforced | None, view: CycleView
+        self,
+        judged: Sequence[Judged],
+        standing: Mapping[str, tuple[Condition, ...]],
+        enforced: Enforced | None,
+        view: CycleView,
     ) -> Snapshot:
-        budgets = tuple(
-            BudgetView(one.key, report.status.conditions, one.evaluation)
-            for one, report in zip(judged, reports, strict=True)
-        )
+        budgets = tuple(BudgetView(one.key, standing[one.seen.uid], one.evaluation) for one in judged)
         reporter = self._parts.reporter
         return Snapshot(
             budgets=budgets,

@@ -6,10 +6,10 @@ once.
 """
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Final
+from typing import Final, Protocol
 
 from aibudget.api.budget import AIBudget, Budget, ClusterAIBudget
 from aibudget.api.budgetstatus import BudgetStatus, PastPeriod
@@ -38,13 +38,13 @@ log = logging.getLogger(__name__)
 class Judged:
     """One budget after its evaluation; `evaluation` is None where `problem` kept it from happening.
 
-    `data` is the state of the meters that its spend comes from.
+    `data` is the state of the meters that its spend comes from; `history` None is what it was before.
     """
 
     seen: Seen
     evaluation: Evaluation | None = None
     problem: AIBudgetError | None = None
-    history: tuple[PastPeriod, ...] = ()
+    history: tuple[PastPeriod, ...] | None = None
     data: DataState | None = None
 
     @property
@@ -54,9 +54,14 @@ class Judged:
         return BudgetKey(self.seen.resource.kind, metadata.namespace, metadata.name, metadata.uid)
 
 
-def _evaluated(before: BudgetStatus) -> int:
-    """When the budget was last evaluated, as far as its status remembers: a cycle may have told nobody."""
-    return 0 if before.last_evaluation_time is None else int(before.last_evaluation_time.timestamp())
+class Past(Protocol):
+    """What is remembered of a budget: little of it at each evaluation, all of it as a period ends."""
+
+    def memory(self, seen: Seen) -> Memory:
+        """How it stood when it was last looked at."""
+
+    def before(self, seen: Seen) -> BudgetStatus:
+        """Its status as it stands."""
 
 
 class Judge:
@@ -71,18 +76,18 @@ class Judge:
         self._shares: dict[tuple[Interval, str], Shares] = {}
         self._knowledge: dict[frozenset[str], Knowledge] = {}
 
-    def judge(self, budgets: Iterable[Seen], before: Callable[[Seen], BudgetStatus]) -> tuple[Judged, ...]:
+    def judge(self, budgets: Iterable[Seen], past: Past) -> tuple[Judged, ...]:
         """All budgets."""
-        return tuple(self._guarded(seen, before(seen)) for seen in budgets)
+        return tuple(self._guarded(seen, past) for seen in budgets)
 
-    def _guarded(self, seen: Seen, before: BudgetStatus) -> Judged:
+    def _guarded(self, seen: Seen, past: Past) -> Judged:
         stalled = self._measured.stalled
         if isinstance(seen.model, InvalidManifest):
             return Judged(seen, problem=seen.model)
         if stalled is not None:
             return Judged(seen, problem=stalled)
         try:
-            return self._one(seen, before)
+            return self._one(seen, past)
         except AIBudgetError as error:
             return Judged(seen, problem=error)
         except Exception as error:
@@ -92,17 +97,17 @@ class Judge:
             )
             return Judged(seen, problem=Stalled("InternalError", f"{said} Report it, please."))
 
-    def _one(self, seen: Seen, before: BudgetStatus) -> Judged:
+    def _one(self, seen: Seen, past: Past) -> Judged:
         budget = seen.model
         assert isinstance(budget, AIBudget | ClusterAIBudget), "only budgets are evaluated"
-        memory = Memory.from_status(before)
+        memory = past.memory(seen)
         period = steady(budget.spec.period, self._now, memory.period_start)
         share = self._share(budget, period.interval)
         known = self._known(share.meters)
-        moment = Moment(self._now, known.gate, repriced=self._measured.repriced > _evaluated(before))
+        moment = Moment(self._now, known.gate, repriced=self._measured.repriced > memory.evaluated)
         evaluation = evaluate(budget, period, share, memory, moment)
         evaluation = replace(evaluation, shared=self._shared(budget, period.interval))
-        history = self._history(budget, before, evaluation)
+        history = self._history(seen, past, evaluation)
         return Judged(seen, evaluation, history=history, data=known.data)
 
     def _known(self, meters: frozenset[str]) -> Knowledge:
@@ -130,20 +135,21 @@ class Judge:
             self._allotments[whole, currency] = found
         return amount_of(found.of(budget))
 
-    def _history(
-        self, budget: Budget, before: BudgetStatus, evaluation: Evaluation
-    ) -> tuple[PastPeriod, ...]:
+    def _history(self, seen: Seen, past: Past, evaluation: Evaluation) -> tuple[PastPeriod, ...] | None:
         """The periods before this one; the last of them is counted again while it may still grow."""
+        budget = seen.model
+        assert isinstance(budget, AIBudget | ClusterAIBudget), "only budgets have periods"
         last = preceding(budget.spec.period, evaluation.period)
         if last is None or self._now - last.interval.end > SETTLING_SECONDS:
-            return before.history
+            return None
+        before = past.before(seen)
         known = next((past for past in before.history if past.id == last.id), None)
         if known is not None:
             limit = known.limit
         elif before.period is not None and before.period.id == last.id and before.limit is not None:
             limit = before.limit.amount
         else:
-            return before.history
+            return None
         spent = amount_of(self._share(budget, last.interval).units)
         earlier = (past for past in before.history if past.id != last.id)
         return (past_period(last.id, limit, spent), *earlier)[:HISTORY]

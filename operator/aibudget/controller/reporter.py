@@ -8,21 +8,24 @@ import asyncio
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol, TypeVar
 
 from pydantic import ValidationError
 
 from aibudget.api.budgetstatus import BudgetStatus
+from aibudget.api.conditions import Condition
 from aibudget.api.meter import MeterStatus
 from aibudget.api.pricelist import PriceListStatus
+from aibudget.budgeting.memory import Memory
 from aibudget.controller.cache import Seen
+from aibudget.controller.turns import Settled, Turns
 from aibudget.errors import AIBudgetError
 from aibudget.inventory.kubernetes import NotFound
 from aibudget.inventory.resource import Resource
 from aibudget.reporting.events import Event, EventSink, tell
-from aibudget.reporting.status import is_quiet, patch, written
+from aibudget.reporting.status import Outline, is_quiet, patch, written
 
 AT_ONCE: Final = 20
 QUIET_AT_MOST: Final = 200
@@ -57,6 +60,7 @@ class Report:
     seen: Seen
     status: Status
     events: tuple[Event, ...] = ()
+    outline: Outline | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,17 +86,34 @@ class Reporter:
         self._sink = sink
         self._instance = instance
         self._written: dict[str, _Written] = {}
+        self._memories: dict[str, tuple[str, Memory]] = {}
+        self._turns = Turns(2 * QUIET_AT_MOST)
         self.writes = 0
         self.errors: Counter[str] = Counter()
 
     def stored(self, seen: Seen) -> Mapping[str, Any]:
         """The status as it is stored, by the newer of the watch and our own last write."""
+        status: Mapping[str, Any] = json.loads(self._text(seen))
+        return status
+
+    def _text(self, seen: Seen) -> str:
         ours = self._written.get(seen.uid)
         if ours is not None and ours.version <= version_of(seen.metadata.resource_version):
             ours = None
             del self._written[seen.uid]
-        status: Mapping[str, Any] = json.loads(seen.stored if ours is None else ours.status)
-        return status
+        return seen.stored if ours is None else ours.status
+
+    def memory(self, seen: Seen) -> Memory:
+        """What a budget remembers; read from its status when that has changed, and kept until then."""
+        text = self._text(seen)
+        known = self._memories.get(seen.uid)
+        if known is None or known[0] != text:
+            known = self._memories[seen.uid] = (text, Memory.from_status(self.before(seen)))
+        return known[1]
+
+    def resting(self, outlines: Iterable[tuple[Seen, Outline | None]]) -> Mapping[str, tuple[Condition, ...]]:
+        """By uid, the budgets whose status need not be made in this cycle, and how their conditions stand."""
+        return self._turns.resting((seen.uid, self._text(seen), outline) for seen, outline in outlines)
 
     def before(self, seen: Seen) -> BudgetStatus:
         """A budget's stored status; an empty one where it cannot be read, as after a downgrade."""
@@ -118,12 +139,15 @@ class Reporter:
         gate = asyncio.Semaphore(AT_ONCE)
         drafts = [self._draft(report, now) for report in reports]
         await asyncio.gather(*(self._one(draft, now, gate) for draft in _in_turn(drafts)))
-        self._forget({draft.seen.uid for draft in drafts})
 
     def _draft(self, report: Report, now: int) -> _Draft:
-        stored = self.stored(report.seen)
+        text = self._text(report.seen)
+        stored = json.loads(text)
         difference = patch(stored, report.status, now)
         quiet = difference is not None and is_quiet(stored, difference)
+        if report.outline is not None and (quiet or difference is None):
+            settled = Settled(text, report.outline, written(stored), report.status.conditions)
+            self._turns.settle(report.seen.uid, settled)
         return _Draft(report.seen, report.events, difference, written(stored) if quiet else None)
 
     async def tell(self, events: Iterable[Event], now: int) -> None:
@@ -164,9 +188,13 @@ class Reporter:
         self.errors[error.reason] += 1
         log.warning("%s: not reported, it is tried again: %s", what, error.message)
 
-    def _forget(self, present: set[str]) -> None:
-        for uid in self._written.keys() - present:
-            del self._written[uid]
+    def forget(self, present: Collection[str]) -> None:
+        """Keep what is known of these objects, by uid, and nothing of any other."""
+        kept = set(present)
+        for known in (self._written, self._memories):
+            for uid in known.keys() - kept:
+                del known[uid]
+        self._turns.forget(kept)
 
 
 def _in_turn(drafts: Iterable[_Draft]) -> list[_Draft]:

@@ -47,8 +47,9 @@ class Facts:
 
     `before` is the status as it stands; `evaluation` is None where there is none. `problem` kept the
     evaluation from happening. `backfill` says in a sentence what of the period's past is still to be read;
-    None when nothing is. `owners` knows what workloads are part of. `unknown_receivers` are named by the
-    budget and not configured for it; None where it names none at all.
+    None when nothing is. `history` None is that of before. `owners` knows what workloads are part of.
+    `unknown_receivers` are named by the budget and not configured for it; None where it names none at
+    all.
     """
 
     generation: int
@@ -59,7 +60,7 @@ class Facts:
     enforcing: Enforcing = Enforcing()
     problem: AIBudgetError | None = None
     backfill: str | None = None
-    history: tuple[PastPeriod, ...] = ()
+    history: tuple[PastPeriod, ...] | None = None
     owners: OwnerBook = field(default_factory=OwnerBook)
     unknown_receivers: tuple[str, ...] | None = None
 

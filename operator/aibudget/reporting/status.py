@@ -4,7 +4,7 @@ A status is also the memory of its budget: `render` carries over what the next e
 is told nothing new about. Absent fields are unknown; money is rounded here and nowhere before.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from datetime import datetime
 from decimal import ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
 from typing import Any, Final
@@ -29,8 +29,14 @@ from aibudget.enforcement.sparing import Spared
 from aibudget.errors import AIBudgetError
 from aibudget.inventory.owners import OwnerBook
 from aibudget.inventory.workload import Workload
-from aibudget.reporting.conditions import conditions_of, conditions_of_meter, conditions_of_prices, moment_of
-from aibudget.reporting.facts import Facts, MeterFacts
+from aibudget.reporting.conditions import (
+    conditions_of,
+    conditions_of_meter,
+    conditions_of_prices,
+    moment_of,
+    state_of,
+)
+from aibudget.reporting.facts import Enforcing, Facts, MeterFacts
 
 TOP_WORKLOADS: Final = 5
 HISTORY: Final = 12
@@ -41,6 +47,9 @@ HEARTBEAT_SECONDS: Final = 300
 _SENTENCE: Final = 512
 
 JsonObject = dict[str, Any]
+Outline = tuple[Hashable, ...]
+
+_NOTHING: Final = Enforcing()
 
 _FIGURES: Final = {"spend", "rate", "shared", "topWorkloads", "lastEvaluationTime"}
 
@@ -56,7 +65,7 @@ def render(facts: Facts) -> BudgetStatus:
         update: JsonObject = {"thresholds": kept}
     else:
         update = _figures(evaluation, facts.owners) | {
-            "history": facts.history[:HISTORY],
+            "history": facts.before.history if facts.history is None else facts.history[:HISTORY],
             "last_evaluation_time": moment_of(evaluation.evaluated),
         }
     enforcing = facts.enforcing
@@ -65,6 +74,31 @@ def render(facts: Facts) -> BudgetStatus:
     update["conditions"] = conditions_of(facts)
     update["observed_generation"] = facts.generation
     return facts.before.model_copy(update=update)
+
+
+def outline(facts: Facts) -> Outline | None:
+    """All that the status of a budget says beside its figures, told from the facts without making it.
+
+    None where something is the matter with the budget. Where one status is stored and another has the same
+    outline, their difference is quiet, and there are no Events to tell. `facts.before` does not matter.
+    """
+    evaluation = facts.evaluation
+    if evaluation is None or facts.problem is not None or not facts.data.fresh:
+        return None
+    untold = evaluation.changes or evaluation.began or evaluation.spend.unpriced
+    crossed = any(state.standing not in ("Below", "Unknown") for state in evaluation.thresholds)
+    if untold or crossed or facts.enforcing != _NOTHING:
+        return None
+    status, reason, _ = state_of(evaluation)
+    return (
+        facts.generation,
+        evaluation.period.id,
+        evaluation.limit,
+        evaluation.currency,
+        tuple((state.threshold.name, state.standing) for state in evaluation.thresholds),
+        (status, reason, facts.data.reason, facts.backfill is None, facts.unknown_receivers),
+        facts.history,
+    )
 
 
 def price_list(
