@@ -103,6 +103,7 @@ def _connection(command: Callable[..., Any]) -> Callable[..., Any]:
     help="Read this meter only; may be repeated. All that have a price or a source if absent.",
 )
 @_flag("--team-label", "KEY", "Label of a namespace that names its team.", TEAM_LABEL)
+@_flag("--workload-labels", "KEYS", "Labels of pods to tell workloads with, in JSON and CSV.", "")
 @_flag("--node-pool-label", "KEY", "Label of a node that names its pool, before the usual ones.", "")
 @click.option("--step", type=Step(), default="auto", show_default=True, help="Sampling step in seconds.")
 @click.option(
@@ -157,7 +158,7 @@ def usage(
 
 def _read(prometheus: Any, report: Any, meters: frozenset[str], given: dict[str, Any]) -> None:
     """Read the range into the report, part by part, with a bar where somebody looks on."""
-    from aibudget.metering.labels import Teams, read_kin, read_teams
+    from aibudget.metering.labels import Teams, read_kin, read_pod_labels, read_teams
     from aibudget.metering.promql import matchers
     from aibudget.metering.readout import Readout
     from aibudget.metering.scene import MeterSettings, Scenes
@@ -168,23 +169,29 @@ def _read(prometheus: Any, report: Any, meters: frozenset[str], given: dict[str,
         kube_state_metrics=matchers(given["kube_state_metrics_matchers"]),
         utilisation=False,
         node_pool_label=given["node_pool_label"],
+        workload_labels=tuple(key.strip() for key in given["workload_labels"].split(",") if key.strip()),
     )
     scenes = Scenes(prometheus, settings)
     readout = Readout(scenes, meters or _wanted(report.book), given["now"])
-    teams, label, read_at = Teams(), given["team_label"], None
+    teams, label, told, read_at = Teams(), given["team_label"], None, None
     length = report.interval.seconds * readout.steps
     with click.progressbar(
         length=length, label="Reading", file=sys.stderr, hidden=not sys.stderr.isatty()
     ) as bar:
         prometheus.begin()
         for part, readings in readout.parts(report.interval):
-            if report.by == "team" and part != read_at:
-                teams, read_at = read_teams(prometheus, settings.queries, part, label), part
-                report.problems.update(dict.fromkeys([] if teams else [_unlabelled(label)]))
-            if report.by in ("workload", "model"):
+            if part != read_at:
+                read_at = part
+                if report.by == "team":
+                    teams = read_teams(prometheus, settings.queries, part, label)
+                    report.problems.update(dict.fromkeys([] if teams else [_unlabelled(label)]))
+                if settings.workload_labels:
+                    told = read_pod_labels(prometheus, settings.queries, part, settings.workload_labels)
+            if report.by in ("workload", "model") and any(one.links for one in readings.values()):
                 readout.owners = read_kin(prometheus, settings.queries, part, readout.owners)
             for meter, reading in readings.items():
-                report.add(meter, reading, readout.owners, teams)
+                said = reading if told is None else told.on(reading, readout.owners)
+                report.add(meter, said, readout.owners, teams)
             bar.update(part.seconds)
             prometheus.begin()
 

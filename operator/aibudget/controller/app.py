@@ -192,6 +192,7 @@ class Replica:
             kube_state_metrics=settings.kube_state_metrics_matchers,
             dcgm=settings.dcgm_matchers,
             node_pool_label=settings.node_pool_label,
+            workload_labels=settings.workload_labels,
         )
         upstream = Upstream(prometheus, meter, ledger, self._now)
         epoch = ledger.take_over()

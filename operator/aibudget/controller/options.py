@@ -107,6 +107,13 @@ def _label(text: str) -> str:
     return text.strip()
 
 
+def _keys(text: str) -> tuple[str, ...]:
+    found = tuple(sorted({_label(part) for part in text.split(",") if part.strip()}))
+    if len(found) > MOST_LABELS:
+        raise ValueError("too many")
+    return found
+
+
 def _name(text: str) -> str:
     if len(text) > 63 or not re.fullmatch(NAME_PATTERN.removesuffix("$"), text):
         raise ValueError("not a name of Kubernetes")
@@ -154,6 +161,8 @@ def _sharing(text: str) -> Sharing:
     return sharing(Path(text.strip())) if text.strip() else Sharing()
 
 
+MOST_LABELS: Final = 8
+"""Each set of values is a line of its own in the ledger."""
 _FILE: Final = "the path of a file that can be read"
 _MATCHERS: Final = 'PromQL matchers such as cluster="eu-1",env="prod"'
 
@@ -201,6 +210,13 @@ OPTIONS: Final = (
         _label,
         "the key of a label such as example.com/pool",
         "Node label that names a node's pool, before those of Karpenter, EKS, GKE and AKS.",
+        default=" ",
+    ),
+    Option(
+        "workload_labels",
+        _keys,
+        "keys of labels separated by commas, at most 8, such as app.kubernetes.io/part-of",
+        "Labels of pods that usage is kept with, as they were at the time.",
         default=" ",
     ),
     Option(

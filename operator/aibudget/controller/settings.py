@@ -35,6 +35,7 @@ class Settings:
     kube_state_metrics_matchers: Matchers
     dcgm_matchers: Matchers
     node_pool_label: str
+    workload_labels: tuple[str, ...]
     interval_seconds: int
     ledger_url: str
     namespace: str

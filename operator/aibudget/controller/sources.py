@@ -10,6 +10,7 @@ from typing import Final
 from aibudget.errors import Transient
 from aibudget.inventory.owners import OwnerBook, OwnerLink
 from aibudget.ledger.store import Ledger
+from aibudget.metering.labels import PodLabels, read_pod_labels
 from aibudget.metering.memory import Memory
 from aibudget.metering.meter import gpu_parts, idle_parts, whole
 from aibudget.metering.prometheus import Prometheus
@@ -42,6 +43,7 @@ class Upstream:
         self._scrape_interval = 30.0
         self._now: int | None = None
         self._forgotten: int | None = None
+        self._pod_labels: tuple[Interval, PodLabels] | None = None
 
     @property
     def owners(self) -> OwnerBook:
@@ -52,7 +54,7 @@ class Upstream:
 
     def begin(self) -> None:
         """Begin a cycle: the time is asked anew, and so is what may have come late."""
-        self._now = None
+        self._now = self._pod_labels = None
         self.scenes.forget()
 
     def time(self) -> int:
@@ -86,9 +88,19 @@ class Upstream:
         self._prometheus.begin()
         reading = read()
         self.remember(reading.links, interval.end)
+        if self.scenes.settings.workload_labels:
+            reading = self._labels(interval).on(reading, self.owners)
         if reading.scrape_interval is not None:
             self._scrape_interval = reading.scrape_interval
         return reading
+
+    def _labels(self, interval: Interval) -> PodLabels:
+        """Asked for once for all meters that read an interval."""
+        if self._pod_labels is None or self._pod_labels[0] != interval:
+            settings = self.scenes.settings
+            told = read_pod_labels(self._prometheus, settings.queries, interval, settings.workload_labels)
+            self._pod_labels = interval, told
+        return self._pod_labels[1]
 
     def _forget(self, now: int) -> None:
         """Once a day, let go of pods that are long gone; those that run on are asked for anew."""

@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import chain
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Column, Connection, Table, select
@@ -25,11 +26,15 @@ CHUNK: Final = 500
 
 
 class LineKey(NamedTuple):
-    """What makes two usages the same line. `labels` is the namespace's labels as canonical JSON."""
+    """What makes two usages the same line. `labels` is the namespace's labels as canonical JSON.
+
+    `tags` are the workload's labels that usage is told with.
+    """
 
     workload: Workload
     sku: Sku
     labels: str
+    tags: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,7 @@ class Line:
     workload: Workload
     sku: Sku
     namespace_labels: Mapping[str, str]
+    labels: Mapping[str, str]
 
 
 class Lines:
@@ -58,7 +64,8 @@ class Lines:
         spelled = {namespace: spell(of) for namespace, of in labels.items()}
         for charge in charges:
             usage = charge.usage
-            yield charge, LineKey(usage.workload, usage.sku, spelled.get(usage.workload.namespace, "{}"))
+            text = spelled.get(usage.workload.namespace, "{}")
+            yield charge, LineKey(usage.workload, usage.sku, text, usage.labels)
 
     def ids(self, connection: Connection, keys: Iterable[LineKey], at: int) -> dict[LineKey, int]:
         """The integers of these lines; lines that are new are written down."""
@@ -67,7 +74,9 @@ class Lines:
             subjects = self._subjects(connection, {(key.workload.namespace, key.labels) for key in new}, at)
             rows = {key: self._row(key, subjects[key.workload.namespace, key.labels]) for key in new}
             ids = identify(connection, schema.line, list(rows.values()))
-            found |= {key: ids[str(row["hash"])] for key, row in rows.items()}
+            made = {key: ids[str(row["hash"])] for key, row in rows.items()}
+            _label(connection, {made[key]: spell(dict(key.tags)) for key in rows if key.tags})
+            found |= made
         return found
 
     def committed(self, ids: Mapping[LineKey, int]) -> None:
@@ -92,13 +101,16 @@ class Lines:
             )
             query = (
                 select(line, subject.c.namespace, subject.c.labels, link.c.owner_kind, link.c.owner_name)
+                .add_columns(schema.line_label.c.labels.label("tags"))
                 .join_from(line, subject, line.c.subject_id == subject.c.id)
                 .outerjoin(link, owned)
+                .outerjoin(schema.line_label, schema.line_label.c.line_id == line.c.id)
             )
             for row in in_chunks(connection, query.where, line.c.id, missing):
                 kind, name = (row.owner_kind, row.owner_name) if row.owner_kind else (row.kind, row.name)
                 workload = Workload(row.namespace, kind, name)
-                self._lines[row.id] = Line(workload, self._sku(row.dimensions), self._labels_of(row.labels))
+                labels, tags = self._labels_of(row.labels), self._labels_of(row.tags or "{}")
+                self._lines[row.id] = Line(workload, self._sku(row.dimensions), labels, tags)
         return self._lines
 
     def forget_links(self) -> bool:
@@ -111,7 +123,7 @@ class Lines:
         kind, name = key.workload.kind, key.workload.name
         dimensions = spell(dict(key.sku.dimensions))
         return {
-            "hash": digest(self._meter_id, subject_id, kind, name, dimensions),
+            "hash": digest(self._meter_id, subject_id, kind, name, dimensions, *chain(*key.tags)),
             "meter_id": self._meter_id,
             "subject_id": subject_id,
             "kind": kind,
@@ -180,6 +192,16 @@ def identify(connection: Connection, table: Table, rows: Sequence[dict[str, Any]
         connection.execute(table.insert(), missing)
         found |= _by_hash(connection, table, [row["hash"] for row in missing])
     return found
+
+
+def _label(connection: Connection, labels: Mapping[int, str]) -> None:
+    """Write down the labels of lines that have none yet."""
+    if not labels:
+        return
+    table = schema.line_label
+    there = {row.line_id for row in in_chunks(connection, select(table).where, table.c.line_id, list(labels))}
+    if rows := [{"line_id": at, "labels": text} for at, text in labels.items() if at not in there]:
+        connection.execute(table.insert(), rows)
 
 
 def spell(values: Mapping[str, str]) -> str:

@@ -76,6 +76,14 @@ line = Table(
     Column("dimensions", Text, nullable=False),
 )
 
+# The labels of a workload's pods, for lines that have some. In a table of its own, since most have none.
+line_label = Table(
+    "line_label",
+    metadata,
+    Column("line_id", ForeignKey("line.id"), primary_key=True),
+    Column("labels", Text, nullable=False),
+)
+
 # Append-only: a statement of the past can be made again with the rates of its time.
 rate = Table(
     "rate",

@@ -6,8 +6,10 @@ is laid over it with `joined`. Pure values; `store.py` reads them from a databas
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
+from types import MappingProxyType
+from typing import Final
 
 from aibudget.inventory.workload import Workload
 from aibudget.metering.slots import SLOT_SECONDS, Interval
@@ -15,12 +17,15 @@ from aibudget.metering.usage import Coverage, Sku
 from aibudget.pricing.charge import Charge, cost, list_cost
 from aibudget.pricing.rate import Rate
 
+NO_LABELS: Final[Mapping[str, str]] = MappingProxyType({})
+
 
 @dataclass(frozen=True, slots=True)
 class SpendLine:
-    """Sums for one workload, SKU, rate and version of its namespace's labels.
+    """Sums for one workload, SKU, rate and version of its labels and its namespace's.
 
     Units are the meter's smallest. `busy` and `observed` are None where nobody looked at the devices.
+    `labels` are those of the workload's pods that usage is told with.
     """
 
     workload: Workload
@@ -31,6 +36,7 @@ class SpendLine:
     estimated: int = 0
     busy: int | None = None
     observed: int | None = None
+    labels: Mapping[str, str] = field(default_factory=lambda: NO_LABELS)
 
     @property
     def cost(self) -> Decimal | None:
@@ -104,6 +110,7 @@ def provisional(
             estimated=charge.usage.estimated,
             busy=charge.usage.busy,
             observed=charge.usage.observed,
+            labels=dict(charge.usage.labels) if charge.usage.labels else NO_LABELS,
         )
         for charge in charges
         if charge.usage.slot >= start
@@ -132,7 +139,7 @@ def summed(lines: Iterable[SpendLine]) -> tuple[SpendLine, ...]:
     for line in lines:
         rate_id = line.rate.id if line.rate else ""
         labels = tuple(sorted(line.namespace_labels.items()))
-        key = (line.workload, line.sku, labels, rate_id)
+        key = (line.workload, line.sku, labels, tuple(sorted(line.labels.items())), rate_id)
         groups[key] = _plus(groups[key], line) if key in groups else line
     return tuple(groups.values())
 
@@ -152,6 +159,7 @@ def _plus(one: SpendLine, other: SpendLine) -> SpendLine:
         estimated=one.estimated + other.estimated,
         busy=_known(one.busy, other.busy),
         observed=_known(one.observed, other.observed),
+        labels=one.labels,
     )
 
 

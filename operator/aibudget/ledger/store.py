@@ -297,6 +297,7 @@ class Ledger:
                 estimated=row.estimated,
                 busy=row.busy if row.observed else None,
                 observed=row.observed or None,
+                labels=lines[row.line_id].labels,
             )
             for row in rows
         )

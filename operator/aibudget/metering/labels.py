@@ -5,18 +5,22 @@ API server; the operator reads namespaces and owners there. Pure but for the `Pr
 """
 
 from bisect import bisect_right
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from aibudget.inventory.lineage import LABELS, named_by
 from aibudget.inventory.owners import LINKS, Child, OwnerBook, OwnerLink
-from aibudget.inventory.workload import PodKey
+from aibudget.inventory.workload import PodKey, Workload
 from aibudget.metering.asking import over_range, over_window
 from aibudget.metering.coverage import Grid
 from aibudget.metering.nodes import label_in_metrics, own
 from aibudget.metering.promql import Queries
 from aibudget.metering.slots import SLOT_SECONDS, Interval
 from aibudget.metering.source import PromSource, Series
+from aibudget.metering.usage import Reading
+
+Labels = tuple[tuple[str, str], ...]
 
 _SPELLED: Mapping[str, str] = {label_in_metrics(key): key for key in LABELS}
 
@@ -60,6 +64,50 @@ def read_kin(source: PromSource, queries: Queries, interval: Interval, book: Own
     """
     answer = over_window(source, lambda seconds: queries.pod_labels(tuple(_SPELLED), seconds), interval)
     return book.with_links(_links(answer.series, book))
+
+
+class PodLabels:
+    """What pods said of themselves in an interval, by the keys that were asked for."""
+
+    def __init__(self, keys: Sequence[str], told: Mapping[PodKey, Labels]) -> None:
+        self._keys = keys
+        self._told = told
+
+    def on(self, reading: Reading, book: OwnerBook) -> Reading:
+        """The reading with the labels of each workload: those that most of its pods had."""
+        if not self._told:
+            return replace(reading, problems=(*reading.problems, self._absent()))
+        said: dict[Workload, Counter[Labels]] = defaultdict(Counter)
+        for pod, labels in self._told.items():
+            if book.knows(Child.of(pod)):
+                said[book.resolve(pod).workload][labels] += 1
+        most = {workload: max(sorted(of), key=of.__getitem__) for workload, of in said.items()}
+        usages = (replace(usage, labels=most.get(usage.workload, ())) for usage in reading.usages)
+        return replace(reading, usages=tuple(usages)) if most else reading
+
+    def _absent(self) -> str:
+        listed = ",".join(self._keys)
+        return (
+            f"kube_pod_labels tells none of the labels {listed}. Let kube-state-metrics export them with "
+            f"--metric-labels-allowlist=pods=[{listed}]."
+        )
+
+
+def read_pod_labels(
+    source: PromSource, queries: Queries, interval: Interval, keys: Sequence[str]
+) -> PodLabels:
+    """The pods of an interval that have any of these labels."""
+    spelled = {label_in_metrics(key): key for key in keys}
+    answer = over_window(source, lambda seconds: queries.pod_labels(tuple(spelled), seconds), interval)
+    return PodLabels(
+        keys,
+        {
+            PodKey(own(labels, "namespace"), own(labels, "pod"), labels.get("uid", "")): tuple(
+                sorted((key, labels[name]) for name, key in spelled.items() if labels.get(name))
+            )
+            for labels, _, _ in answer.series
+        },
+    )
 
 
 def _links(answer: Iterable[Series], book: OwnerBook) -> Iterator[OwnerLink]:

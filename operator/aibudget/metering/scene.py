@@ -46,6 +46,7 @@ class MeterSettings:
 
     `utilisation` False leaves DCGM alone and device time unobserved. `node_pool_label` is the key
     of the label that names a node's pool, where it is none of those that are known (`nodes.SOURCES`).
+    `workload_labels` are the keys of the labels of pods that usage is told with.
     """
 
     step: int | None = None
@@ -55,6 +56,7 @@ class MeterSettings:
     accelerators: str = METRICS_PATTERN
     utilisation: bool = True
     node_pool_label: str = ""
+    workload_labels: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.step is not None and self.step not in STEPS:

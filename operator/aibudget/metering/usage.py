@@ -37,7 +37,8 @@ class Usage:
     """One slot's worth. `estimated` is the part of `quantity` that a short gap was filled with.
 
     `observed` is the device time for which a utilisation was seen and `busy` the part of it that was busy,
-    both in the unit of `quantity`; their difference is idle, and None is unknown.
+    both in the unit of `quantity`; their difference is idle, and None is unknown. `labels` are those of the
+    workload's pods that were asked for, as sorted pairs.
     """
 
     slot: int
@@ -47,6 +48,7 @@ class Usage:
     estimated: int = 0
     busy: int | None = None
     observed: int | None = None
+    labels: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
+from itertools import chain
 from typing import Final, Literal, NamedTuple
 
 from aibudget.errors import Stalled
@@ -16,7 +17,7 @@ from aibudget.inventory.owners import OwnerBook
 from aibudget.inventory.workload import Workload
 from aibudget.metering.catalogue import GPU, GPU_IDLE, TOKENS, scale_of
 from aibudget.metering.idle import POOL, pool_of
-from aibudget.metering.labels import Teams
+from aibudget.metering.labels import Labels, Teams
 from aibudget.metering.slots import Interval, iso
 from aibudget.metering.usage import Balance, Coverage, Reading, Sku, Usage
 from aibudget.pricing.book import PriceBook
@@ -41,16 +42,17 @@ class Group(NamedTuple):
     team: str | None = None
     model: str | None = None
     node_pool: str | None = None
+    labels: tuple[tuple[str, str], ...] = ()
 
     @property
     def order(self) -> tuple[bool, tuple[str, ...]]:
         """By name, and what belongs to nobody after all others."""
-        return self.is_nobody, tuple(part or "" for part in self)
+        return self.is_nobody, (*(part or "" for part in self[:-1]), *chain(*self.labels))
 
     @property
     def is_nobody(self) -> bool:
         """Whether it is no one's: idle capacity, or what has no name of the kind that is asked for."""
-        return not any(self) or self.kind == POOL
+        return not any(self[:-1]) or self.kind == POOL
 
 
 class Line(NamedTuple):
@@ -228,7 +230,7 @@ class _Groups:
         self._by = by
         self._owners = owners
         self._teams = teams
-        self._tops: dict[Workload, Group] = {}
+        self._tops: dict[tuple[Workload, Labels], Group] = {}
 
     def of(self, usage: Usage) -> Group:
         """Rows by model are made of those by workload, once it is known which serves what."""
@@ -241,10 +243,12 @@ class _Groups:
             case "nodepool":
                 return Group(node_pool=pool_of(usage.sku) or (of.name if of.kind == POOL else ""))
             case "workload" | "model":
-                found = self._tops.get(of)
+                labels = usage.labels if self._by == "workload" else ()
+                found = self._tops.get((of, labels))
                 if found is None:
                     top = self._owners.top(of)
-                    found = self._tops[of] = Group(top.namespace, top.kind, top.name)
+                    found = Group(top.namespace, top.kind, top.name, labels=labels)
+                    self._tops[of, labels] = found
                 return found
 
 

@@ -37,7 +37,7 @@ DIMENSIONS: Final = (
     "component",
 )
 COLUMNS: Final = (
-    "start", "end", "namespace", "workloadKind", "workload", "team", "meter",
+    "start", "end", "namespace", "workloadKind", "workload", "team", "labels", "meter",
     *DIMENSIONS, "reason", "gramsCO2e", "quantity", "unit", "cost", "currency",
 )  # fmt: skip
 MICRO: Final = Decimal("0.000001")
@@ -80,6 +80,8 @@ def as_csv(report: UsageReport) -> str:
     writer.writeheader()
     for row in report.rows():
         fields = _fields(row)
+        if "labels" in fields:
+            fields["labels"] = json.dumps(fields["labels"], ensure_ascii=False)
         # What rows are grouped by stands in the column of the dimension of that name.
         writer.writerow({**fields["sku"], **fields, "start": start, "end": end, "currency": currency})
     return text.getvalue().rstrip("\n")
@@ -245,11 +247,12 @@ def _fields(row: Row) -> dict[str, Any]:
     return fields | ({"reason": row.line.reason} if row.line.reason else {})
 
 
-def _group(group: Group) -> dict[str, str | None]:
+def _group(group: Group) -> dict[str, Any]:
     """The fields that are always there, and those that rows are grouped by."""
     named = {"namespace": group.namespace, "workloadKind": group.kind, "workload": group.workload}
     others = {"team": group.team, "model": group.model, "nodePool": group.node_pool}
-    return named | {name: value for name, value in others.items() if value is not None}
+    labels: dict[str, Any] = {"labels": dict(group.labels)} if group.labels else {}
+    return named | {name: value for name, value in others.items() if value is not None} | labels
 
 
 def _total(rows: list[Row]) -> Decimal:

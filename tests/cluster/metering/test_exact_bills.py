@@ -51,6 +51,14 @@ def test_people_find_what_they_know(pasts: PrometheusServer, ask: Ask) -> None:
     assert found == {("InferenceService", "chat"): "1.00", ("LeaderWorkerSet", "group"): "0.50"}
 
 
+def test_labels_of_the_time_are_told(pasts: PrometheusServer, ask: Ask) -> None:
+    """Those that were asked for, where a pod had them."""
+    begins, label = BEGINS["kin"], "serving.kserve.io/inferenceservice"
+    flags = ("--by", "workload", "--meter", "gpu", "--workload-labels", label)
+    rows = ask(pasts.url, begins, begins + HOURS, *flags).document["rows"]
+    assert {row["workload"]: row.get("labels") for row in rows} == {"chat": {label: "chat"}, "group": None}
+
+
 def test_a_team_pays_for_its_time(pasts: PrometheusServer, ask: Ask) -> None:
     """A namespace that changes hands is each team's while it is; one without a label is nobody's."""
     begins = BEGINS["kin"]

@@ -57,6 +57,8 @@ def test_the_downward_api_names_the_replica() -> None:
         ("AIBUDGET_UNTOUCHABLE_NAMESPACES", "monitoring,Gpu Operator"),
         ("AIBUDGET_CLUSTER_MATCHERS", "cluster=eu-1"),
         ("AIBUDGET_CLUSTER_MATCHERS", 'cluster="eu"} or vector(1) #'),
+        ("AIBUDGET_WORKLOAD_LABELS", "app.kubernetes.io/part of"),
+        ("AIBUDGET_WORKLOAD_LABELS", "a,b,c,d,e,f,g,h,i"),
         ("AIBUDGET_BIND", "8080"),
         ("AIBUDGET_BIND", "0.0.0.0:99999"),
         ("AIBUDGET_LEASE_SECONDS", "1"),

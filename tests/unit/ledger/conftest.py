@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -57,7 +58,7 @@ def make_rate() -> Callable[..., Rate]:
 def make_charge() -> Callable[..., Charge]:
     """Usage of one workload in the slot of that number."""
 
-    def make(slot: int, name: str, quantity: int, rate: Rate | None = None, **more: int) -> Charge:
+    def make(slot: int, name: str, quantity: int, rate: Rate | None = None, **more: Any) -> Charge:
         workload = Workload("team", "Deployment", name)
         return Charge(Usage(slot * SLOT_SECONDS, workload, H100, quantity, **more), rate)
 

@@ -4,10 +4,11 @@ import pytest
 
 from aibudget.inventory.owners import Child, OwnerBook, OwnerLink
 from aibudget.inventory.workload import Owner, PodKey, Workload
-from aibudget.metering.labels import Teams, read_kin
+from aibudget.metering.labels import PodLabels, Teams, read_kin
 from aibudget.metering.scene import MeterSettings
 from aibudget.metering.slots import Interval
 from aibudget.metering.source import Result, Series
+from aibudget.metering.usage import Reading, Usage, sku
 from unit.metering.fake import BEGIN, FakePrometheus, series
 
 HOUR = Interval(BEGIN, BEGIN + 3600)
@@ -15,6 +16,8 @@ POD = PodKey("team", "llm-1-x", "u")
 IN_SET = OwnerLink(Child.of(POD), Owner("ReplicaSet", "llm-1"))
 DEPLOYED = OwnerLink(Child("team", "ReplicaSet", "llm-1"), Owner("Deployment", "llm"))
 DEPLOYMENT = Workload("team", "Deployment", "llm")
+GPU = sku("gpu", {})
+OLD, NEW = (("v", "1"),), (("v", "2"),)
 CHAT = {"label_serving_kserve_io_inferenceservice": "chat"}
 
 
@@ -65,6 +68,23 @@ def test_a_workload_that_is_named_is_not_its_own_part() -> None:
     top = OwnerLink(Child("team", "InferenceService", "chat"), Owner("Platform", "p"))
     book = kin(CHAT, IN_SET, DEPLOYED, above, top)
     assert book.top(DEPLOYMENT) == Workload("team", "Platform", "p")
+
+
+def test_usage_is_told_with_the_labels_of_most_pods() -> None:
+    """During a rollout a workload has two versions of a label; what has none has none."""
+    other = PodKey("team", "llm-1-y", "v")
+    pods = {POD: NEW, other: OLD, PodKey("team", "llm-1-z", "w"): NEW, PodKey("x", "stranger", "s"): OLD}
+    owned = [
+        OwnerLink(Child.of(pod), Owner("ReplicaSet", "llm-1")) for pod in pods if pod.namespace == "team"
+    ]
+    book = OwnerBook.of([*owned, DEPLOYED])
+    alone = Workload("team", "StatefulSet", "db")
+    reading = Reading(HOUR, tuple(Usage(BEGIN, of, GPU, 1) for of in (DEPLOYMENT, alone)), {}, None)
+    told = PodLabels(["v"], pods).on(reading, book)
+    assert [usage.labels for usage in told.usages] == [NEW, ()]
+    assert told.problems == ()
+    (said,) = PodLabels(["v"], {}).on(reading, book).problems
+    assert "--metric-labels-allowlist=pods=[v]" in said
 
 
 def test_a_team_is_known_from_slot_to_slot() -> None:

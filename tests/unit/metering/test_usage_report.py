@@ -144,6 +144,17 @@ def test_a_workload_stands_under_the_name_that_people_know() -> None:
     ]
 
 
+def test_labels_that_are_asked_for_part_workloads() -> None:
+    """And are told with each row that has some."""
+    made = UsageReport(DAY, "workload", PriceBook([rate("NVIDIA-L4", "0.8")]))
+    parts = (("part-of", "search"),), (("part-of", "chat"),), ()
+    usages = (replace(used("a", 2**n), labels=labels) for n, labels in enumerate(parts))
+    made.add("gpu", Reading(DAY, tuple(usages), {}, None))
+    found = {row.get("labels", {}).get("part-of"): row["quantity"] for row in rows_of(made)}
+    assert found == {None: "4.00", "chat": "2.00", "search": "1.00"}
+    assert ',"{""part-of"": ""chat""}",gpu,' in as_csv(made)
+
+
 def test_a_team_is_that_of_the_time_of_use() -> None:
     """And a gateway's team is one as well; what is nobody's comes last."""
     made = UsageReport(DAY, "team", PriceBook([rate("NVIDIA-L4", "0.8")]))

@@ -1,0 +1,86 @@
+"""What all meters of a process share: one book of owners, and the labels of pods, each asked for once."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from aibudget.controller.sources import FORGET_SECONDS, PODS_KEPT_SECONDS, Upstream
+from aibudget.inventory.owners import Child, OwnerLink
+from aibudget.inventory.workload import Owner, PodKey
+from aibudget.ledger.store import Ledger
+from aibudget.metering.scene import MeterSettings
+from aibudget.metering.slots import Interval
+from aibudget.metering.source import Result, Series
+from aibudget.metering.usage import Reading, Usage
+from unit.controller.meters import H100, LLM, MIDNIGHT
+from unit.metering.fake import series
+
+POD = PodKey("team", "llm-1-x", "u")
+LINKS = (
+    OwnerLink(Child.of(POD), Owner("ReplicaSet", "llm-1")),
+    OwnerLink(Child("team", "ReplicaSet", "llm-1"), Owner("Deployment", "llm")),
+)
+SLOT = Interval(MIDNIGHT, MIDNIGHT + 900)
+
+
+class Told:
+    """A Prometheus that tells of the labels of one pod, and of the time."""
+
+    def __init__(self) -> None:
+        self.now = float(MIDNIGHT + 1000)
+        self.asked = 0
+
+    def begin(self) -> None:
+        """Nothing to spend."""
+
+    def time(self) -> float:
+        """As it is set."""
+        return self.now
+
+    def query(self, promql: str, at: float) -> Result:
+        """One pod with one label."""
+        self.asked += 1
+        return Result([self._pod(at)])
+
+    def _pod(self, at: float) -> Series:
+        labels = {"namespace": "team", "pod": POD.name, "uid": POD.uid, "label_tier": "gold"}
+        return series(labels, [at], [1.0])
+
+
+@pytest.fixture
+def told() -> Told:
+    return Told()
+
+
+@pytest.fixture
+def upstream(tmp_path: Path, told: Told) -> Iterator[Upstream]:
+    """With one label that is asked for."""
+    ledger = Ledger.open(f"sqlite:///{tmp_path / 'l.db'}", "test")
+    yield Upstream(told, MeterSettings(workload_labels=("tier",)), ledger, told.time)  # type: ignore[arg-type]
+    ledger.close()
+
+
+def test_labels_are_asked_for_once_for_all_meters(upstream: Upstream, told: Told) -> None:
+    """And again when a new cycle begins: they may have changed."""
+    for _ in range(2):
+        reading = Reading(SLOT, (Usage(MIDNIGHT, LLM, H100, 1),), {}, SLOT.end, links=LINKS)
+        (usage,) = upstream.read(SLOT, lambda reading=reading: reading).usages  # type: ignore[misc]
+        assert usage.labels == (("tier", "gold"),)
+    assert told.asked == 1
+    upstream.begin()
+    upstream.read(SLOT, lambda: Reading(SLOT, (), {}, SLOT.end))
+    assert told.asked == 2
+
+
+def test_single_pods_are_let_go_of_after_a_while(upstream: Upstream, told: Told) -> None:
+    """They are asked for anew if they still run; what owns them is kept."""
+    upstream.time()
+    upstream.remember(LINKS, int(told.now))
+    for _ in range(PODS_KEPT_SECONDS // FORGET_SECONDS + 1):
+        assert upstream.owners.knows(Child.of(POD))
+        told.now += FORGET_SECONDS
+        upstream.begin()
+        upstream.time()
+    assert not upstream.owners.knows(Child.of(POD))
+    assert upstream.owners.knows(Child("team", "ReplicaSet", "llm-1"))
