@@ -20,6 +20,8 @@ NAMES: Final = (
     "gpu.intel.com/i915",
     "gpu.intel.com/xe",
 )
+SAME_DEVICES: Final = ("aws.amazon.com/neuron", "aws.amazon.com/neurondevice", "aws.amazon.com/neuroncore")
+"""Names under which a node offers the same devices at once; the first that it offers stands for them."""
 MIG: Final = "nvidia.com/mig-"
 """How the names of parts of a device begin, such as nvidia.com/mig-1g.5gb."""
 AMD_PARTITIONS: Final = tuple(

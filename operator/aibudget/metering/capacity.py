@@ -14,6 +14,7 @@ from functools import cached_property
 from itertools import chain
 from typing import NamedTuple
 
+from aibudget.inventory.accelerators import SAME_DEVICES
 from aibudget.metering.asking import Answer
 from aibudget.metering.coverage import Known
 from aibudget.metering.integration import MILLISECONDS, Amount, Cell, Holding, Samples, joined, plausible
@@ -110,9 +111,19 @@ def balances(
             place = offers.get((slot, node, sku.dimension("resource")), place)
         sums[place].held += amount.quantity
     _Steps(sums, capacity, held, known, nodes).judge()
+    _fold(sums, offers)
     found = ((place, sums[place].balance(place)) for place in sorted(sums))
     judged = {place: one for place, one in found if place.slot in told and (one.capacity or one.held)}
     return judged, frozenset(cell.slot for cell in cells if cell.slot not in told)
+
+
+def _fold(sums: dict[Place, _Sums], offers: Mapping[tuple[int, str, str | None], Place]) -> None:
+    """Devices that a node offers under several names are there once."""
+    for place in [one for one in sums if one.sku.dimension("resource") in SAME_DEVICES]:
+        named = [offers.get((place.slot, place.node, name)) for name in SAME_DEVICES]
+        first = next((one for one in named if one is not None), place)
+        if first != place and first in sums:
+            sums[first].held += sums.pop(place).held
 
 
 def _offer(sums: dict[Place, _Sums], offer: Offer, samples: Samples, known: Known, nodes: Nodes) -> None:

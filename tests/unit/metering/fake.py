@@ -27,6 +27,7 @@ class Life:
     owner: tuple[str, str] = ("", "")
     node: str = "n"
     namespace: str = "team"
+    resource: str = "nvidia_com_gpu"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,7 @@ class Machine:
     units: float
     unwell: tuple[tuple[int, int, float], ...] = ()
     labels: tuple[tuple[int, Mapping[str, str]], ...] = ()
+    resource: str = "nvidia_com_gpu"
 
     def unusable(self, at: float) -> float | None:
         """How many of its units nobody can use then."""
@@ -129,7 +131,7 @@ class FakePrometheus:
             "pod": life.name,
             "uid": life.uid,
             "node": life.node,
-            "resource": "nvidia_com_gpu",
+            "resource": life.resource,
         }
         return self._over(
             instants, labels, lambda newest: life.units if life.bound <= newest - BEGIN < life.ended else None
@@ -137,7 +139,7 @@ class FakePrometheus:
 
     def _capacity(self, instants: range) -> Iterator[Series]:
         for machine in self.machines:
-            whose = {"node": machine.name, "resource": "nvidia_com_gpu"}
+            whose = {"node": machine.name, "resource": machine.resource}
             offered = self._over(instants, {**whose, "family": "offered"}, partial(_offered, machine))
             unusable = self._over(instants, {**whose, "family": "unusable"}, partial(_unusable, machine))
             yield from (one for one in (offered, unusable) if one.times)

@@ -267,6 +267,19 @@ def test_a_relabelled_node_is_idle_in_the_pool_of_the_time() -> None:
     assert seconds(reading) == {("", "idle"): 1800, ("late", "idle"): END - 1800}
 
 
+def test_devices_of_several_names_are_there_once() -> None:
+    """A Neuron node offers its devices and their cores: who holds two cores of four devices leaves three."""
+    labels = ((-10_000, {"label_node_kubernetes_io_instance_type": "trn1.32xlarge", POOL: "a"}),)
+    offered = [
+        machine(units=4.0, labels=labels, resource="aws_amazon_com_neuron"),
+        machine(units=8.0, labels=labels, resource="aws_amazon_com_neuroncore"),
+    ]
+    reading = read([Life("train", -60, END + 60, 2.0, "u", resource="aws_amazon_com_neuroncore")], offered)
+    check(reading)
+    assert seconds(reading) == {("a", "idle"): 3 * END}
+    assert total(reading.beside[0].balances).capacity == 4 * END * 1000
+
+
 def test_one_query_more_is_asked() -> None:
     """What is left over costs one query, whatever else is read."""
     source = FakePrometheus([Life("web", 0, END, 1.0, "u")], SCRAPES, machines=[machine()])
