@@ -8,7 +8,7 @@ recipient. Capacity of which nobody saw whether it was held is never given to an
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Annotated, Any, Final, Literal, NamedTuple, Self
 
@@ -118,7 +118,8 @@ def parse(file: str, document: Any) -> Sharing:
 @dataclass(frozen=True, slots=True)
 class SharedLine:
     """A part of a pool's shared cost. `recipient` is None where it was given to nobody; `source` is what it
-    was: idle, unhealthy or unknown capacity, or the name of a system namespace. `quantity` is of the meter.
+    was: idle, unhealthy or unknown capacity, or the name of a system namespace. `quantity` is of the meter;
+    `units` are None where it has no price.
     """
 
     pool: str
@@ -126,12 +127,12 @@ class SharedLine:
     meter: str
     recipient: Recipient | None
     quantity: int
-    units: Units
+    units: Units | None
 
 
 @dataclass(slots=True)
 class _Pot:
-    """What is to be divided: a quantity, and the cost of what of it has a price."""
+    """What is to be divided."""
 
     quantity: int = 0
     units: Units = 0
@@ -140,27 +141,31 @@ class _Pot:
 def allocated(lines: Iterable[SpendLine], sharing: Sharing, currency: str) -> tuple[SharedLine, ...]:
     """The shared cost in a statement's lines, in `UNITS` of the currency, divided by policy.
 
-    What a line costs in a currency without an exchange rate to this one is no part of it, as nothing is that
-    has no price; its quantity is.
+    What costs something in a currency without an exchange rate to this one is told like what has no price.
     """
-    pots: dict[tuple[str, str, str], _Pot] = defaultdict(_Pot)
+    pots: dict[tuple[str, str, str, bool], _Pot] = defaultdict(_Pot)
     direct: dict[str, dict[Recipient, Units]] = defaultdict(lambda: defaultdict(int))
-    prices: dict[str, Units] = {}
+    prices: dict[str, Units | None] = {}
     for line in lines:
         pool = line.sku.dimension("nodePool") or ""
-        units = line.quantity * _price(line, currency, prices)
+        price = _price(line, currency, prices)
+        units = line.quantity * (price or 0)
         source = _source(line, sharing)
         if source is None:
             if line.workload.namespace and line.sku.meter in OF_NODES:
                 direct[pool][Recipient("Namespace", line.workload.namespace)] += units
         else:
-            pot = pots[pool, source, line.sku.meter]
+            pot = pots[pool, source, line.sku.meter, price is not None]
             pot.quantity += line.quantity
             pot.units += units
     return tuple(
         part
-        for (pool, source, meter), pot in sorted(pots.items())
-        for part in _divided(SharedLine(pool, source, meter, None, pot.quantity, pot.units), sharing, direct)
+        for (pool, source, meter, priced), pot in sorted(pots.items(), key=lambda item: item[0])
+        for part in _divided(
+            SharedLine(pool, source, meter, None, pot.quantity, pot.units if priced else None),
+            sharing,
+            direct,
+        )
     )
 
 
@@ -174,7 +179,7 @@ class Allotments:
         self._units: dict[str, Units] = defaultdict(int)
         for part in allocated(lines, sharing, currency):
             if part.recipient is not None and part.recipient.kind == "Namespace":
-                self._units[part.recipient.name] += part.units
+                self._units[part.recipient.name] += part.units or 0
         # A namespace that was given a fixed share and used nothing has no labels here.
         self._labels: dict[str, list[Mapping[str, str]]] = {name: [] for name in self._units}
         for line in lines:
@@ -217,11 +222,11 @@ def _source(line: SpendLine, sharing: Sharing) -> str | None:
     return namespace if namespace in sharing.system_namespaces else None
 
 
-def _price(line: SpendLine, currency: str, known: dict[str, Units]) -> Units:
+def _price(line: SpendLine, currency: str, known: dict[str, Units | None]) -> Units | None:
     if line.rate is None:
-        return 0
+        return None
     if line.rate.id not in known:
-        known[line.rate.id] = units_per_quantity(line.rate, currency) or 0
+        known[line.rate.id] = units_per_quantity(line.rate, currency)
     return known[line.rate.id]
 
 
@@ -235,20 +240,19 @@ def _divided(
     if not weights:
         return [whole]
     by = list(weights.values())
-    denominator = whole.units.denominator
     quantities = apportioned(whole.quantity, by)
-    money = apportioned(int(whole.units * denominator), by)
+    money = [None] * len(by) if whole.units is None else _parts(whole.units, by)
     return [
-        SharedLine(
-            whole.pool,
-            whole.source,
-            whole.meter,
-            recipient,
-            quantity,
-            units if denominator == 1 else Fraction(units, denominator),
-        )
+        replace(whole, recipient=recipient, quantity=quantity, units=units)
         for recipient, quantity, units in zip(weights, quantities, money, strict=True)
     ]
+
+
+def _parts(units: Units, by: Sequence[Units]) -> Sequence[Units]:
+    """A fraction of a unit is divided as finely as it is itself."""
+    whole, finest = units.numerator, units.denominator
+    parts = apportioned(whole, by)
+    return parts if finest == 1 else [Fraction(part, finest) for part in parts]
 
 
 def _weights(policy: Policy, direct: Mapping[Recipient, Units]) -> dict[Recipient, Units]:

@@ -88,6 +88,15 @@ def _connection(command: Callable[..., Any]) -> Callable[..., Any]:
     help="What grids emit and PUE, after the public averages; see docs/how-to/count-carbon.md.",
 )
 @click.option(
+    "--shared-cost",
+    "policies",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    envvar="AIBUDGET_SHARED_COST",
+    metavar="FILE",
+    help="Policies by which idle and shared cost is divided; see docs/how-to/share-idle-cost.md.",
+    show_envvar=True,
+)
+@click.option(
     "--by",
     type=click.Choice(["namespace", "team", "workload", "model", "nodepool"]),
     default="namespace",
@@ -132,15 +141,17 @@ def usage(
     Prometheus tells it. Teams and such names need labels that kube-state-metrics exports only where
     its --metric-labels-allowlist names them.
     """
+    from aibudget.controller.policies import sharing
     from aibudget.metering.prometheus import Prometheus, PrometheusSettings
     from aibudget.reporting.usage import UsageReport
     from aibudget.reporting.usageformats import as_csv, as_json, as_table
 
-    book = _book(prices)
+    book, policies = _book(prices), given.pop("policies")
     with Prometheus(_reached(PrometheusSettings, given)) as prometheus:
         now = int(prometheus.time())
         interval = _past(start, end, now)
         report = UsageReport(interval, by, book, _carbon(carbon))  # type: ignore[arg-type]  # one of its choices
+        report.sharing = None if policies is None else sharing(policies)
         _read(prometheus, report, frozenset(meters), {**given, "now": now})
     for problem in report.problems:
         click.echo(f"note: {problem}", err=True)

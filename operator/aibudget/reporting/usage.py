@@ -12,9 +12,11 @@ from decimal import Decimal
 from itertools import chain
 from typing import Final, Literal, NamedTuple
 
+from aibudget.budgeting.sharing import SharedLine, Sharing, allocated
 from aibudget.errors import Stalled
 from aibudget.inventory.owners import OwnerBook
 from aibudget.inventory.workload import Workload
+from aibudget.ledger.spend import SpendLine
 from aibudget.metering.catalogue import GPU, GPU_IDLE, TOKENS, scale_of
 from aibudget.metering.idle import POOL, pool_of
 from aibudget.metering.labels import Labels, Teams
@@ -95,6 +97,8 @@ class UsageReport:
     coverages: dict[str, Coverage] = field(default_factory=dict)
     problems: dict[str, None] = field(default_factory=dict)
     balance: Balance = field(default_factory=Balance)
+    sharing: Sharing | None = None
+    _used: Counter[tuple[str, Sku, str | None]] = field(default_factory=Counter)
     _quantities: Counter[tuple[Group, Sku, str | None]] = field(default_factory=Counter)
     _grams: dict[tuple[Group, Sku, str | None], Decimal] = field(default_factory=dict)
     _rates: dict[str, Rate] = field(default_factory=dict)
@@ -114,6 +118,9 @@ class UsageReport:
             if rate:
                 self._rates[rate.id] = rate
                 self._count_volume(charge, rate)
+            if self.sharing is not None:
+                whose = charge.usage.workload.namespace, charge.usage.sku, rate.id if rate else None
+                self._used[whose] += charge.usage.quantity
         self.balance = sum(reading.balances.values(), self.balance)
         known = self.coverages.get(meter, Coverage(0, 0))
         self.coverages[meter] = sum(reading.coverage.values(), known)
@@ -180,6 +187,16 @@ class UsageReport:
             )
             for key, quantity in sorted(quantities.items(), key=_order)
         ]
+
+    def shared(self) -> tuple[SharedLine, ...]:
+        """Idle and shared cost divided by policy, in the report's currency; nothing without policies."""
+        if self.sharing is None:
+            return ()
+        lines = (
+            SpendLine(Workload(namespace, "", ""), sku, {}, self._rates.get(rate_id or ""), quantity)
+            for (namespace, sku, rate_id), quantity in self._used.items()
+        )
+        return allocated(lines, self.sharing, self.currency)
 
     def unit_costs(self, rows: list[Row]) -> Iterator[UnitCost]:
         """What tokens cost those groups that made or bought some and paid for something.

@@ -13,10 +13,12 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any, Final
 
+from aibudget.budgeting.sharing import SharedLine
 from aibudget.metering.catalogue import ENERGY, GPU, GPU_IDLE, TOKENS, scale_of, unit_of
 from aibudget.metering.idle import POOL
 from aibudget.metering.slots import iso
 from aibudget.metering.usage import Balance, Sku
+from aibudget.pricing.charge import amount_of
 from aibudget.reporting.table import GAP, table
 from aibudget.reporting.usage import PER, By, Group, Row, UsageReport
 
@@ -65,6 +67,8 @@ def as_json(report: UsageReport) -> str:
             for cost in report.unit_costs(rows)
         ],
     }
+    if report.sharing is not None:
+        document["shared"] = [_shared_fields(line) for line in report.shared()]
     if report.balance.capacity:
         document["capacity"] = {"unit": GPU.unit} | {
             name: _exact(_hours(getattr(report.balance, name))) for name in ("capacity", *_BALANCE, "over")
@@ -104,7 +108,47 @@ def as_table(report: UsageReport, width: int | None = None) -> str:
     names = len(headers) + 1
     headers += ["product", "used", "unit", f"cost {currency}"]
     body = table(headers, lines if width is None else _fitted([headers, *lines], names, width)[1:])
-    return "\n".join([body, *_tokens(report, rows), *_below(report, rows)])
+    return "\n".join([body, *_shared(report), *_tokens(report, rows), *_below(report, rows)])
+
+
+def _shared(report: UsageReport) -> Iterator[str]:
+    """Who is given what of idle and shared cost; it is in the rows above already, under nobody's name."""
+    lines = report.shared()
+    if lines:
+        yield ""
+        headers = ["shared with", "node pool", "of", "used", "unit", f"cost {report.currency}"]
+        cells = [
+            [
+                _recipient(line),
+                line.pool or "(none)",
+                line.source,
+                _number(line.meter, Decimal(line.quantity) / scale_of(line.meter)),
+                unit_of(line.meter),
+                "no price" if line.units is None else f"{amount_of(line.units):,.2f}",
+            ]
+            for line in lines
+        ]
+        yield table(headers, cells)
+        yield ""
+
+
+def _recipient(line: SharedLine) -> str:
+    if line.recipient is None:
+        return "(nobody)"
+    return line.recipient.name if line.recipient.kind == "Namespace" else "/".join(line.recipient)
+
+
+def _shared_fields(line: SharedLine) -> dict[str, Any]:
+    return {
+        "recipientKind": line.recipient.kind if line.recipient else None,
+        "recipient": line.recipient.name if line.recipient else None,
+        "nodePool": line.pool,
+        "of": line.source,
+        "meter": line.meter,
+        "quantity": _exact(Decimal(line.quantity) / scale_of(line.meter)),
+        "unit": unit_of(line.meter),
+        "cost": None if line.units is None else _exact(amount_of(line.units)),
+    }
 
 
 def _below(report: UsageReport, rows: list[Row]) -> Iterator[str]:

@@ -1,9 +1,11 @@
 """What nobody held, to the second and the cent, through a real Prometheus with kube-state-metrics' series."""
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
@@ -227,3 +229,31 @@ def test_the_command_adds_it_up(server: PrometheusServer, ask: Ask) -> None:
         "idle": 4 * HOURS + 4 * 3600 - 1800,
         "over": 0,
     }
+
+
+def test_the_command_divides_it_by_policy(server: PrometheusServer, ask: Ask, tmp_path: Path) -> None:
+    """Each pool by its own policy, to the last second; what nobody used is nobody's."""
+    policies = tmp_path / "shared-cost.yaml"
+    policies.write_text(
+        "default: {policy: Proportional}\n"
+        "nodePools:\n"
+        "  - name: b\n"
+        "    policy: Fixed\n"
+        "    shares: [{namespace: team, weight: 1}, {team: search, weight: 3}]\n"
+    )
+    begins = BEGINS["pools"]
+    asked = ask(server.url, begins, begins + HOURS, "--shared-cost", policies)
+    assert asked.code == 0, asked.notes
+    given = {
+        (line["recipientKind"], line["recipient"], line["nodePool"]): Decimal(line["quantity"]) * 3600
+        for line in asked.document["shared"]
+    }
+    assert given == {
+        ("Namespace", "team", "a"): 4 * HOURS - 1800,
+        ("Namespace", "team", "b"): 3600,
+        ("Team", "search", "b"): 3 * 3600,
+    }
+    idle = sum(Decimal(row["cost"]) for row in asked.document["rows"] if row["meter"] == "gpu-idle")
+    assert sum(Decimal(line["cost"]) for line in asked.document["shared"]) == idle > 0
+    shown = ask(server.url, begins, begins + HOURS, "--shared-cost", policies, "-o", "table").output
+    assert re.search(r"Team/search +b +idle +3\.00 +GPU-Hours", shown)

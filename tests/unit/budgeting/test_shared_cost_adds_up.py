@@ -128,7 +128,7 @@ def test_what_is_shared_is_all_given_or_named(
     paid: Counter[tuple[str, str]] = Counter()
     for part in shared:
         given_out[part.pool, part.source] += part.quantity
-        paid[part.pool, part.source] += part.units  # type: ignore[assignment]
+        paid[part.pool, part.source] += part.units or 0  # type: ignore[assignment]
         assert part.recipient is None or part.source != "unknown"
         assert part.recipient != Recipient("Namespace", "kube-system")
     assert given_out == whole
@@ -157,7 +157,7 @@ def test_a_policy_divides_the_idle_capacity_of_its_pool(
     used = [direct("one", 3 * HOUR), direct("two", HOUR), direct("three", HOUR, pool="b"), idle(4 * HOUR)]
     shared = allocated(used, parse("f", {"default": policy}), "USD")
     assert by_recipient(shared) == expected
-    assert sum(amount_of(line.units) for line in shared) == 4
+    assert sum(amount_of(line.units or 0) for line in shared) == 4
 
 
 def test_each_pool_has_its_own_policy() -> None:
@@ -171,6 +171,13 @@ def test_each_pool_has_its_own_policy() -> None:
     }
 
 
+def test_what_has_no_price_is_divided_apart() -> None:
+    """A part without a price is no part that costs nothing."""
+    sharing = parse("f", {"default": {"policy": "Even"}})
+    shared = allocated([direct("one", HOUR), idle(HOUR), idle(HOUR, priced=False)], sharing, "USD")
+    assert sorted((line.quantity, line.units is None) for line in shared) == [(HOUR, False), (HOUR, True)]
+
+
 def test_nobody_pays_for_what_nobody_saw() -> None:
     """Capacity of which it is unknown whether somebody held it stays without a recipient."""
     sharing = parse("f", {"default": {"policy": "Even"}})
@@ -182,7 +189,7 @@ def test_a_pool_that_nobody_used_is_nobody_s() -> None:
     """There is nothing to go by; the cost stays named."""
     sharing = parse("f", {"default": {"policy": "Proportional"}})
     (line,) = allocated([direct("one", HOUR), idle(HOUR, pool="b")], sharing, "USD")
-    assert (line.pool, line.recipient, amount_of(line.units)) == ("b", None, Decimal(1))
+    assert (line.pool, line.recipient, amount_of(line.units or 0)) == ("b", None, Decimal(1))
 
 
 def test_what_serves_everybody_is_shared_and_not_lost() -> None:
