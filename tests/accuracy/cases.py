@@ -21,6 +21,7 @@ from accuracy.pasts import (
     with_dcgm,
 )
 from accuracy.table import Amounts, Goal
+from aibudget.sandbox.exposition import selector
 from aibudget.sandbox.history import History, PodHistory, Present, ScrapeHistory
 from aibudget.sandbox.snapshot import GPU
 from cluster.metering.cases import FAMILIES, Past
@@ -243,6 +244,31 @@ SHARED = (
     ),
 )
 
+
+def _claims(cluster: str) -> str:
+    """Devices held by ResourceClaims, as AIBudget tells: two by a pod, one shared, and a part of MIG."""
+    target = {"job": "aibudget", "instance": "10.0.0.50:8080", "cluster": cluster}
+    kind = {"node": "gpu-1", "driver": "gpu.nvidia.com", "product": "NVIDIA-A100-SXM4-40GB"}
+    rows = (("whole", 2, "", "1"), ("one", 1, "", "1/2"), ("two", 1, "", "1/2"), ("part", 1, "3g.20gb", "1"))
+    times = [BEGIN + t + 19 for t in range(-AROUND, 6 * HOUR + AROUND, 30)]
+    lines = [f"{selector('aibudget_leader', target.items())} 1 {t}\n" for t in times]
+    for name, number, profile, part in rows:
+        who = {"namespace": f"team-{name}", "pod": name, "uid": name, "profile": profile, "part": part}
+        row = selector("aibudget_dra_device_held", {**target, **kind, **who}.items())
+        lines += [f"{row} {number} {t}\n" for t in times]
+    return "".join(lines)
+
+
+CLAIMED = Case(
+    "claims",
+    "DRA: two devices, one that two pods share, 3g of MIG",
+    {"team-whole": 12, "team-one": 3, "team-two": 3, "team-part": 6 * Fraction(3, 7), "team": 6},
+    seen([always()], scrapes=morning),
+    lasts=6 * HOUR,
+    goal=ROUNDING,
+    more=_claims,
+)
+
 LIVES = (
     Case(
         "short-pods",
@@ -350,4 +376,4 @@ CAPACITY = (
     ),
 )
 
-CASES = (*OPENCOST, *SHARED, *LIVES, *SOURCES, *CAPACITY)
+CASES = (*OPENCOST, *SHARED, CLAIMED, *LIVES, *SOURCES, *CAPACITY)

@@ -42,8 +42,8 @@ ASK_AGAIN_SECONDS: Final = 24 * 3600
 LEAST_RECENT_SECONDS: Final = 60
 """How much must be covered to say what is spent per hour, where there is that much."""
 
-_NEVER_ASKED: Final = Coverage(-1, SLOT_SECONDS)
-"""Of a slot that is in no posting yet: even a gap is news of it."""
+_NEVER_ASKED: Final = -1
+"""Seconds that are known of a slot that is in no posting yet: even a gap is news of it."""
 
 log = logging.getLogger(__name__)
 
@@ -176,11 +176,11 @@ class Accounts:
         chunk = reading.interval
         head = self._made(chunk.start, reading, book, labels)
         known = self._ledger.coverage(self.key, chunk)
-        better = [
-            slot
-            for slot in chunk.slots()
-            if head.covered(slot) > known.get(slot, _NEVER_ASKED).covered_seconds
-        ]
+        gained = {slot: head.covered(slot) - _seconds(known.get(slot)) for slot in chunk.slots()}
+        fuller = {slot for slot, more in gained.items() if more > 0}
+        # What was counted across a hole may stand in the slots beside it, and moves into what fills it.
+        beside = {slot + step for slot in fuller for step in (-SLOT_SECONDS, SLOT_SECONDS)}
+        better = sorted(fuller | {slot for slot in beside if gained.get(slot) == 0})
         if better:
             self._post(self._ledger.state(self.key), head, better, chunk.end)
             if book.has_tiers:
@@ -210,7 +210,11 @@ class Accounts:
             return Interval(state.watermark, min(state.watermark + chunk, self._settled))
         if state.begins > wanted:
             return Interval(max(wanted, state.begins - chunk), state.begins)
-        return self._gaps.pop() if self._gaps else None
+        if not self._gaps:
+            return None
+        gap = self._gaps.pop()
+        around = Interval(gap.start - SLOT_SECONDS, gap.end + SLOT_SECONDS)
+        return around.intersection(Interval(state.begins, state.watermark))
 
     def _chunk(self) -> int:
         """Seconds of the past to read at once, in whole slots: fewer where there is more in each of them."""
@@ -298,3 +302,7 @@ class Accounts:
                 memory=head.memories.get(end) if end > (state.watermark or 0) else None,
             )
         )
+
+
+def _seconds(known: Coverage | None) -> int:
+    return _NEVER_ASKED if known is None else known.covered_seconds
