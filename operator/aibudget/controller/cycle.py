@@ -19,6 +19,7 @@ from typing import Final, TypeVar
 from aibudget.api.budget import AIBudget, ClusterAIBudget
 from aibudget.api.budgetstatus import BudgetStatus
 from aibudget.api.conditions import Condition
+from aibudget.api.meter import MeterSpec
 from aibudget.budgeting.period import preceding, steady
 from aibudget.budgeting.sharing import Sharing
 from aibudget.controller.accounts import SETTLING_SECONDS
@@ -90,8 +91,8 @@ class Cycle:
         labels = {name: metadata.labels for name, metadata in world.namespaces.items()}
         wanted = earliest(world, instant)
         with phases("measure"):
-            unpriced = await self._work(self._arrange_meters, world)
-            book = self._shelf.arrange(world.price_lists, unpriced)
+            meters = await self._work(self._arrange_meters, world)
+            book = self._shelf.arrange(world.price_lists, meters)
             measured = await self._work(self._measuring.measure, book, labels, wanted, instant)
         with phases("evaluate"):
             judged = await self._work(self._judge, world, measured, instant)
@@ -152,14 +153,14 @@ class Cycle:
     async def _work(self, work: Callable[..., T], *given: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._parts.worker, work, *given)
 
-    def _arrange_meters(self, world: World) -> frozenset[str]:
-        """Take up the meters of users as they are now; those of them that have no price."""
+    def _arrange_meters(self, world: World) -> Mapping[str, MeterSpec]:
+        """Take up the meters of users as they are now."""
         meters, books = self._parts.meters, self._parts.books
         if meters is None:
-            return frozenset()
+            return {}
         books.begin()
         books.beside(meters.arrange(world.meters))
-        return meters.unpriced()
+        return meters.specs()
 
     def _judge(self, world: World, measured: Measured, now: int) -> tuple[Judged, ...]:
         judge = Judge(self._parts.books, measured, now, self._parts.sharing)

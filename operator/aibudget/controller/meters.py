@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
-from aibudget.api.meter import AIMeter
+from aibudget.api.meter import AIMeter, MeterSpec
 from aibudget.controller.accounts import Accounts
 from aibudget.controller.cache import Seen
 from aibudget.controller.head import Source
@@ -101,13 +101,9 @@ class Meters:
         }
         return {name: float(lines) for name, lines in found.items() if lines is not None}
 
-    def unpriced(self) -> frozenset[str]:
-        """Meters that no rate may price."""
-        return frozenset(
-            seen.metadata.name
-            for seen in self._seen
-            if isinstance(seen.model, AIMeter) and not seen.model.spec.priced
-        )
+    def specs(self) -> Mapping[str, MeterSpec]:
+        """What each says of itself, by name, where it can be read."""
+        return {seen.metadata.name: seen.model.spec for seen in self._seen if isinstance(seen.model, AIMeter)}
 
     def _arranged(self, seen: Seen) -> Accounts | None:
         running = self._running.get(seen.uid)

@@ -4,19 +4,32 @@ A list that has become invalid keeps its last valid rates while this process liv
 public ones because of a typing error would push budgets over their limits. Knows no I/O.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
+from aibudget.api.meter import BUILT_IN, MeterSpec
 from aibudget.api.pricelist import AIPriceList
 from aibudget.controller.cache import Seen
 from aibudget.errors import InvalidManifest
+from aibudget.metering.catalogue import unit_of
 from aibudget.pricing.book import PriceBook
 from aibudget.pricing.exchange import ExchangeRate
 from aibudget.pricing.listing import exchange_of, rates_of
 from aibudget.pricing.match import ambiguities
 from aibudget.pricing.public import public_rates
 from aibudget.pricing.rate import Rate
+
+NO_METERS: Final[Mapping[str, MeterSpec]] = MappingProxyType({})
+
+
+class Priced(NamedTuple):
+    """What prices need to know of a user's meter."""
+
+    unit: str
+    priced: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +47,18 @@ class Shelf:
     def __init__(self) -> None:
         self._rates: dict[str, tuple[Rate, ...]] = {}
         self._exchange: dict[str, tuple[ExchangeRate, ...]] = {}
-        self._versions: tuple[dict[str, int], frozenset[str]] | None = None
+        self._versions: tuple[dict[str, int], dict[str, Priced]] | None = None
         self.book = PriceBook(public_rates())
         self.lists: tuple[Listed, ...] = ()
 
-    def arrange(self, price_lists: Iterable[Seen], unpriced: frozenset[str] = frozenset()) -> PriceBook:
-        """The book of these lists over the built-in one, without rates for meters that have no price."""
-        seen = tuple(price_lists)
-        versions = {one.uid: one.metadata.generation for one in seen}, unpriced
+    def arrange(self, price_lists: Iterable[Seen], meters: Mapping[str, MeterSpec] = NO_METERS) -> PriceBook:
+        """The book of these lists over the built-in one; `meters` are those of users, by name.
+
+        Rates for meters that are to have no price are left out.
+        """
+        seen, own = tuple(price_lists), {name: Priced(one.unit, one.priced) for name, one in meters.items()}
+        unpriced = {name for name, one in own.items() if not one.priced}
+        versions = {one.uid: one.metadata.generation for one in seen}, own
         if versions != self._versions:
             self._versions = versions
             self._rates = {one.uid: self._rates_of(one) for one in seen}
@@ -50,7 +67,7 @@ class Shelf:
                 [rate for rate in chain(public_rates(), *self._rates.values()) if rate.meter not in unpriced],
                 chain.from_iterable(self._exchange.values()),
             )
-            self.lists = tuple(self._listed(one, unpriced) for one in seen)
+            self.lists = tuple(self._listed(one, own) for one in seen)
         else:
             # The same prices, but their objects carry newer statuses.
             newer = {one.uid: one for one in seen}
@@ -67,14 +84,27 @@ class Shelf:
             return exchange_of(seen.model)
         return self._exchange.get(seen.uid, ())
 
-    def _listed(self, seen: Seen, unpriced: frozenset[str]) -> Listed:
+    def _listed(self, seen: Seen, meters: Mapping[str, Priced]) -> Listed:
         if isinstance(seen.model, InvalidManifest):
             return Listed(seen, seen.model, ())
         rates = self._rates[seen.uid]
-        idle = (
-            f"Rate {rate.name} is left out, for {rate.meter} has no price: set priced in the AIMeter, or "
-            "remove the rate."
-            for rate in rates
-            if rate.meter in unpriced
-        )
-        return Listed(seen, None, (*ambiguities(rates), *idle))
+        return Listed(seen, None, (*ambiguities(rates), *_pointless(rates, meters)))
+
+
+def _pointless(rates: Iterable[Rate], meters: Mapping[str, Priced]) -> Iterator[str]:
+    """Rates that price nothing, or not what they seem to."""
+    for rate in rates:
+        meter = meters.get(rate.meter)
+        if meter is None:
+            if rate.meter not in BUILT_IN:
+                yield f"Rate {rate.name} prices nothing: there is no AIMeter {rate.meter}."
+        elif not meter.priced:
+            yield (
+                f"Rate {rate.name} prices nothing, for the AIMeter {rate.meter} is not priced: set priced "
+                "there, or remove the rate."
+            )
+        elif rate.unit not in (meter.unit, unit_of(rate.meter)):
+            yield (
+                f"Rate {rate.name} is per {rate.unit}, but {rate.meter} counts {meter.unit}: correct one of "
+                "them."
+            )

@@ -92,7 +92,7 @@ def test_the_same_definition_is_tried_once(meters: Meters) -> None:
     (second,) = meters.arrange([aimeter("good", 2, unit="Pictures", maxLines=5, priced=False)])
     assert first is second
     assert Images.tries == ["good"]
-    assert meters.unpriced() == {"images"}
+    assert not meters.specs()["images"].priced
     assert first.key.startswith("images/")
 
 
