@@ -33,6 +33,7 @@ from aibudget.controller.probes import Probes, Pulse
 from aibudget.controller.reporter import Reporter
 from aibudget.controller.settings import Settings
 from aibudget.controller.sources import GpuSource, IdleSource, Reserved, ReservedSource, Upstream
+from aibudget.controller.tariffs import LivePrices
 from aibudget.controller.usermeter import UserMeter
 from aibudget.controller.watch import Watch
 from aibudget.enforcement.cluster import Enforcer, Limits
@@ -46,6 +47,7 @@ from aibudget.metering.catalogue import COUNTED, GPU, GPU_IDLE
 from aibudget.metering.prometheus import Prometheus
 from aibudget.metering.reservation import RESERVED
 from aibudget.metering.scene import MeterSettings
+from aibudget.metering.tariffs import Tariff, read_tariffs
 from aibudget.reporting.exporter import Exporter, Snapshot
 
 STOP_SECONDS: Final = 5.0
@@ -161,7 +163,7 @@ class Replica:
         settings = self._settings
         prometheus = Prometheus(settings.prometheus)
         loop = asyncio.get_running_loop()
-        books, upstream, meters = await loop.run_in_executor(self._worker, self._open_books, prometheus)
+        books, upstream, meters, live = await loop.run_in_executor(self._worker, self._open_books, prometheus)
         link = Link(settings.cluster, lease.held, self._now)
         parts = Parts(
             cache=cache,
@@ -175,6 +177,7 @@ class Replica:
             reporter=Reporter(self._cluster, self._identity),
             worker=self._worker,
             meters=meters,
+            live=live,
             queries=lambda: prometheus.queries,
             notifier=await loop.run_in_executor(
                 self._worker, Notifier.open, settings.receivers, settings.ledger_url, link
@@ -184,7 +187,7 @@ class Replica:
         )
         return Cycle(parts, enforcement=settings.enforcement)
 
-    def _open_books(self, prometheus: Prometheus) -> tuple[Books, Upstream, Meters]:
+    def _open_books(self, prometheus: Prometheus) -> tuple[Books, Upstream, Meters, LivePrices | None]:
         settings = self._settings
         ledger = Ledger.open(settings.ledger_url, settings.cluster)
         meter = MeterSettings(
@@ -205,7 +208,8 @@ class Replica:
         accounts = [Accounts(name, source, ledger, epoch) for name, source in sources.items()]
         accounts[1].follow(accounts[0])
         meters = Meters(ledger, epoch, partial(UserMeter, upstream))
-        return Books(accounts, upstream.begin, idle.balances), upstream, meters
+        books = Books(accounts, upstream.begin, idle.balances)
+        return books, upstream, meters, _live(settings, prometheus, ledger)
 
     def _now(self) -> float:
         """The API server's time: a node whose clock is wrong must not begin a period, and release by it."""
@@ -237,6 +241,18 @@ def _limits(settings: Settings) -> Limits:
         rails=Rails(settings.stops_at_most, settings.stops_percent, settings.stops_seconds),
         waves=Waves(settings.wave_accelerators, settings.wave_ready_seconds, settings.restore_within_seconds),
     )
+
+
+def _live(settings: Settings, prometheus: Prometheus, ledger: Ledger) -> LivePrices | None:
+    of = settings.live_prices
+    if of is None:
+        return None
+
+    def ask(now: int) -> tuple[Tariff, ...]:
+        prometheus.begin()
+        return read_tariffs(prometheus, of, settings.cluster_matchers, now)
+
+    return LivePrices(of, ask, ledger)
 
 
 def _nothing() -> None:

@@ -33,11 +33,13 @@ from aibudget.controller.meters import Meters
 from aibudget.controller.notifier import Notifier
 from aibudget.controller.reporter import Report, Reporter
 from aibudget.controller.shelf import Shelf
+from aibudget.controller.tariffs import LivePrices
 from aibudget.enforcement.claimant import Claimant
 from aibudget.enforcement.cluster import Enforcer
 from aibudget.enforcement.cluster import Report as Enforced
 from aibudget.errors import AIBudgetError
 from aibudget.inventory.owners import OwnerBook
+from aibudget.pricing.rate import Rate
 from aibudget.reporting import enforcing, events, status
 from aibudget.reporting.exporter import BudgetView, Counters, CycleView, Snapshot
 from aibudget.reporting.facts import Enforcing, Facts
@@ -63,6 +65,7 @@ class Parts:
     queries: Callable[[], int] = lambda: 0
     notifier: Notifier = field(default_factory=Notifier)
     kinship: Kinship | None = None
+    live: LivePrices | None = None
     meters: Meters | None = None
     sharing: Sharing = NOT_SHARED
 
@@ -92,7 +95,8 @@ class Cycle:
         wanted = earliest(world, instant)
         with phases("measure"):
             meters = await self._work(self._arrange_meters, world)
-            book = self._shelf.arrange(world.price_lists, meters)
+            live = await self._work(self._live_prices, instant)
+            book = self._shelf.arrange(world.price_lists, meters, live)
             measured = await self._work(self._measuring.measure, book, labels, wanted, instant)
         with phases("evaluate"):
             judged = await self._work(self._judge, world, measured, instant)
@@ -161,6 +165,9 @@ class Cycle:
         books.begin()
         books.beside(meters.arrange(world.meters))
         return meters.specs()
+
+    def _live_prices(self, now: int) -> tuple[Rate, ...]:
+        return () if self._parts.live is None else self._parts.live.rates(now)
 
     def _judge(self, world: World, measured: Measured, now: int) -> tuple[Judged, ...]:
         judge = Judge(self._parts.books, measured, now, self._parts.sharing)

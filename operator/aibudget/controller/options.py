@@ -19,6 +19,7 @@ from aibudget.budgeting.sharing import Sharing
 from aibudget.controller.policies import sharing
 from aibudget.errors import Stalled
 from aibudget.metering.promql import Matchers, matchers
+from aibudget.metering.tariffs import TariffSource
 from aibudget.notification.files import receivers
 from aibudget.notification.receivers import Receiver
 
@@ -140,6 +141,15 @@ def _switch(text: str) -> bool:
     raise ValueError("neither on nor off")
 
 
+def _live_prices(text: str) -> TariffSource | None:
+    match text.strip().lower():
+        case "off":
+            return None
+        case "karpenter" | "opencost" as source:
+            return source
+    raise ValueError("none of these")
+
+
 def _level(text: str) -> str:
     level = text.strip().upper()
     if level not in ("DEBUG", "INFO", "WARNING", "ERROR"):
@@ -218,6 +228,13 @@ OPTIONS: Final = (
         "keys of labels separated by commas, at most 8, such as app.kubernetes.io/part-of",
         "Labels of pods that usage is kept with, as they were at the time.",
         default=" ",
+    ),
+    Option(
+        "live_prices",
+        _live_prices,
+        "off, karpenter or opencost",
+        "Whose live prices of machines are asked for, once an hour, where no AIPriceList says more.",
+        default="off",
     ),
     Option(
         "interval_seconds",

@@ -12,6 +12,7 @@ from aibudget.budgeting.sharing import Sharing
 from aibudget.controller.options import OPTIONS, Option
 from aibudget.errors import Stalled
 from aibudget.metering.promql import Matchers
+from aibudget.metering.tariffs import TariffSource
 from aibudget.metering.transport import PrometheusSettings
 from aibudget.notification.receivers import Receiver
 
@@ -36,6 +37,7 @@ class Settings:
     dcgm_matchers: Matchers
     node_pool_label: str
     workload_labels: tuple[str, ...]
+    live_prices: TariffSource | None
     interval_seconds: int
     ledger_url: str
     namespace: str

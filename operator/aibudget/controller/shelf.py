@@ -47,24 +47,33 @@ class Shelf:
     def __init__(self) -> None:
         self._rates: dict[str, tuple[Rate, ...]] = {}
         self._exchange: dict[str, tuple[ExchangeRate, ...]] = {}
-        self._versions: tuple[dict[str, int], dict[str, Priced]] | None = None
+        self._versions: tuple[dict[str, int], dict[str, Priced], tuple[Rate, ...]] | None = None
         self.book = PriceBook(public_rates())
         self.lists: tuple[Listed, ...] = ()
 
-    def arrange(self, price_lists: Iterable[Seen], meters: Mapping[str, MeterSpec] = NO_METERS) -> PriceBook:
-        """The book of these lists over the built-in one; `meters` are those of users, by name.
+    def arrange(
+        self,
+        price_lists: Iterable[Seen],
+        meters: Mapping[str, MeterSpec] = NO_METERS,
+        live: tuple[Rate, ...] = (),
+    ) -> PriceBook:
+        """The book of these lists over live and built-in prices; `meters` are those of users, by name.
 
         Rates for meters that are to have no price are left out.
         """
         seen, own = tuple(price_lists), {name: Priced(one.unit, one.priced) for name, one in meters.items()}
         unpriced = {name for name, one in own.items() if not one.priced}
-        versions = {one.uid: one.metadata.generation for one in seen}, own
+        versions = {one.uid: one.metadata.generation for one in seen}, own, live
         if versions != self._versions:
             self._versions = versions
             self._rates = {one.uid: self._rates_of(one) for one in seen}
             self._exchange = {one.uid: self._exchange_of(one) for one in seen}
             self.book = PriceBook(
-                [rate for rate in chain(public_rates(), *self._rates.values()) if rate.meter not in unpriced],
+                [
+                    rate
+                    for rate in chain(public_rates(), live, *self._rates.values())
+                    if rate.meter not in unpriced
+                ],
                 chain.from_iterable(self._exchange.values()),
             )
             self.lists = tuple(self._listed(one, own) for one in seen)

@@ -183,6 +183,12 @@ class Rates:
                 self._rates[row.id] = Rate.from_json(row.content)
         return self._rates
 
+    def all(self, connection: Connection) -> tuple[Rate, ...]:
+        """Every rate that was ever written down, in that order."""
+        ids = connection.execute(select(schema.rate.c.id).order_by(schema.rate.c.id)).scalars().all()
+        known = self.of(connection, ids)
+        return tuple(known[rate_id] for rate_id in ids)
+
 
 def identify(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> dict[str, int]:
     """The integer of each row by its hash, after writing down those rows that are not there yet."""

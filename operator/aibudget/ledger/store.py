@@ -182,6 +182,16 @@ class Ledger:
                 remember_repriced(rating.connection, self._cluster_id, at)
         return changed
 
+    def keep_rates(self, rates: Iterable[Rate], at: int) -> None:
+        """Write rates down before any usage has them."""
+        with self._database.writing() as connection:
+            self._rates.ids(connection, rates, at)
+
+    def kept_rates(self) -> tuple[Rate, ...]:
+        """Every rate that was ever written down."""
+        with self._database.reading() as connection:
+            return self._rates.all(connection)
+
     def repriced(self) -> int:
         """When posted usage last got another rate (Unix seconds); 0 before the first time."""
         with self._database.reading() as connection:
