@@ -179,6 +179,11 @@ def _pod(counter: Counter, families: Mapping[str, Family]) -> tuple[str, str]:
 
 def _doubts(tally: Tally, doubts: tuple[int, int]) -> Iterator[str]:
     unborn, unread = doubts
+    if tally.blind:
+        yield (
+            "Counters are told of and nothing says when they were scraped: nothing is counted. "
+            "Let `up` be where they are, under the same cluster label."
+        )
     if tally.odd.total():
         yield (
             f"{tally.odd.total()} values were no counts (NaN, negative or beyond 2^53) and were left out: "

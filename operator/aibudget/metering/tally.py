@@ -49,7 +49,7 @@ class Tally:
     """What was counted in `interval`.
 
     `last` are the levels to begin with, which hold until `known`, and then the newest ones; `told` says which
-    families told anything of a slot.
+    families told anything of a slot; `blind` is whether counters are told of and no scrape at all.
     """
 
     families: Mapping[str, Family]
@@ -63,6 +63,7 @@ class Tally:
     told: set[tuple[Counter, int]] = field(default_factory=set)
     odd: Count[str] = field(default_factory=Count)
     beyond: Count[str] = field(default_factory=Count)
+    blind: bool = False
     _targets: dict[tuple[str, str], int] = field(default_factory=dict)
 
     @classmethod
@@ -83,6 +84,7 @@ class Tally:
     def add(self, told: Told) -> None:
         """The levels of a piece that lies after all pieces before it."""
         self.up += sorted(told.up)
+        self.blind = not self.up and (self.blind or bool(told.levels))
         self.odd.update(told.odd)
         present = self._present(told.levels)
         clock, up = self.clock, told.up

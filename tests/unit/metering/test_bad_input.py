@@ -1,16 +1,24 @@
 """Bad samples: each has an exact bill, and a word where something could not be known."""
 
 import math
+from array import array
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
+from aibudget.inventory.owners import OwnerBook
+from aibudget.metering.counters import CountedMeter, read_counters
+from aibudget.metering.families import Family
 from aibudget.metering.integration import holdings
+from aibudget.metering.memory import Memory
 from aibudget.metering.meter import read_gpu
-from aibudget.metering.scene import MeterSettings
+from aibudget.metering.scene import MeterSettings, Scenes
 from aibudget.metering.slots import Interval
+from aibudget.metering.source import PromSource, Result, Series
 from aibudget.metering.usage import Reading
 from unit.metering.fake import BEGIN, FakePrometheus, Life, Machine, every, series
+from unit.metering.ticking import Ticking, Ticks
 
 HOUR = Interval(BEGIN, BEGIN + 3600)
 SCRAPES = every(30, -2400, 6000)
@@ -42,11 +50,11 @@ def test_what_is_no_count_is_not_counted_and_not_covered(value: float) -> None:
 
 
 def test_one_of_many_is_a_small_doubt_and_never_none() -> None:
-    """One broken series does not switch off what can be known of a thousand others."""
-    others = [Life(f"p{n}", 0, 3600, uid=f"p{n}") for n in range(999)]
+    """One broken series does not switch off what can be known of a hundred others."""
+    others = [Life(f"p{n}", 0, 3600, uid=f"p{n}") for n in range(99)]
     reading = read(Life("a", -900, 3600, math.nan, "a"), *others)
-    assert billed(reading).total() == 999 * 3600
-    assert [one.covered_seconds for one in reading.coverage.values()] == [899] * 4
+    assert billed(reading).total() == 99 * 3600
+    assert [one.covered_seconds for one in reading.coverage.values()] == [891] * 4
     assert all(one.percent == 99 for one in reading.coverage.values())
 
 
@@ -105,3 +113,55 @@ def test_memory_beside_a_gpu_is_no_count_of_devices() -> None:
     assert dict(key.told)["share"] == "1/4"
     assert list(samples.units) == [1.0]
     assert not lost
+
+
+FAMILY = Family(name="servers", query="tokens", dimensions={"model": "model_name"})
+
+
+def tokens(*counters: Ticks) -> Ticking:
+    """Counters and the scrapes of an hour and a bit."""
+    return Ticking(counters, list(range(-1200, 4801, 60)), 4800)
+
+
+def count(source: PromSource) -> Reading:
+    """The hour of them."""
+    meter = CountedMeter("tokens", {FAMILY.name: FAMILY})
+    scenes, moment = Scenes(source, MeterSettings()), (HOUR, BEGIN + 4800)
+    return read_counters(scenes, moment, meter, Memory(), OwnerBook())
+
+
+class Many:
+    """A `PromSource` of ten thousand counters that differ in one label; the n-th counts n % 7, at once."""
+
+    def time(self) -> float:
+        """After the hour."""
+        return BEGIN + 4800
+
+    def query(self, _promql: str, _at: float) -> Result:
+        """Nobody is told of."""
+        return Result([])
+
+    def query_range(self, _promql: str, start: int, end: int, step: int) -> Result:
+        """Levels, and that all of it was scraped."""
+        up = array("d", range(start, end + 1, step))
+        times = array("d", (t for t in up if BEGIN + 3480 <= t <= BEGIN + 3600))
+        values = [array("d", (5.0 + n * (t >= BEGIN + 3540) for t in times)) for n in range(7)]
+        told = {"aibudget_family": FAMILY.name, "namespace": "team", "instance": "i"}
+        models = [Series({**told, "model_name": f"m{n}"}, times, values[n % 7]) for n in range(10_000)]
+        return Result([Series({"aibudget_family": "up"}, up, up), *(models if times else ())])
+
+
+def test_a_label_of_ten_thousand_values_is_ten_thousand_lines() -> None:
+    """Each is its own and none is folded or lost: what may not grow is for those to say who add meters."""
+    reading = count(Many())
+    assert sum(usage.quantity for usage in reading.usages) == sum(n % 7 for n in range(10_000))
+    assert len({usage.sku for usage in reading.usages}) == sum(n % 7 > 0 for n in range(10_000))
+
+
+def test_counters_that_nobody_is_seen_to_scrape_are_told() -> None:
+    """Where `up` was left out of a federation nothing is counted, nothing is covered, and it is said why."""
+    told = [(t, 2.0 * t) for t in range(0, 4800, 60)]
+    reading = count(replace(tokens(Ticks(FAMILY.name, {"instance": "i"}, told)), up=[]))
+    assert reading.usages == ()
+    assert {one.covered_seconds for one in reading.coverage.values()} == {0}
+    assert any("Let `up` be where they are" in problem for problem in reading.problems)
