@@ -19,6 +19,7 @@ from aibudget.controller.options import OPTIONS
 from aibudget.enforcement.kinds import KINDS as KIND_ROWS
 from aibudget.enforcement.kinds import Stop
 from aibudget.enforcement.refusal import KUEUE_QUEUE
+from aibudget.inventory.lineage import KIN
 from aibudget.metering.nodes import AKS_PRIORITY, CAPACITY, GKE_SPOT, SOURCES
 from aibudget.metering.slots import iso
 from aibudget.pricing.included import BY_TOKENS, INCLUDED, SELF_HOSTED
@@ -220,6 +221,18 @@ def kinds() -> Iterator[str]:
         "1.37 and newer) may wake its target: that counts as a revert, and after three the Hold is "
         "`Contested`.\n"
     )
+    yield (
+        "## What workloads are part of\n\nThe status tells it as `partOf`, `aibudget usage` sums by it, "
+        "and it changes neither what is billed nor what is stopped "
+        "([why](../adr/0038-a-bill-names-what-can-be-stopped.md)). Found by owner references; where these "
+        "end, by the label.\n"
+    )
+    yield "| kind | served as | label of its pods |\n|---|---|---|"
+    for kin in KIN:
+        if kin.resource.group not in ("", "apps", "batch"):
+            only = "".join(f", with `{key}: {value}`" for key, value in kin.only)
+            yield f"| {kin.kind} | `{kin.resource.api_version}` | {f'`{kin.label}`{only}' if kin.label else ''} |"
+    yield ""
 
 
 def _stop(stop: Stop | None) -> str:
