@@ -231,7 +231,8 @@ def kinds() -> Iterator[str]:
     for kin in KIN:
         if kin.resource.group not in ("", "apps", "batch"):
             only = "".join(f", with `{key}: {value}`" for key, value in kin.only)
-            yield f"| {kin.kind} | `{kin.resource.api_version}` | {f'`{kin.label}`{only}' if kin.label else ''} |"
+            label = f"`{kin.label}`{only}" if kin.label else ""
+            yield f"| {kin.kind} | {', '.join(f'`{one.api_version}`' for one in kin.resources)} | {label} |"
     yield ""
 
 

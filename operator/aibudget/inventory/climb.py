@@ -64,17 +64,19 @@ class Climber:
         return child.kind in BY_KIND and child not in self._silent and child.kind not in self._silent
 
     async def _ask(self, child: Child) -> OwnerLink | None:
-        try:
-            obj = await self._api.get(
-                BY_KIND[child.kind].resource, child.name, child.namespace, metadata_only=True
-            )
-        except (NotServed, Forbidden):
-            self._silent[child.kind] = self._cycle + PATIENCE
-            return None
-        if obj is None:
+        for resource in BY_KIND[child.kind].resources:
+            try:
+                obj = await self._api.get(resource, child.name, child.namespace, metadata_only=True)
+            except NotServed:
+                continue
+            except Forbidden:
+                break
+            if obj is not None:
+                return OwnerLink(child, owner_of(child.kind, obj["metadata"]))
             self._silent[child] = self._cycle + PATIENCE
             return None
-        return OwnerLink(child, owner_of(child.kind, obj["metadata"]))
+        self._silent[child.kind] = self._cycle + PATIENCE
+        return None
 
 
 def owner_of(kind: str, metadata: Mapping[str, Any]) -> Owner | None:

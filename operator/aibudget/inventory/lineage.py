@@ -7,7 +7,7 @@ looked for. This is no list of what may be stopped: that is `enforcement.kinds`.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final
 
@@ -28,16 +28,23 @@ class Kin:
     """A kind of object that may own workloads, or be owned by what does.
 
     `label` is carried by its pods and holds its name. `only` are labels that must be there as well, with
-    these values, where the name alone could mean another kind.
+    these values, where the name alone could mean another kind. `versions` are others that some clusters serve
+    it in instead.
     """
 
     resource: Resource
     label: str = ""
     only: tuple[tuple[str, str], ...] = ()
+    versions: tuple[str, ...] = ()
 
     @property
     def kind(self) -> str:
         return self.resource.kind
+
+    @property
+    def resources(self) -> tuple[Resource, ...]:
+        """Where it may be served, the usual first."""
+        return (self.resource, *(replace(self.resource, api_version=other) for other in self.versions))
 
 
 _RAY_MAKER, _RAY_NAME = "ray.io/originated-from-crd", "ray.io/originated-from-cr-name"
@@ -51,6 +58,7 @@ KIN: Final = (
         Resource(f"{_KSERVE}/v1alpha1", "llminferenceservices", "LLMInferenceService"),
         "app.kubernetes.io/name",
         ((_PART_OF, "llminferenceservice"),),
+        (f"{_KSERVE}/v1alpha2",),
     ),
     Kin(
         Resource(f"{_KSERVE}/v1beta1", "inferenceservices", "InferenceService"), f"{_KSERVE}/inferenceservice"
@@ -67,8 +75,9 @@ KIN: Final = (
     ),
     *(
         Kin(Resource(_KUBEFLOW, f"{kind.lower()}s", kind))
-        for kind in ("PyTorchJob", "TFJob", "XGBoostJob", "PaddleJob", "JAXJob", "MPIJob")
+        for kind in ("PyTorchJob", "TFJob", "XGBoostJob", "PaddleJob", "JAXJob")
     ),
+    Kin(Resource("kubeflow.org/v2beta1", "mpijobs", "MPIJob"), versions=(_KUBEFLOW,)),
     Kin(Resource(_KUBEFLOW, "notebooks", "Notebook"), "notebook-name"),
     Kin(Resource(_ARGO, "cronworkflows", "CronWorkflow"), "workflows.argoproj.io/cron-workflow"),
     Kin(Resource(_ARGO, "workflows", "Workflow"), "workflows.argoproj.io/workflow"),

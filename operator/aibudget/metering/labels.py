@@ -9,13 +9,13 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from aibudget.inventory.lineage import LABELS, named_by
+from aibudget.inventory.lineage import KIN, LABELS, named_by
 from aibudget.inventory.owners import LINKS, Child, OwnerBook, OwnerLink
 from aibudget.inventory.workload import PodKey, Workload
 from aibudget.metering.asking import over_range, over_window
 from aibudget.metering.coverage import Grid
 from aibudget.metering.nodes import label_in_metrics, own
-from aibudget.metering.promql import Queries
+from aibudget.metering.promql import Matcher, Queries
 from aibudget.metering.slots import SLOT_SECONDS, Interval
 from aibudget.metering.source import PromSource, Series
 from aibudget.metering.usage import Reading
@@ -23,6 +23,14 @@ from aibudget.metering.usage import Reading
 Labels = tuple[tuple[str, str], ...]
 
 _SPELLED: Mapping[str, str] = {label_in_metrics(key): key for key in LABELS}
+# A name that any pod may have, as app.kubernetes.io/name, tells something only beside what goes with it.
+_TELLING = tuple(
+    Matcher(label_in_metrics(kin.only[0][0]), "=", kin.only[0][1])
+    if kin.only
+    else Matcher(label_in_metrics(kin.label), "!=", "")
+    for kin in KIN
+    if kin.label
+)
 
 
 class Teams:
@@ -62,7 +70,9 @@ def read_kin(source: PromSource, queries: Queries, interval: Interval, book: Own
 
     An owner that was seen stands: a label goes on where the chain ends, and whose a pod is it never says.
     """
-    answer = over_window(source, lambda seconds: queries.pod_labels(tuple(_SPELLED), seconds), interval)
+    answer = over_window(
+        source, lambda seconds: queries.pod_labels(tuple(_SPELLED), _TELLING, seconds), interval
+    )
     return book.with_links(_links(answer.series, book))
 
 
@@ -98,7 +108,10 @@ def read_pod_labels(
 ) -> PodLabels:
     """The pods of an interval that have any of these labels."""
     spelled = {label_in_metrics(key): key for key in keys}
-    answer = over_window(source, lambda seconds: queries.pod_labels(tuple(spelled), seconds), interval)
+    having = [Matcher(name, "!=", "") for name in spelled]
+    answer = over_window(
+        source, lambda seconds: queries.pod_labels(tuple(spelled), having, seconds), interval
+    )
     return PodLabels(
         keys,
         {

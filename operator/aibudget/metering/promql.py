@@ -245,12 +245,10 @@ class Queries:
         labels = self._state("kube_namespace_labels", Matcher(label, "!=", ""))
         return f"group by (namespace, exported_namespace, {label}) ({last(labels, seconds * 1000)})"
 
-    def pod_labels(self, labels: Collection[str], seconds: int) -> str:
-        """The pods of the seconds before that have any of these labels, with all of them that they have."""
-        having = (
-            last(self._state("kube_pod_labels", Matcher(label, "!=", "")), seconds * 1000) for label in labels
-        )
-        return f"group by ({POD}, {', '.join(labels)}) ({' or '.join(having)})"
+    def pod_labels(self, labels: Collection[str], having: Iterable[Matcher], seconds: int) -> str:
+        """These labels of the pods of the seconds before that fit any of the matchers."""
+        pods = (last(self._state("kube_pod_labels", matcher), seconds * 1000) for matcher in having)
+        return f"group by ({POD}, {', '.join(labels)}) ({' or '.join(pods)})"
 
     def utilisation(self, window: int) -> str:
         """How busy each device was, 0 to 1, by the pod it is mapped to: of NVIDIA's, engine activity before

@@ -134,6 +134,21 @@ def test_what_cannot_be_told_stays_unknown(how: str) -> None:
     assert len(api.asked) == 3
 
 
+def test_an_older_version_is_asked_as_well() -> None:
+    """Clusters serve a kind in the version that they have."""
+
+    class Older(Api):
+        async def get(
+            self, resource: Resource, name: str, namespace: str | None = None, *, metadata_only: bool = False
+        ) -> Json | None:
+            if resource.api_version == "kubeflow.org/v2beta1":
+                raise NotServed("NotServed", "not in this version")
+            return await super().get(resource, name, namespace, metadata_only=metadata_only)
+
+    links = climb(Older({"MPIJob/x": owned("Workflow", "w")}), child("MPIJob", "x"))
+    assert links == (OwnerLink(child("MPIJob", "x"), Owner("Workflow", "w")),)
+
+
 def test_an_unknown_kind_ends_the_chain() -> None:
     """Nobody knows where such an object is served."""
     links = climb(Api({"Deployment/a": owned("Platform", "p")}), child("Deployment", "a"))

@@ -50,6 +50,8 @@ def test_every_selector_carries_the_cluster() -> None:
         queries.pod_owners({("team", str(n)) for n in range(2000)}, 900),
         queries.owners({"Job": ["j"], "ReplicaSet": ["r"]}, 900),
         queries.utilisation(60000),
+        queries.namespace_labels("label_team", 900),
+        queries.pod_labels(("label_a",), [Matcher("label_a", "!=", ""), Matcher("label_b", "=", "c")], 900),
         queries.scrapes_of(Matcher("node", "=", "n"), 1200),
     ):
         assert promql.count("{") == promql.count('cluster="c"')
