@@ -63,7 +63,8 @@ def _family(meter: str, spec: MeterSpec, source: MeterSource, settings: MeterSet
     exporter = {"KubeStateMetrics": settings.kube_state_metrics, "DCGM": settings.dcgm}
     is_new_counted = source.first_value != "Never"
     scope = Scope(queries, settings.cluster, exporter.get(source.exporter or "", ()), first=is_new_counted)
-    shape = Shape.INCREMENT if "delta" in query.macros else Shape.LEVEL
+    # What is asked for by the step is no level.
+    shape = Shape.LEVEL if query.macros.isdisjoint(("delta", "step")) else Shape.INCREMENT
     factor = float(scale_of(meter) / source.divisor)
     if spec.type == "Gauge":
         # Units are named for hours; a value stands for one step.

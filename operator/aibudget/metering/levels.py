@@ -30,8 +30,8 @@ MOST: Final = 2**62
 REPLICAS: Final = ("prometheus", "prometheus_replica", "__replica__")
 """Labels of who scraped: of two that scrape the same, one is as good as the other."""
 
-EXPORTER: Final = "dcgm-exporter"
-"""In the name of the pod that tells of devices, and that an idle one is told with."""
+EXPORTERS: Final = ("dcgm-exporter", "metrics-exporter")
+"""In the names of pods that tell of devices, and that an idle device is told with."""
 
 
 Holders = dict[Counter, dict[int, dict["Holder", int]]]
@@ -147,7 +147,7 @@ def _holder(labels: Mapping[str, str], family: Family) -> tuple["Holder | None",
         return None, 0
     namespace, pod = _pod_labels(family)
     holder = Holder(own(labels, namespace), own(labels, pod))
-    if not holder.pod or EXPORTER in holder.pod:
+    if not holder.pod or any(name in holder.pod for name in EXPORTERS):
         return None, 0
     slices = labels.get("GPU_I_PROFILE", "").partition("g")[0]
     return holder, int(slices) if slices.isdecimal() else 1

@@ -125,6 +125,11 @@ SERIES: dict[str, Value] = {
     _dcgm("GPU-a", "llm-1-a", ',GPU_I_ID="1",GPU_I_PROFILE="3g.40gb"'): growing(500_000, 1e10),
     _dcgm("GPU-a", "llm-1-b", ',GPU_I_ID="2",GPU_I_PROFILE="1g.10gb"'): growing(500_000, 1e10),
     _dcgm("GPU-b", None): growing(300_000, 5e9),
+    # Power is told of both that count their energy and one that does not.
+    **{
+        _dcgm(uuid, pod).replace("TOTAL_ENERGY_CONSUMPTION", "POWER_USAGE"): fixed(watts)
+        for uuid, pod, watts in (("GPU-b", None, 300), ("GPU-c", "old-0", 70))
+    },
     **{
         f'kepler_pod_{what}_joules_total{{cluster="eu",job="kepler",instance="k:28282",pod_namespace="ml",'
         f'pod_name="llm-1-a",node_name="gpu-1",state="running"{zone}}}': growing(watts)
@@ -224,6 +229,7 @@ def test_joules_of_a_device_are_counted_once(asked: Prometheus) -> None:
     assert bill(reading, "component", "region") == {
         ("ml/Deployment/llm", "gpu", "us-east-1"): 500_000 * HOUR,
         ("/NodePool/", "gpu", "us-east-1"): 300_000 * HOUR,
+        ("ml/Pod/old-0", "gpu", "us-east-1"): 70_000 * (HOUR - len(DARK) + 60),
         ("ml/Deployment/llm", "cpu", "us-east-1"): 50_000 * HOUR,
         ("ml/Deployment/llm", "memory", "us-east-1"): 10_000 * HOUR,
     }
