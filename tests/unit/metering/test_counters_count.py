@@ -114,7 +114,7 @@ def test_a_restart_counts_from_nothing() -> None:
 
 def test_a_dedup_artefact_is_no_restart() -> None:
     """A fall by next to nothing is another replica's view."""
-    samples = [(t, v - (40 if t == 1500 else 0)) for t, v in steady(1, base=1e6)]
+    samples = [(t, v - (400 if t == 1500 else 0)) for t, v in steady(1, base=1e6)]
     assert total(read(source(ticks(samples)), 0, HOUR)) == HOUR
 
 
@@ -171,15 +171,40 @@ def test_a_device_is_older_than_its_labels() -> None:
     assert total(read(source(late, ticks(steady(1), gpu="b")), 0, HOUR, meter=meter)) < 2 * HOUR
 
 
-def test_an_outage_of_ours_loses_nothing() -> None:
-    """A reading goes on from what was remembered, be the gap before it longer than anyone looks back."""
+def test_an_outage_loses_nothing_however_long() -> None:
+    """Read on hour by hour as it happens: what was counted in the dark is booked once when it is over, also
+    where no reading sees both of its ends.
+    """
     gap = range(HOUR, 7 * HOUR)
     samples = without(steady(1, end=9 * HOUR), gap)
-    whole = source(ticks(samples), now=8 * HOUR, dark=[gap])
-    first = read(whole, 0, HOUR)
-    memory = first.memories[BEGIN + HOUR]
-    held = read(whole, HOUR, 8 * HOUR, memory)
-    assert total(first) + total(held) == 8 * HOUR
+    counted, memory = 0, Memory()
+    for hour in range(9):
+        seen = [(t, v) for t, v in samples if t <= (hour + 1) * HOUR]
+        reading = read(
+            source(ticks(seen), now=(hour + 1) * HOUR, dark=[gap]), hour * HOUR, (hour + 1) * HOUR, memory
+        )
+        memory = reading.memories[BEGIN + (hour + 1) * HOUR]
+        counted += total(reading)
+    assert counted == 9 * HOUR
+
+
+def test_what_came_late_is_counted_on_top_of_what_is_remembered() -> None:
+    """A level that was lower when its slot was posted: the rest of it belongs to the next slot."""
+    whole = source(ticks(steady(1)))
+    (counter, level), *_ = read(whole, 0, HOUR).memories[BEGIN + HOUR].levels.items()
+    late = Memory(BEGIN + HOUR, {counter: level._replace(value=level.value - 50)})
+    assert total(read(whole, HOUR, 2 * HOUR, late)) == HOUR + 50
+
+
+def test_one_query_is_enough() -> None:
+    """While nothing is new and owners are known, a piece of a range is asked for once."""
+    prometheus = source(ticks(steady(1)), ticks(steady(1), model="b"))
+    memory = read(prometheus, 0, HOUR).memories[BEGIN + HOUR]
+    assert not any("process_start_time_seconds" in query for query in prometheus.asked)
+    prometheus.asked.clear()
+    prometheus.now = HOUR + 900
+    read(prometheus, HOUR, HOUR + 900, memory)
+    assert sum("label_replace" in query for query in prometheus.asked) == 1
 
 
 @dataclass(slots=True)
