@@ -6,6 +6,7 @@ Usage: python docs/reference/generate.py DIRECTORY
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 import click
@@ -13,6 +14,7 @@ import click
 from aibudget.api.conditions import ConditionType, EventReason, Reason
 from aibudget.api.crds import definition
 from aibudget.api.kinds import KINDS
+from aibudget.api.meter import MeterSource
 from aibudget.api.names import ALLOW_STOP, STOPPED
 from aibudget.cli.main import cli
 from aibudget.controller.options import OPTIONS
@@ -20,7 +22,11 @@ from aibudget.enforcement.kinds import KINDS as KIND_ROWS
 from aibudget.enforcement.kinds import Stop
 from aibudget.enforcement.refusal import KUEUE_QUEUE
 from aibudget.inventory.lineage import KIN
+from aibudget.metering.catalogue import METERS
+from aibudget.metering.definitions import built_in
 from aibudget.metering.nodes import AKS_PRIORITY, CAPACITY, GKE_SPOT, SOURCES
+from aibudget.metering.promql import Queries
+from aibudget.metering.scene import MeterSettings
 from aibudget.metering.slots import iso
 from aibudget.pricing.included import BY_TOKENS, INCLUDED, SELF_HOSTED
 from aibudget.pricing.public import public_rates
@@ -255,10 +261,80 @@ def _sources(dimension: str) -> str:
     return "the first of these labels of the node: " + ", ".join(f"`{label}`" for label in labels)
 
 
+WINDOW = 31_500
+"""The look-back of a Prometheus that scrapes each 30 s, in milliseconds."""
+HELD: dict[str, tuple[str, Callable[[Queries], str] | None]] = {
+    "gpu": ("what pods hold", lambda queries: queries.held(WINDOW)),
+    "gpu-idle": ("what nodes offer", lambda queries: queries.capacity(WINDOW)),
+    "cpu": (
+        "the effective requests of pods, as the scheduler counts",
+        lambda queries: queries.reserved(WINDOW),
+    ),
+    "memory": ("with `cpu`, in the same query", None),
+}
+"""The meters that are held and not counted: what of, and how Prometheus is asked."""
+
+
+def meters() -> Iterator[str]:
+    """Every built-in meter, and the PromQL that it is read by."""
+    yield f"# Built-in meters\n\n{NOTE}"
+    yield (
+        "What is *held* is read at each step and multiplied with it; what is *counted* are counters, "
+        "subtracted outside of Prometheus. A meter whose source is absent is not read, and says so. "
+        "Meters of your own: [Add a meter](../how-to/add-a-meter.md).\n"
+    )
+    yield "| meter | unit | smallest unit | told apart by |\n|---|---|---|---|"
+    for meter in METERS.values():
+        apart = ", ".join(f"`{dimension}`" for dimension in _apart(meter.name))
+        yield f"| [`{meter.name}`](#{meter.name}) | {meter.unit} | 1/{meter.scale:,} | {apart} |"
+    # Every accelerator's name, several times, would hide the query.
+    queries = MeterSettings(accelerators="nvidia_com_gpu|…").queries
+    for name, (what, ask) in HELD.items():
+        yield f"\n## {name}\n\nHeld: {what}."
+        if ask is not None:
+            yield f"With the default matchers, and scrapes each 30 s:\n\n{_promql(ask(queries))}"
+    for name, spec in built_in().items():
+        yield f"\n## {name}\n\nCounted, where any of these tells of it; the matchers of the cluster are added."
+        for source in spec.sources:
+            said = "; ".join(_said(source))
+            yield f"\n**{source.name}**{said and f' ({said})'}\n\n{_promql(source.query)}"
+
+
+def _said(source: MeterSource) -> Iterator[str]:
+    yield from (f"{key}: {value}" for key, value in source.fixed.items())
+    if source.attribution is not None:
+        yield from (f"{key} by `{value}`" for key, value in source.attribution.model_dump().items() if value)
+    if source.max_per_second is not None:
+        yield f"at most {source.max_per_second} a second"
+    if source.divisor != 1:
+        yield f"{source.divisor} to the unit"
+    if source.first_value == "Never":
+        yield "first values never count"
+
+
+def _apart(name: str) -> list[str]:
+    node = ["gpuProduct", "instanceType", "region", "capacityType", "nodePool"]
+    spec = built_in().get(name)
+    if spec is not None:
+        told = sorted({key for source in spec.sources for key in (*source.dimensions, *source.fixed)})
+        return [*node, *told] if name == "energy" else told
+    device = ["resource", "share", "migProfile"] if name.startswith("gpu") else []
+    return [*node, *device, *(["state"] if name == "gpu-idle" else [])]
+
+
+def _promql(text: str) -> str:
+    return f"```promql\n{_folded(text)}\n```"
+
+
+def _folded(promql: str) -> str:
+    return "\n".join(wrap(promql, 110, break_long_words=False, break_on_hyphens=False))
+
+
 PAGES: dict[str, Callable[[], Iterator[str]]] = {
     "api.md": api,
     "cli.md": commands,
     "kinds.md": kinds,
+    "meters.md": meters,
     "metrics.md": metrics,
     "price-list.md": price_list,
     "settings.md": settings,

@@ -80,7 +80,7 @@ def test_crds_are_the_repository_s_and_survive_an_uninstall(render: Render) -> N
 
 
 @pytest.mark.parametrize(
-    ("value", "annotations"), [("crds.keep=false", [None] * 4), ("crds.enabled=false", [])]
+    ("value", "annotations"), [("crds.keep=false", [None] * 5), ("crds.enabled=false", [])]
 )
 def test_crds_can_be_left_out_or_let_go(render: Render, value: str, annotations: list[None]) -> None:
     """`crds.keep` and `crds.enabled` do what they say."""

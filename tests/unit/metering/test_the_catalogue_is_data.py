@@ -1,16 +1,30 @@
 """The built-in meters are AIMeters, and agree with the units and names in the code."""
 
 from aibudget.api.meter import BUILT_IN
+from aibudget.api.query import read
 from aibudget.api.rate import UNITS
-from aibudget.metering.catalogue import METERS
+from aibudget.metering.catalogue import COUNTED, METERS
 from aibudget.metering.definitions import built_in
+from aibudget.metering.macros import Scope, expanded
+from aibudget.metering.promql import Matcher, Queries
 
 
 def test_every_built_in_meter_has_the_unit_of_the_code() -> None:
     """The unit of a definition is what rates are per; a second spelling would price nothing."""
     assert {name: spec.unit for name, spec in built_in().items()} == {
-        name: METERS[name].unit for name in built_in()
+        name: METERS[name].unit for name in COUNTED
     }
+
+
+def test_no_entry_looks_past_the_matchers() -> None:
+    """What is built in asks as users do: each of its selectors gets the cluster's matchers."""
+    scope = Scope(Queries((), ()), (Matcher("cluster", "=", "eu"),))
+    for spec in built_in().values():
+        for source in spec.sources:
+            query = read(source.query)
+            selectors = sum(not isinstance(part, str) for part in query.parts)
+            assert selectors
+            assert expanded(query, scope).count('cluster="eu"') == selectors
 
 
 def test_no_user_can_take_the_name_of_a_built_in_meter() -> None:
