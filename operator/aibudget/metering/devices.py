@@ -28,11 +28,16 @@ class Observed(NamedTuple):
     busy: float
 
 
-class _Row(NamedTuple):
+class Row(NamedTuple):
+    """How busy one device, or a MIG instance that is `weight` of one, was for one pod."""
+
     device: tuple[str, ...]
     times: "array[float]"
     values: "array[float]"
     weight: float
+
+
+_UNSEEN = Row((), array("d"), array("d"), 1.0)
 
 
 class Devices:
@@ -41,14 +46,14 @@ class Devices:
     """
 
     def __init__(self, answer: Iterable[Series], holders: Collection[tuple[str, str]]) -> None:
-        self._rows: dict[tuple[str, str], list[_Row]] = defaultdict(list)
-        on_device: dict[tuple[str, ...], list[_Row]] = defaultdict(list)
+        self._rows: dict[tuple[str, str], list[Row]] = defaultdict(list)
+        on_device: dict[tuple[str, ...], list[Row]] = defaultdict(list)
         for labels, times, values in answer:
             pod = own(labels, "namespace"), own(labels, "pod")
             weight = _weight(labels)
             if pod in holders and weight:
                 device = tuple(labels.get(name, "") for name in _IDENTITY)
-                row = _Row(device, times, values, weight)
+                row = Row(device, times, values, weight)
                 self._rows[pod].append(row)
                 on_device[row.device].append(row)
         self._copies = {
@@ -61,6 +66,20 @@ class Devices:
 
     def __bool__(self) -> bool:
         return bool(self._rows)
+
+    def sole(self, namespace: str, pod: str) -> Row | None:
+        """The one device that the pod was seen with, all of it and at ratios alone; no times where nothing
+        was seen. None where there is more to it.
+        """
+        rows = self._rows.get((namespace, pod))
+        if not rows:
+            return _UNSEEN
+        row = rows[0]
+        if len(rows) > 1 or row.device in self._copies or not row.values:
+            return None
+        # A sum with NaN is NaN, whatever the smallest and the largest look like.
+        plain = min(row.values) >= 0 and max(row.values) <= MOST and sum(row.values) >= 0
+        return row if plain else None
 
     def of(self, namespace: str, pod: str) -> dict[float, Observed]:
         """What was seen of the pod's devices, by instant; empty where nothing was."""

@@ -11,10 +11,9 @@ import math
 from array import array
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import groupby
 from typing import NamedTuple
 
 from aibudget.inventory.accelerators import HAMI, in_metrics
@@ -23,6 +22,7 @@ from aibudget.metering.coverage import Known
 from aibudget.metering.devices import Devices, Observed
 from aibudget.metering.nodes import Dimensions, Nodes, own
 from aibudget.metering.shares import WHOLE, Unit, part_of, share_of
+from aibudget.metering.slices import Slices
 from aibudget.metering.slots import slot_of
 from aibudget.metering.source import Series
 from aibudget.metering.usage import Sku
@@ -103,17 +103,20 @@ def holdings(
     renamed = any("exported_node" in labels for labels, _, _ in answer)
     found: dict[Holding, Samples] = {}
     dropped: dict[Holding, set[float]] = defaultdict(set)
+    bounds: dict[int, tuple[float, float, float]] = {}
     for labels, times, values in answer:
         if renamed and "exported_node" not in labels:
             continue
         pod = PodKey(own(labels, "namespace"), own(labels, "pod"), labels.get("uid", ""))
         key = Holding(pod, own(labels, "container"), own(labels, "node"), labels.get("resource", ""))
         samples = Samples(times, values)
-        # Looked at as a whole first: a million values one by one take long.
-        low, high = min(values, default=0.0), max(values, default=0.0)
+        # Looked at as a whole, and once where series share them: a million values one by one take long.
+        if id(values) not in bounds:
+            bounds[id(values)] = min(values, default=0.0), max(values, default=0.0), sum(values)
+        low, high, total = bounds[id(values)]
         # Memory asked for beside a GPU is in MiB.
         limit = math.inf if key.resource in _BESIDE else most
-        if not math.isfinite(sum(values)) or low < 0 or high > limit:
+        if not math.isfinite(total) or low < 0 or high > limit:
             samples = plausible(samples, limit)
             dropped[key].update(set(times).difference(samples.times))
         found[key] = joined(found[key], samples) if key in found else samples
@@ -158,14 +161,53 @@ def integrate(
 ) -> dict[Cell, Amount]:
     """Every cell's amount, over the instants of `known.grid`; samples around it only close bridges."""
     cells: dict[Cell, Amount] = {}
-    for (namespace, name), keys in groupby(sorted(held), key=lambda key: key.pod[:2]):
-        seen = devices.of(namespace, name)
-        for key in keys:
-            _count(cells, key, held[key], known, nodes, seen)
-            _bridge(cells, key, held[key], known, nodes)
+    worth = known.grid.step * MILLISECONDS
+    slices = Slices(known.grid, lambda units: round(units * worth))
+    by_pod: dict[tuple[str, str], list[Holding]] = defaultdict(list)
+    for key in held:
+        by_pod[key.pod[:2]].append(key)
+    for (namespace, name), keys in by_pod.items():
+        if not _count_alike(cells, keys, held, nodes, slices, devices):
+            seen = devices.of(namespace, name)
+            for key in sorted(keys):
+                _count(cells, key, held[key], known, nodes, seen)
+        if known.bridges:
+            for key in keys:
+                _bridge(cells, key, held[key], known, nodes)
     for amount in cells.values():
         amount.weigh()
     return cells
+
+
+def _count_alike(
+    cells: dict[Cell, Amount],
+    keys: Sequence[Holding],
+    held: Mapping[Holding, Samples],
+    nodes: Nodes,
+    slices: Slices,
+    devices: Devices,
+) -> bool:
+    """Count a pod slot by slot, as `_count` would step by step; False where that cannot be.
+
+    Nearly every pod has one holding, of one size, on a node that stays what it is, and was seen all the
+    while or never.
+    """
+    key, samples = keys[0], held[keys[0]]
+    row = devices.sole(key.pod.namespace, key.pod.name)
+    if len(keys) > 1 or nodes.changes(key.node) or row is None or (row.times and row.times != samples.times):
+        return False
+    parts = slices.of(*samples)
+    if row.times and any(part.level is None for part in parts):
+        return False
+    for part in parts:
+        amount = _cell(cells, key, nodes, part.at, part.slot)
+        amount.quantity += part.worth
+        if row.times and amount.share is not None and part.level:
+            taken = min(1.0, part.level * float(amount.share) / row.weight) * row.weight
+            step = slices.step * MILLISECONDS
+            amount.observed += taken * step * (part.end - part.first)
+            amount.busy += taken * step * math.fsum(row.values[part.first : part.end])
+    return True
 
 
 def _count(
@@ -244,5 +286,5 @@ def joined(one: Samples, other: Samples) -> Samples:
 
 def instants(held: Mapping[Holding, Samples]) -> Iterator[float]:
     """Every time at which something was held, with repeats."""
-    for samples in held.values():
-        yield from samples.times
+    for times in {id(samples.times): samples.times for samples in held.values()}.values():
+        yield from times

@@ -1,0 +1,67 @@
+"""Pods that are alike are counted slot by slot: to the same amounts as step by step."""
+
+from array import array
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aibudget.inventory.workload import PodKey
+from aibudget.metering import integration
+from aibudget.metering.coverage import Grid, Known
+from aibudget.metering.devices import Devices
+from aibudget.metering.integration import Amount, Cell, Holding, Samples, integrate
+from aibudget.metering.nodes import Nodes
+from aibudget.metering.slots import Interval
+from aibudget.metering.source import Series
+
+START, STEP = 1_795_000_500, 60
+INSTANTS = [START + STEP * n for n in range(-2, 36)]
+GRID = Grid(Interval(START, START + 1800), STEP)
+
+
+@st.composite
+def pods(draw: st.DrawFn) -> tuple[dict[Holding, Samples], list[Series]]:
+    """A few pods with one or two containers, and what was seen of their devices; some samples are shared."""
+    held: dict[Holding, Samples] = {}
+    seen: list[Series] = []
+    times = [array("d", sorted(draw(st.sets(st.sampled_from(INSTANTS), min_size=1)))) for _ in range(2)]
+    for number in range(draw(st.integers(1, 4))):
+        name = f"p{number}"
+        for container in "ab"[: draw(st.sampled_from([1, 1, 1, 2]))]:
+            mine = draw(st.sampled_from(times))
+            levels = draw(st.sampled_from([[1.0], [2.0], [1.0, 2.0], [0.0, 1.0]]))
+            units = array("d", (levels[n % len(levels)] for n in range(len(mine))))
+            key = Holding(PodKey("team", name, "uid"), container, "node", "nvidia_com_gpu")
+            held[key] = Samples(mine, units)
+        for device in range(draw(st.integers(0, 2))):
+            mine = draw(st.sampled_from(times))
+            ratios = draw(st.sampled_from([[0.5], [0.25, 0.75], [0.5, 2.0], [float("nan"), 0.5], [1.0]]))
+            values = array("d", (ratios[n % len(ratios)] for n in range(len(mine))))
+            uuid = draw(st.sampled_from([f"{number}-{device}", "shared"]))
+            seen.append(Series({"UUID": uuid, "namespace": "team", "pod": name}, mine, values))
+    return held, seen
+
+
+def amounts(cells: dict[Cell, Amount]) -> dict[Cell, tuple[object, ...]]:
+    return {
+        cell: (one.quantity, one.estimated, pytest.approx(one.observed), pytest.approx(one.busy))
+        for cell, one in cells.items()
+    }
+
+
+@given(pods(), st.booleans())
+def test_slot_by_slot_is_step_by_step(told: tuple[dict[Holding, Samples], list[Series]], gap: bool) -> None:
+    """Whoever shares samples with whom, whatever was seen: no amount depends on how it was counted."""
+    held, seen = told
+    known = Known(GRID, frozenset(INSTANTS), ((START + STEP, START + 4 * STEP),) if gap else ())
+
+    def counted() -> dict[Cell, Amount]:
+        return integrate(held, known, Nodes([]), Devices(seen, {key.pod[:2] for key in held}))
+
+    alike = counted()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(integration, "_count_alike", lambda *_: False)
+        assert {cell: (a.quantity, a.estimated, a.observed, a.busy) for cell, a in alike.items()} == amounts(
+            counted()
+        )
