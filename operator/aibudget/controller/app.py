@@ -154,10 +154,11 @@ class Replica:
             self._pulse = Pulse(leading=True, started=True, progressed=time.monotonic())
             # The past is read while there is nothing else to do; each chunk of it is a step on its own.
             left = interval - time.time() % interval
-            if await cycle.fill(self._now(), left / 2):
-                left = min(left / 2, SETTLE_SECONDS)
+            due = time.monotonic() + left
+            more = await cycle.fill(self._now(), left / 2)
+            left = max(0.0, due - time.monotonic())
             # On the wall clock's grid: replicas and restarts do not move the moments of evaluation.
-            await self._nap(left)
+            await self._nap(min(left, SETTLE_SECONDS) if more else left)
 
     async def _make_cycle(self, lease: Lease, cache: Cache) -> Cycle:
         settings = self._settings

@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 from aibudget.inventory.kubernetes import Forbidden, Json, NotServed
 from aibudget.inventory.lineage import BY_KIND, named_by
 from aibudget.inventory.owners import LINKS, Child, OwnerLink
-from aibudget.inventory.resource import Resource
+from aibudget.inventory.resource import Refused, Resource
 from aibudget.inventory.workload import Owner
 
 MOST: Final = 100
@@ -71,6 +71,9 @@ class Climber:
                 continue
             except Forbidden:
                 break
+            except Refused:
+                # Names come from labels of metrics as well, and not all of them are names.
+                obj = None
             if obj is not None:
                 return OwnerLink(child, owner_of(child.kind, obj["metadata"]))
             self._silent[child] = self._cycle + PATIENCE

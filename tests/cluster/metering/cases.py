@@ -226,10 +226,18 @@ def kin(start: int) -> str:
             for name, when in (("audio", range(0, 1800, 30)), ("vision", range(1800, HOURS, 30)))
         ),
     ]
+    server = {"job": "vllm", "instance": "10.1.1.1:8000", "namespace": "team", "pod": "llm-1-a"}
+    told.append(("up", server, range(-600, 3600, 30)))
+    tokens = selector("vllm:generation_tokens_total", {**server, "model_name": "llama"}.items())
     return "".join(
-        f"{selector(family, labels.items())} 1 {start + second + 7}\n"
-        for family, labels, seconds in told
-        for second in seconds
+        [
+            *(
+                f"{selector(family, labels.items())} 1 {start + second + 7}\n"
+                for family, labels, seconds in told
+                for second in seconds
+            ),
+            *(f"{tokens} {(second + 600) * 100} {start + second + 7}\n" for second in range(-600, 3600, 30)),
+        ]
     )
 
 

@@ -51,6 +51,22 @@ def test_people_find_what_they_know(pasts: PrometheusServer, ask: Ask) -> None:
     assert found == {("InferenceService", "chat"): "1.00", ("LeaderWorkerSet", "group"): "0.50"}
 
 
+def test_a_model_costs_what_serves_it(pasts: PrometheusServer, ask: Ask) -> None:
+    """Tokens are on the bill beside the devices that made them, and what a million of them cost is told."""
+    begins = BEGINS["kin"]
+    document = ask(pasts.url, begins, begins + HOURS, "--by", "model").document
+    rows = {(row["meter"], row["model"]): row for row in document["rows"]}
+    tokens, devices = rows["tokens", "llama"], rows["gpu", "llama"]
+    assert Decimal(tokens["quantity"]) == 3600 * 100
+    assert (tokens["cost"], tokens["reason"]) == ("0.00", "SelfHosted")
+    assert (devices["quantity"], rows["gpu", ""]["quantity"]) == ("1.00", "0.50")
+    (each,) = document["unitCosts"]
+    assert (each["model"], each["meter"], each["per"]) == ("llama", "tokens", 1_000_000)
+    assert abs(Decimal(each["amount"]) * 360_000 / 1_000_000 - Decimal(devices["cost"])) < Decimal("0.000001")
+    meters = {one["meter"]: one["coveragePercent"] for one in document["meters"]}
+    assert meters["gpu"] == 100
+
+
 def test_labels_of_the_time_are_told(pasts: PrometheusServer, ask: Ask) -> None:
     """Those that were asked for, where a pod had them."""
     begins, label = BEGINS["kin"], "serving.kserve.io/inferenceservice"

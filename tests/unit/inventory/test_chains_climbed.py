@@ -134,6 +134,21 @@ def test_what_cannot_be_told_stays_unknown(how: str) -> None:
     assert len(api.asked) == 3
 
 
+def test_a_name_that_is_none_is_asked_for_once() -> None:
+    """Metrics may name anything; the others are learnt all the same."""
+
+    class Strict(Api):
+        async def get(
+            self, resource: Resource, name: str, namespace: str | None = None, *, metadata_only: bool = False
+        ) -> Json | None:
+            resource.path(namespace, name)
+            return await super().get(resource, name, namespace, metadata_only=metadata_only)
+
+    api = Strict({"Deployment/web": {}})
+    odd = [child("Deployment", "../secrets"), Child("", "Deployment", "x"), child("Deployment", "web")]
+    assert climb(api, *odd, cycles=3) == (OwnerLink(child("Deployment", "web"), None),)
+
+
 def test_an_older_version_is_asked_as_well() -> None:
     """Clusters serve a kind in the version that they have."""
 
