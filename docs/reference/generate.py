@@ -294,7 +294,7 @@ def meters() -> Iterator[str]:
         if ask is not None:
             yield f"With the default matchers, and scrapes each 30 s:\n\n{_promql(ask(queries))}"
     for name, spec in built_in().items():
-        yield f"\n## {name}\n\nCounted, where any of these tells of it; the matchers of the cluster are added."
+        yield f"\n## {name}\n\nCounted, where any of these tells of it; the cluster's matchers are added."
         for source in spec.sources:
             said = "; ".join(_said(source))
             yield f"\n**{source.name}**{said and f' ({said})'}\n\n{_promql(source.query)}"
