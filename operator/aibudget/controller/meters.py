@@ -46,6 +46,7 @@ class UserSource(Source, Protocol):
 class _Running:
     source: UserSource
     accounts: Accounts
+    remarks: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,7 @@ class Meters:
                 MeterFacts(
                     generation=seen.metadata.generation,
                     problem=problem,
+                    remarks=running.remarks if running else (),
                     data=None if known is None else known.data,
                     lines=running.source.lines if running else None,
                     folded=running.source.folded if running else None,
@@ -135,9 +137,9 @@ class Meters:
             self._refused[uid] = _Refused(generation, error, waits)
             return None
         self._refused.pop(uid, None)
-        log.info("AIMeter %s is counted. %s", definition.name, " ".join(remarks))
+        log.info("AIMeter %s is counted", definition.name)
         accounts = Accounts(definition.name, source, self._ledger, self._epoch, generation=generation)
-        return _Running(source, accounts)
+        return _Running(source, accounts, remarks)
 
     def _former(self, seen: Seen) -> Accounts | None:
         """What the process before this one counted, where the present generation cannot be."""

@@ -27,9 +27,8 @@ class UserMeter:
         self._until = 0
         self._upstream = upstream
         self._key = kept_as(definition.name, definition.generation)
-        self._meter = CountedMeter(
-            definition.name, families(definition.name, definition.spec, upstream.scenes.settings)
-        )
+        asked = families(definition.name, definition.spec, upstream.scenes.settings)
+        self._meter = CountedMeter(definition.name, asked, is_expected=True)
 
     def tried(self) -> tuple[str, ...]:
         """The dry evaluation, at Prometheus's own time."""

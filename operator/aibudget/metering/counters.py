@@ -37,11 +37,15 @@ MOST_POINTS: Final = 600_000
 
 @dataclass(frozen=True, slots=True)
 class CountedMeter:
-    """A meter and those who tell of it, by name; `is_on_nodes` where what it counts is priced by the node."""
+    """A meter and those who tell of it, by name; `is_on_nodes` where what it counts is priced by the node.
+
+    `is_expected` where each of them should tell something: silence is then a problem.
+    """
 
     name: str
     families: Mapping[str, Family]
     is_on_nodes: bool = False
+    is_expected: bool = False
 
 
 def counters_of(scenes: Scenes, meter: CountedMeter) -> Counting:
@@ -151,11 +155,19 @@ class _Reader:
             usages=usages,
             coverage=sure.by_slot(),
             head=sure.head(),
-            problems=(*_doubts(tally, doubts), *charging.problems()),
+            problems=(*_doubts(tally, doubts), *charging.problems(), *self._silence(tally)),
             links=wiser.since(book),
             step=STEP,
             memories=memories,
         )
+
+    def _silence(self, tally: Tally) -> Iterator[str]:
+        silent = self.meter.families.keys() - {counter.family for counter, _ in tally.told}
+        if self.meter.is_expected and silent:
+            yield (
+                f"Nothing is told by {', '.join(sorted(silent))}, so nothing is counted there. Does what it "
+                "asks for run, and is it scraped?"
+            )
 
     def _nodes(self) -> list[tuple[Interval, Nodes]]:
         if not self.meter.is_on_nodes:

@@ -56,8 +56,6 @@ class Definition:
                 remarks.append(
                     f"{len(nameless)} of {len(found)} series of {source.name} do not say who used it."
                 )
-            if not found:
-                remarks.append(f"Nothing is told by {source.name} now.")
         return tuple(remarks)
 
 

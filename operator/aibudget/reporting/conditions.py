@@ -22,7 +22,7 @@ from aibudget.api.money import Money
 from aibudget.budgeting.evaluation import Evaluation, ThresholdState
 from aibudget.errors import AIBudgetError, Stalled
 from aibudget.metering.slots import iso
-from aibudget.reporting.facts import DataState, Enforcing, Facts
+from aibudget.reporting.facts import Enforcing, Facts, MeterFacts
 
 MESSAGE_LENGTH: Final = 512
 """Keeps a whole status under 8 KiB, whatever an error has to say."""
@@ -83,15 +83,10 @@ def conditions_of_prices(
     return _changed(before, facts, generation, now)
 
 
-def conditions_of_meter(
-    before: Sequence[Condition],
-    generation: int,
-    problem: AIBudgetError | None,
-    data: DataState | None,
-    now: int,
-) -> tuple[Condition, ...]:
+def conditions_of_meter(before: Sequence[Condition], told: MeterFacts, now: int) -> tuple[Condition, ...]:
     """A meter is Ready once its queries are accepted; whether its usage is known now is DataFresh."""
-    accepted: Fact = "True", Reason.RECONCILED, "The meter is counted."
+    generation, problem, data = told.generation, told.problem, told.data
+    accepted: Fact = "True", Reason.RECONCILED, " ".join(["The meter is counted.", *told.remarks])
     facts: dict[ConditionType, Fact | None] = {
         ConditionType.READY: accepted,
         ConditionType.RECONCILING: None,

@@ -69,12 +69,13 @@ class Facts:
 class MeterFacts:
     """All that the status of an AIMeter is made of.
 
-    `problem` keeps this generation of it from being counted; `data` is None before the first reading. `lines`
-    and `folded` are of the newest one, the most in a slot.
+    `problem` keeps this generation of it from being counted; `remarks` do not. `data` is None before the
+    first reading. `lines` and `folded` are of the newest one, the most in a slot.
     """
 
     generation: int
     problem: AIBudgetError | None = None
+    remarks: tuple[str, ...] = ()
     data: DataState | None = None
     lines: int | None = None
     folded: int | None = None

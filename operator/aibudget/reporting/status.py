@@ -113,7 +113,7 @@ def meter(before: MeterStatus, told: MeterFacts, now: int) -> MeterStatus:
     """The status of an AIMeter."""
     return MeterStatus(
         observed_generation=told.generation,
-        conditions=conditions_of_meter(before.conditions, told.generation, told.problem, told.data, now),
+        conditions=conditions_of_meter(before.conditions, told, now),
         lines=told.lines,
         folded_lines=told.folded,
     )

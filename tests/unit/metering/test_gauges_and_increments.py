@@ -1,5 +1,7 @@
 """What is held, and what PromQL counted itself, is added up step by step; nothing is told of the dark."""
 
+from dataclasses import replace
+
 import pytest
 
 from aibudget.api.meter import MeterSpec
@@ -99,3 +101,15 @@ def test_what_would_not_fit_the_ledger_is_left_out() -> None:
     counted = read(source(Ticks("app", LABELS, steady(1, base=1e13))), 0, HOUR, meter=meter("Counter", "x"))
     assert not counted.usages
     assert any("left out" in problem for problem in counted.problems)
+
+
+def test_silence_is_told_where_something_is_expected() -> None:
+    """A metric that was renamed would otherwise be usage of nothing; of built-in sources most are absent."""
+    for expected in (True, False):
+        asked = replace(meter("Counter", "x"), is_expected=expected)
+        assert (
+            any("Nothing is told by app" in one for one in read(source(), 0, HOUR, meter=asked).problems)
+            == expected
+        )
+    told = replace(meter("Counter", "x"), is_expected=True)
+    assert not read(source(Ticks("app", LABELS, steady(0))), 0, HOUR, meter=told).problems

@@ -16,7 +16,9 @@ FRESH = DataState(fresh=True, reason=Reason.FRESH, message="Usage of the last 30
 
 def told(before: MeterStatus, problem: AIBudgetError | None = None, generation: int = 1) -> MeterStatus:
     """The status after this."""
-    return status.meter(before, MeterFacts(generation, problem, FRESH, lines=3, folded=0), NOW)
+    return status.meter(
+        before, MeterFacts(generation, problem, ("A remark.",), FRESH, lines=3, folded=0), NOW
+    )
 
 
 def standing(one: MeterStatus) -> dict[str, tuple[str, str]]:
@@ -28,6 +30,7 @@ def test_a_meter_that_is_read_is_ready() -> None:
     """With how many lines it has."""
     one = told(MeterStatus())
     assert standing(one) == {"Ready": ("True", "Reconciled"), "DataFresh": ("True", "Fresh")}
+    assert one.conditions[0].message == "The meter is counted. A remark."
     assert (one.lines, one.folded_lines, one.observed_generation) == (3, 0, 1)
 
 
