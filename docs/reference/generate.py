@@ -264,7 +264,7 @@ def _sources(dimension: str) -> str:
 WINDOW = 31_500
 """The look-back of a Prometheus that scrapes each 30 s, in milliseconds."""
 HELD: dict[str, tuple[str, Callable[[Queries], str] | None]] = {
-    "gpu": ("what pods hold", lambda queries: queries.held(WINDOW)),
+    "gpu": ("what pods hold", lambda queries: queries.held(WINDOW, 30)),
     "gpu-idle": ("what nodes offer", lambda queries: queries.capacity(WINDOW)),
     "cpu": (
         "the effective requests of pods, as the scheduler counts",

@@ -32,7 +32,11 @@ class Grid:
 
     def wider(self) -> "Grid":
         """With as much on both sides as it takes to see both ends of any gap that may be bridged."""
-        margin = -(-MAX_GAP // self.step) * self.step + self.step
+        return self.beyond(MAX_GAP + self.step)
+
+    def beyond(self, seconds: int) -> "Grid":
+        """With at least so much more on both sides, in whole steps."""
+        margin = -(-seconds // self.step) * self.step
         return Grid(Interval(self.interval.start - margin, self.interval.end + margin), self.step)
 
 

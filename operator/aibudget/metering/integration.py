@@ -14,7 +14,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import NamedTuple
+from itertools import repeat
+from typing import NamedTuple, Protocol
 
 from aibudget.inventory.accelerators import HAMI, in_metrics
 from aibudget.inventory.workload import PodKey
@@ -63,6 +64,14 @@ class Samples(NamedTuple):
     def at(self, instant: int) -> float:
         place = bisect_left(self.times, instant)
         return self.units[place] if place < len(self.times) and self.times[place] == instant else 0.0
+
+
+class Step(NamedTuple):
+    """Units held in a step that ends at `t`, and for how many milliseconds of it."""
+
+    t: float
+    units: float
+    milliseconds: int
 
 
 class Cell(NamedTuple):
@@ -156,10 +165,20 @@ def told(share: Fraction | None) -> Dimensions:
     return tuple(Unit(share).dimensions().items())
 
 
+class Timed(Protocol):
+    """What knows when holds began and ended."""
+
+    def steps(self, key: Holding, samples: Samples, known: Known) -> list[Step] | None:
+        """The holding's steps where one of them is no whole one, else None."""
+
+    def unseen(self, held: Mapping[Holding, Samples], known: Known) -> Iterator[tuple[Holding, list[Step]]]:
+        """Holdings that no sample saw while they lasted, and their steps."""
+
+
 def integrate(
-    held: Mapping[Holding, Samples], known: Known, nodes: Nodes, devices: Devices
+    held: Mapping[Holding, Samples], known: Known, nodes: Nodes, devices: Devices, timed: Timed | None = None
 ) -> dict[Cell, Amount]:
-    """Every cell's amount, over the instants of `known.grid`; samples around it only close bridges."""
+    """Every cell's amount, over the instants of `known.grid`; samples around it close bridges and edges."""
     cells: dict[Cell, Amount] = {}
     worth = known.grid.step * MILLISECONDS
     slices = Slices(known.grid, lambda units: round(units * worth))
@@ -167,13 +186,18 @@ def integrate(
     for key in held:
         by_pod[key.pod[:2]].append(key)
     for (namespace, name), keys in by_pod.items():
-        if not _count_alike(cells, keys, held, nodes, slices, devices):
+        exact = {} if timed is None else _exact(timed, keys, held, known)
+        if exact or not _count_alike(cells, keys, held, nodes, slices, devices):
             seen = devices.of(namespace, name)
             for key in sorted(keys):
-                _count(cells, key, held[key], known, nodes, seen)
+                samples = held[key]
+                steps = exact.get(key) or zip(samples.times, samples.units, repeat(worth))
+                _count(cells, key, steps, known, nodes, seen)
         if known.bridges:
             for key in keys:
                 _bridge(cells, key, held[key], known, nodes)
+    for key, unseen in () if timed is None else timed.unseen(held, known):
+        _count(cells, key, unseen, known, nodes, {})
     for amount in cells.values():
         amount.weigh()
     return cells
@@ -210,20 +234,27 @@ def _count_alike(
     return True
 
 
+def _exact(
+    timed: Timed, keys: Iterable[Holding], held: Mapping[Holding, Samples], known: Known
+) -> dict[Holding, list[Step]]:
+    steps = ((key, timed.steps(key, held[key], known)) for key in keys)
+    return {key: found for key, found in steps if found is not None}
+
+
 def _count(
     cells: dict[Cell, Amount],
     key: Holding,
-    samples: Samples,
+    steps: Iterable[tuple[float, float, int]],
     known: Known,
     nodes: Nodes,
     seen: dict[float, Observed],
 ) -> None:
-    """Add a holding's samples. What it takes of the pod's devices is taken out of `seen`."""
+    """Add a holding's steps. What it takes of the pod's devices is taken out of `seen`."""
     grid = known.grid
-    first, last, worth = grid.instants.start, grid.interval.end, grid.step * MILLISECONDS
+    first, last = grid.instants.start, grid.interval.end
     steady = not nodes.changes(key.node)
     slot, amount = -1, Amount()
-    for t, units in zip(samples.times, samples.units, strict=True):
+    for t, units, worth in steps:
         if not first <= t <= last:
             continue
         here = slot_of(int(t) - grid.step)

@@ -19,6 +19,7 @@ from aibudget.metering.claims import claimed, is_claim, missing, told
 from aibudget.metering.coverage import Grid, Known, Sighting, known
 from aibudget.metering.devices import Devices
 from aibudget.metering.doubts import Doubts
+from aibudget.metering.edges import edges
 from aibudget.metering.idle import read_idle
 from aibudget.metering.integration import (
     Amount,
@@ -33,7 +34,7 @@ from aibudget.metering.integration import (
 from aibudget.metering.ownership import learn
 from aibudget.metering.scene import MeterSettings, Scene, Scenes
 from aibudget.metering.slots import SLOT_SECONDS, Interval, iso
-from aibudget.metering.source import PromSource
+from aibudget.metering.source import PromSource, Series
 from aibudget.metering.usage import Coverage, Reading, Sku, Usage
 
 # Utilisation is averaged over at least this, in milliseconds: its exporter has an interval of its own.
@@ -108,12 +109,13 @@ class _Counted:
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    """The answer to `Queries.held`, what was told by claims apart; `lost`: at how many instants what was told
-    is no count.
+    """The answer to `Queries.held`, what was told by claims and of times apart; `lost`: at how many instants
+    what was told is no count.
     """
 
     held: dict[Holding, Samples]
     claims: dict[Holding, Samples]
+    families: list[Series]
     lost: Counter[float]
     unread: frozenset[int]
 
@@ -152,7 +154,8 @@ class _Part:
         sure = known(scene.grid, seen, unread | phaseless | beyond)
         sure = replace(sure, doubted=doubted(held, answer.lost))
         devices = self._devices([*held, *claims])
-        cells = integrate(held, sure, scene.nodes, devices)
+        timed = edges(answer.families, scene.scrape.window / 1000)
+        cells = integrate(held, sure, scene.nodes, devices, timed)
         idle, odd = read_idle(scene, held, cells, sure)
         blind = scene.settings.utilisation and not devices
         doubts = Doubts(answer.lost.total(), len(unread), len(phaseless), 0, blind)
@@ -166,10 +169,13 @@ class _Part:
 
     def _held(self, reach: Grid) -> "_Held":
         """What was held; the answer itself is let go of."""
-        answer = over_range(self.scene.source, self.scene.queries.held(self.scene.scrape.window), reach)
+        asked = self.scene.queries.held(self.scene.scrape.window, self.scene.grid.step)
+        answer = over_range(self.scene.source, asked, reach)
+        families = [series for series in answer.series if "family" in series.labels]
         claims = claimed(series for series in answer.series if is_claim(series))
-        held, lost = holdings(series for series in answer.series if not is_claim(series))
-        return _Held(held, claims, lost, answer.unread)
+        samples = (one for one in answer.series if not is_claim(one) and "family" not in one.labels)
+        held, lost = holdings(samples)
+        return _Held(held, claims, families, lost, answer.unread)
 
     def _phaseless(self, seen: Mapping[int, Sighting], held: Mapping[Holding, Samples]) -> frozenset[int]:
         """Instants at which accelerators are asked for and no phase is told: nothing held would be a lie.

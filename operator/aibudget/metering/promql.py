@@ -19,6 +19,7 @@ NODE = "node, exported_node"
 DEVICE = "UUID, GPU_I_ID, GPU_I_PROFILE, modelName"
 OTHER_DEVICE = "serial_number, gpu_id, gpu_compute_partition_type, accelerator_id"
 
+SCHEDULED, COMPLETED = "kube_pod_status_scheduled_time", "kube_pod_completion_time"
 # What AIBudget tells of itself: devices held by claims, by what; and, at every scrape, whether it leads.
 CLAIMED, LEADER = "aibudget_dra_device_held", "aibudget_leader"
 CLAIM = ("driver", "product", "profile", "part")
@@ -46,6 +47,9 @@ class Matcher(NamedTuple):
 
 
 Matchers = tuple[Matcher, ...]
+
+# A pod that is restarted whenever it ends does not come to an end: it is deleted.
+ENDING = ("kube_pod_restart_policy", Matcher("type", "!=", "Always"))
 
 
 def matchers(text: str) -> Matchers:
@@ -88,7 +92,8 @@ class Queries:
 
     def survey(self, seconds: int) -> str:
         """`family` newest: the node seen last in the seconds before, valued with the time of its last
-        scrape; pods and accelerators: the most series at once.
+        scrape; pods and accelerators: the most series at once; dated: how many pods run to
+        their end.
         """
         seconds = max(seconds, SIZING)
         info = self._state("kube_node_info")
@@ -98,6 +103,7 @@ class Queries:
                 "newest": f"topk(1, max by ({NODE}) (max_over_time(timestamp({info})[{seconds}s:300s])))",
                 "pods": f"max_over_time(count({pods})[{seconds}s:{SIZING}s])",
                 "accelerators": f"max_over_time(count({self._requests()})[{seconds}s:{SIZING}s])",
+                "dated": f"count({self._state(*ENDING)})",
             }
         )
 
@@ -125,9 +131,10 @@ class Queries:
         requests = _fresh(self._requests(), window)
         return f"count(group by ({POD}) ({requests}) unless on ({POD}) {phase})"
 
-    def held(self, window: int) -> str:
+    def held(self, window: int, step: int) -> str:
         """Units of each accelerator resource that each container holds: bound, and Pending or Running. Beside
-        them, by `driver`, the devices that each pod holds by claims, as AIBudget itself tells it.
+        them, by `driver`, the devices that each pod holds by claims, as AIBudget itself tells it; and, by
+        `family`, when pods began and ended.
 
         Only what the newest scrape of its exporter told counts. A look-back alone would hold a pod whose
         series ended for one scrape more wherever two scrapes fall into it, which with a fixed scrape offset
@@ -138,7 +145,20 @@ class Queries:
         newest = f"max by (instance, job) (timestamp({selector(LEADER, self.cluster)}))"
         outdated = f"timestamp({claimed}) < on (instance, job) group_left () {newest}"
         claims = f"max by ({by}) ({_fresh(claimed, max(window, OWN_WINDOW))} unless ({outdated}))"
-        return f"{self.held_of(self._requests(HAMI_PATTERN), window)} or {claims}"
+        requests = self._requests(HAMI_PATTERN)
+        return f"{self.held_of(requests, window)} or {claims} or {self._edges(requests, window, step)}"
+
+    def _edges(self, requests: str, window: int, step: int) -> str:
+        """`family` scheduled and completed: when, of pods that run to their end, and began or ended so lately
+        that the steps around may show it; finished: what those that ended held.
+        """
+        since, ending = f"time() - {2 * step + window / 1000}", last(self._state(*ENDING), window)
+        scheduled, completed = (
+            f"(max by ({POD}) ({last(self._state(name), window)} > {since}) and on ({POD}) {ending})"
+            for name in (SCHEDULED, COMPLETED)
+        )
+        finished = f"({last(requests, window)} and on ({POD}) {completed})"
+        return _families({"scheduled": scheduled, "completed": completed, "finished": finished})
 
     def held_of(self, requests: str, window: int) -> str:
         """The same of any selector of requests by container."""

@@ -76,11 +76,14 @@ class MeterSettings:
 
 @dataclass(frozen=True, slots=True)
 class Scrape:
-    """How a source is scraped: every `interval` seconds, measured; how much there is, from the survey."""
+    """How a source is scraped: every `interval` seconds, measured; how much there is, from the survey.
+    `dated` says that there are pods that run to their end.
+    """
 
     interval: float
     pods: float
     accelerators: float
+    dated: bool = False
 
     @property
     def window(self) -> int:
@@ -128,10 +131,12 @@ class Scene:
     @cached_property
     def reach(self) -> Grid:
         """The grid to read with. What lies around the part matters only to gaps at its edges, and is half of
-        a short reading.
+        a short reading; of pods that begin or end there, the next scrape tells.
         """
-        closed = known(self.grid, self.seen, self.coverage.unread).is_closed
-        return self.grid if closed else self.grid.wider()
+        if not known(self.grid, self.seen, self.coverage.unread).is_closed:
+            return self.grid.wider()
+        seconds = -(-self.scrape.window // 1000) + self.grid.step
+        return self.grid.beyond(seconds) if self.scrape.dated else self.grid
 
     @cached_property
     def capacity(self) -> Answer:
@@ -212,7 +217,8 @@ def _survey(source: PromSource, ahead: Interval, queries: Queries) -> Scrape | N
     if not between:
         return None
     sizes = {family: max(found[family].values) for family in ("pods", "accelerators") if family in found}
-    return Scrape(round(median(between), 1), sizes.get("pods", 0.0), sizes.get("accelerators", 0.0))
+    interval, dated = round(median(between), 1), "dated" in found
+    return Scrape(interval, sizes.get("pods", 0.0), sizes.get("accelerators", 0.0), dated)
 
 
 def _one_cluster(seen: Mapping[int, Sighting]) -> None:

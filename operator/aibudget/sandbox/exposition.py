@@ -54,6 +54,7 @@ def pod_series(pod: Pod) -> Iterator[Series]:
         for resource, amount in container.requests.items():
             labels = (*who, ("container", container.name), ("node", pod.node), *_measured(resource))
             yield Series("kube_pod_container_resource_requests", labels, amount)
+    yield Series("kube_pod_restart_policy", (*who, ("type", pod.restart_policy)), 1)
     times = {
         "kube_pod_created": pod.created,
         "kube_pod_status_scheduled_time": pod.scheduled,

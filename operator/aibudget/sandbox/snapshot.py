@@ -58,6 +58,7 @@ class Pod:
     pod_ip: str = ""
     priority_class: str = ""
     host_network: bool = False
+    restart_policy: str = "Always"
     utilisation: float = BUSY_BY_DEFAULT
 
     @property
@@ -146,6 +147,7 @@ def pod_from(item: Mapping[str, Any]) -> Pod:
         pod_ip=status.get("podIP", ""),
         priority_class=spec.get("priorityClassName", ""),
         host_network=spec.get("hostNetwork", False),
+        restart_policy=spec.get("restartPolicy", "Always"),
         utilisation=float(metadata.get("annotations", {}).get(UTILISATION_ANNOTATION, BUSY_BY_DEFAULT)),
     )
 

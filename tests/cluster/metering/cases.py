@@ -39,6 +39,13 @@ FAMILIES = frozenset(
 )
 
 
+DATED = FAMILIES | {
+    "kube_pod_status_scheduled_time",
+    "kube_pod_completion_time",
+    "kube_pod_restart_policy",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Past:
     """One exporter's view: what was there and when it was scraped; `families` that it told of."""
@@ -287,6 +294,24 @@ def poison(start: int) -> str:
     return "".join(lines)
 
 
+def dated(start: int) -> list[Past]:
+    """Pods at odd seconds, of a kube-state-metrics that tells when they began and ended."""
+    ending = [
+        *(pod("jobs", f"j{t}", start, (t, t + 90), removed=t + 600) for t in range(613, 6600, 251)),
+        # Between two scrapes, which are at 7 s past each half minute.
+        pod("brief", "between", start, (1269, 1279), removed=1800),
+        pod("brief", "over-a-slot", start, (889, 905), removed=1800),
+    ]
+    jobs = [replace(one, pod=replace(one.pod, restart_policy="Never")) for one in ending]
+    others = [
+        pod("long", "always", start, (-600, HOURS + 600), on="gpu-2"),
+        # Gone without a word of when: to the step.
+        pod("gone", "p", start, (611, 1234)),
+    ]
+    present = [Present(node()), Present(node("gpu-2"))]
+    return [Past(History([*jobs, *others], present), (scrape(start),), DATED)]
+
+
 def claims(start: int, away: range = range(1801, 1980)) -> str:
     """What AIBudget tells of itself, scraped at 19 s past each half minute: a pod with two devices, two that
     share one, and an instance of MIG; for some minutes of them it was away.
@@ -451,6 +476,16 @@ CASES = (
         instances,
         # A millisecond a slot and pod at most is rounded down.
         {("single", DEMAND): HOURS, ("mixed", DEMAND): round(HOURS * 3 / 7)},
+    ),
+    Case(
+        "times-are-told",
+        dated,
+        {
+            ("jobs", DEMAND): 24 * 90,
+            ("brief", DEMAND): 26,
+            ("long", DEMAND): HOURS,
+            ("gone", DEMAND): 600,
+        },
     ),
     Case(
         "claims",

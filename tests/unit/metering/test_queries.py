@@ -43,7 +43,7 @@ def test_every_selector_carries_the_cluster() -> None:
     for promql in (
         queries.survey(900),
         queries.coverage(31500),
-        queries.held(31500),
+        queries.held(31500, 30),
         queries.phaseless(31500),
         queries.nodes(["label_a"], 31500, 30, 0),
         queries.pod_owners({("team", "web-1-x")}, 900),

@@ -59,6 +59,7 @@ def test_running_pod_reads_as_kube_state_metrics_writes_it() -> None:
             'created_by_name="llm-7d9f",priority_class="",host_network="false"} 1'
         ),
         f'kube_pod_owner{{{who},owner_kind="ReplicaSet",owner_name="llm-7d9f",owner_is_controller="true"}} 1',
+        f'kube_pod_restart_policy{{{who},type="Always"}} 1',
         f"kube_pod_start_time{{{who}}} 1.763751002e+09",
         f'kube_pod_status_phase{{{who},phase="Pending"}} 0',
         f'kube_pod_status_phase{{{who},phase="Succeeded"}} 0',
