@@ -16,6 +16,8 @@ from aibudget.metering.source import Series
 from aibudget.metering.usage import Coverage
 
 MAX_GAP = 300
+MOST_REMEMBERED = 86_400
+"""For how long an absence is held against what was there before; then what is there is all there is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,13 @@ class Sighting:
     clusters: set[str] = field(default_factory=set)
     nodes: float = 0
     claims: bool = False
+    down: set[str] = field(default_factory=set)
+
+    @property
+    def lacks_shard(self) -> bool:
+        """Whether one of several shards could not be scraped: maybe one that tells of pods and of no node."""
+        is_sharded = len(self.instances) > 1 and sum(self.instances.values()) <= self.nodes
+        return is_sharded and not self.down <= self.instances.keys()
 
 
 def sightings(answer: Iterable[Series]) -> dict[int, Sighting]:
@@ -106,14 +115,19 @@ def sightings(answer: Iterable[Series]) -> dict[int, Sighting]:
             sighting = seen.setdefault(int(instant), Sighting())
             match labels.get("family"):
                 case "source":
-                    cluster = labels.get("cluster", "")
-                    sighting.instances[f"{cluster}/{labels.get('instance', '')}"] = value
-                    sighting.clusters.add(cluster)
+                    sighting.instances[_instance(labels)] = value
+                    sighting.clusters.add(labels.get("cluster", ""))
                 case "nodes":
                     sighting.nodes = value
                 case "claims":
                     sighting.claims = True
+                case "down":
+                    sighting.down.add(_instance(labels))
     return seen
+
+
+def _instance(labels: Mapping[str, str]) -> str:
+    return f"{labels.get('cluster', '')}/{labels.get('instance', '')}"
 
 
 def known(grid: Grid, seen: Mapping[int, Sighting], unreadable: Collection[int] = ()) -> Known:
@@ -127,17 +141,49 @@ def known(grid: Grid, seen: Mapping[int, Sighting], unreadable: Collection[int] 
     return Known(grid, frozenset(covered), tuple(bridges))
 
 
-def _covered(seen: Mapping[int, Sighting]) -> Iterator[int]:
-    """Instants at which no part of the source is missing.
+class Witness:
+    """The newest instant at which no part of the source was missing, from one reading to the next.
 
-    A shard of kube-state-metrics that is away takes its nodes with it; an instance that was replaced, or
+    Without it a shard that stays away would be missed only as long as a reading looks back.
+    """
+
+    def __init__(self) -> None:
+        self._last: tuple[int, Sighting] | None = None
+
+    def with_past(self, seen: Mapping[int, Sighting]) -> Mapping[int, Sighting]:
+        """What was seen, and before it what is remembered: of the day before, and of nothing later."""
+        first = min(seen, default=None)
+        if self._last is None or first is None or not first - MOST_REMEMBERED <= self._last[0] < first:
+            return seen
+        return {self._last[0]: self._last[1], **seen}
+
+    def note(self, seen: Mapping[int, Sighting]) -> None:
+        """Remember the newest of these, unless a newer one is remembered."""
+        newest = max(_covered(seen), default=None)
+        if newest is not None and (self._last is None or self._last[0] < newest):
+            self._last = newest, seen[newest]
+
+
+def _covered(seen: Mapping[int, Sighting]) -> set[int]:
+    """Instants at which no part of the source is missing: nothing that was there before them, and nothing
+    that came back after them.
+    """
+    ordered = sorted(seen)
+    return set(_whole(seen, ordered)) & set(_whole(seen, ordered[::-1]))
+
+
+def _whole(seen: Mapping[int, Sighting], ordered: Iterable[int]) -> Iterator[int]:
+    """A shard of kube-state-metrics that is away takes its nodes with it; an instance that was replaced, or
     one of two that tell the same, does not. A new instance settles what an old one's absence means.
     """
     before = Sighting()
-    for instant in sorted(seen):
+    for instant in ordered:
         now = seen[instant]
         gone = sum(n for name, n in before.instances.items() if name not in now.instances)
+        # Nodes that those who are still there no longer tell of have left.
+        left = sum(max(0.0, n - now.instances.get(name, n)) for name, n in before.instances.items())
         arrived = any(name not in before.instances for name in now.instances)
-        if now.instances and (arrived or now.nodes > before.nodes - gone / 2 or not gone):
+        there = arrived or not gone or before.nodes - now.nodes - left < gone / 2
+        if now.instances and there and not now.lacks_shard:
             yield instant
             before = now

@@ -113,7 +113,7 @@ class Queries:
 
     def coverage(self, window: int) -> str:
         """`family` source: nodes told of by (cluster, instance); nodes: how many there are; claims: whether
-        AIBudget could tell who holds devices by them.
+        AIBudget could tell who holds devices by them; down: which targets could not be scraped.
         """
         leader = selector(LEADER, self.cluster)
         info = _fresh(self._state("kube_node_info"), window)
@@ -121,6 +121,7 @@ class Queries:
             {
                 "source": f"count by (cluster, instance) ({info})",
                 "nodes": f"count(group by ({NODE}) ({info}))",
+                "down": f"count by (cluster, instance) ({_fresh(self._state('up'), window)} == 0)",
                 "claims": f"count({_fresh(leader, max(window, OWN_WINDOW))} == 1)",
             }
         )

@@ -15,7 +15,7 @@ from typing import Final
 from aibudget.errors import Stalled
 from aibudget.inventory.accelerators import METRICS_PATTERN
 from aibudget.metering.asking import Answer, over_range, over_window
-from aibudget.metering.coverage import Grid, Sighting, known, sightings
+from aibudget.metering.coverage import Grid, Sighting, Witness, known, sightings
 from aibudget.metering.nodes import NODE_LABELS, Nodes, label_in_metrics
 from aibudget.metering.promql import Matcher, Matchers, Queries
 from aibudget.metering.slots import SLOT_SECONDS, STEPS, Interval, slot_of
@@ -106,7 +106,15 @@ class Scrape:
 class Scene:
     """One part of whole slots, of which nothing is asked before it is needed."""
 
-    def __init__(self, source: PromSource, settings: MeterSettings, grid: Grid, scrape: Scrape) -> None:
+    def __init__(
+        self,
+        source: PromSource,
+        settings: MeterSettings,
+        grid: Grid,
+        scrape: Scrape,
+        witness: Witness | None = None,
+    ) -> None:
+        self._witness = witness or Witness()
         self.source = source
         self.settings = settings
         self.grid = grid
@@ -124,8 +132,10 @@ class Scene:
     @cached_property
     def seen(self) -> Mapping[int, Sighting]:
         """What each instant tells of the source. Raises Stalled where several clusters are mixed up."""
-        seen = sightings(self.coverage.series)
-        _one_cluster(seen)
+        told = sightings(self.coverage.series)
+        _one_cluster(told)
+        seen = self._witness.with_past(told)
+        self._witness.note(seen)
         return seen
 
     @cached_property
@@ -164,6 +174,7 @@ class Scenes:
         self.settings = settings
         self._surveys: OrderedDict[Interval, Scrape | None] = OrderedDict()
         self._scenes: OrderedDict[Interval, Scene] = OrderedDict()
+        self._witness = Witness()
 
     def forget(self) -> None:
         """Ask everything anew: samples may have come late."""
@@ -197,7 +208,7 @@ class Scenes:
 
     def _scene(self, part: Interval, step: int, scrape: Scrape) -> Scene:
         if part not in self._scenes:
-            self._scenes[part] = Scene(self.source, self.settings, Grid(part, step), scrape)
+            self._scenes[part] = Scene(self.source, self.settings, Grid(part, step), scrape, self._witness)
             if len(self._scenes) > REMEMBERED:
                 self._scenes.popitem(last=False)
         return self._scenes[part]

@@ -58,7 +58,7 @@ def series(labels: dict[str, str], times: Iterable[float], values: Iterable[floa
 @dataclass(slots=True)
 class FakePrometheus:
     """A `PromSource`. `scrapes` are seconds after `BEGIN`; more points than `limit` in one answer are too
-    many.
+    many. `shards` have a number of nodes and an end.
     """
 
     lives: Sequence[Life]
@@ -70,6 +70,7 @@ class FakePrometheus:
     refused: set[int] = field(default_factory=set)
     asked: list[str] = field(default_factory=list)
     machines: Sequence[Machine] = ()
+    shards: dict[str, tuple[float, int]] = field(default_factory=dict)
 
     def time(self) -> float:
         """The moment of the last scrape."""
@@ -101,6 +102,8 @@ class FakePrometheus:
             raise TooManySamples("too many samples")
         if any(t in self.refused for t in instants):
             raise TooManySamples("too many samples")
+        if self.shards and "count by (cluster, instance)" in promql:
+            return Result(list(self._told_by_shards(instants)))
         if "count by (cluster, instance)" in promql:
             return Result(
                 [
@@ -124,6 +127,20 @@ class FakePrometheus:
         if any(name in promql for name in ("DCGM", "unless on")):
             return Result([])
         raise AssertionError(promql)
+
+    def _told_by_shards(self, instants: range) -> Iterator[Series]:
+        """Each shard's nodes until its end, in seconds after `BEGIN`, and all of them."""
+
+        def nodes(name: str, at: float) -> float | None:
+            number, end = self.shards[name]
+            return number if at - BEGIN < end else None
+
+        def together(at: float) -> float:
+            return sum(nodes(name, at) or 0.0 for name in self.shards)
+
+        for name in self.shards:
+            yield self._over(instants, {"family": "source", "instance": name}, partial(nodes, name))
+        yield self._over(instants, {"family": "nodes"}, together)
 
     def _held(self, instants: range, life: Life) -> Series:
         labels = {

@@ -3,8 +3,8 @@
 import pytest
 
 from aibudget.metering.coverage import Grid, Sighting, known
-from aibudget.metering.meter import read_gpu
-from aibudget.metering.scene import MeterSettings
+from aibudget.metering.meter import gpu_parts, read_gpu
+from aibudget.metering.scene import MeterSettings, Scenes
 from aibudget.metering.slots import Interval
 from unit.metering.fake import BEGIN, FakePrometheus, Life, every
 
@@ -87,3 +87,46 @@ def test_one_of_two_that_tell_the_same_is_not_missed() -> None:
     seen |= dict(shard(t, 10, b=10) for t in range(300, 600, 30))
     seen |= dict(shard(t, 3, b=3) for t in range(600, 901, 30))
     assert known(grid, seen).covered == frozenset(grid.instants)
+
+
+def test_nodes_that_leave_with_one_of_two_are_not_missed() -> None:
+    """Where the one that stays no longer tells of them either, they are gone, and no shard is."""
+    grid = Grid(Interval(0, 900), 30)
+    seen = dict(shard(t, 10, a=10, b=10) for t in range(30, 300, 30))
+    seen |= dict(shard(t, 3, b=3) for t in range(300, 901, 30))
+    assert known(grid, seen).covered == frozenset(grid.instants)
+
+
+def test_what_comes_back_was_missing_before() -> None:
+    """A reading that begins while a shard is away learns of it when it is back; a new replica is no shard."""
+    grid = Grid(Interval(0, 900), 30)
+    seen = dict(shard(t, 5, a=5) for t in range(30, 300, 30))
+    back = seen | dict(shard(t, 10, a=5, b=5) for t in range(300, 901, 30))
+    assert sorted(known(grid, back).covered) == list(range(300, 901, 30))
+    joined = seen | dict(shard(t, 5, a=5, b=5) for t in range(300, 901, 30))
+    assert known(grid, joined).covered == frozenset(grid.instants)
+
+
+def test_a_shard_without_nodes_is_missed() -> None:
+    """It tells of pods and of no node: that it could not be scraped is all that is known of it."""
+    grid = Grid(Interval(0, 900), 30)
+    seen = dict(shard(t, 10, a=5, b=5) for t in range(30, 901, 30))
+    for t in range(300, 600, 30):
+        seen[t].down.add("c")
+    assert sorted(set(grid.instants) - known(grid, seen).covered) == list(range(300, 600, 30))
+    spare = dict(shard(t, 10, a=10) for t in range(30, 901, 30))
+    for one in spare.values():
+        one.down.add("b")
+    assert known(grid, spare).covered == frozenset(grid.instants)
+
+
+@pytest.mark.parametrize(("hours", "covered"), [(2, 0), (26, 900)])
+def test_a_shard_that_stays_away_is_missed_in_each_reading(hours: int, covered: int) -> None:
+    """A cycle looks back no further than a quarter of an hour or so. After a day what is there is all."""
+    source = FakePrometheus([Life("a", -900, 200_000)], every(30, -AROUND, 200_000), shards={"a": (1, 10**9)})
+    source.shards["b"] = (1, 600)
+    scenes = Scenes(source, MeterSettings())
+    for start in (0, 900, 900 + 3600 * hours):
+        (reading,) = gpu_parts(scenes, Interval(BEGIN + start, BEGIN + start + 900))
+        scenes.forget()
+    assert [one.covered_seconds for one in reading.coverage.values()] == [covered]
