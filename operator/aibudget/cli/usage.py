@@ -3,7 +3,7 @@ ledger.
 """
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from shutil import get_terminal_size
 from typing import Any
@@ -82,6 +82,14 @@ def _connection(command: Callable[..., Any]) -> Callable[..., Any]:
     help="An AIPriceList to lay over the public prices; may be repeated.",
 )
 @click.option(
+    "--meters",
+    "own",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    multiple=True,
+    metavar="FILE",
+    help="An AIMeter to read as well; may be repeated.",
+)
+@click.option(
     "--carbon",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE",
@@ -128,6 +136,7 @@ def usage(
     start: int,
     end: int,
     prices: tuple[Path, ...],
+    own: tuple[Path, ...],
     carbon: Path | None,
     by: str,
     meters: tuple[str, ...],
@@ -146,13 +155,15 @@ def usage(
     from aibudget.reporting.usage import UsageReport
     from aibudget.reporting.usageformats import as_csv, as_json, as_table
 
-    book, policies = _book(prices), given.pop("policies")
+    definitions = tuple(_definitions(own))
+    book, policies = _book(prices, definitions), given.pop("policies")
     with Prometheus(_reached(PrometheusSettings, given)) as prometheus:
         now = int(prometheus.time())
         interval = _past(start, end, now)
         report = UsageReport(interval, by, book, _carbon(carbon))  # type: ignore[arg-type]  # one of its choices
+        report.units = {one.name: one.spec.unit for one in definitions}
         report.sharing = None if policies is None else sharing(policies)
-        _read(prometheus, report, frozenset(meters), {**given, "now": now})
+        _read(prometheus, report, frozenset(meters), {**given, "now": now, "own": definitions})
     for problem in report.problems:
         click.echo(f"note: {problem}", err=True)
     if not report.coverage.covered_seconds:
@@ -183,7 +194,7 @@ def _read(prometheus: Any, report: Any, meters: frozenset[str], given: dict[str,
         workload_labels=tuple(key.strip() for key in given["workload_labels"].split(",") if key.strip()),
     )
     scenes = Scenes(prometheus, settings)
-    readout = Readout(scenes, meters or _wanted(report.book), given["now"])
+    readout = Readout(scenes, meters or _wanted(report.book), given["now"], given["own"])
     teams, label, told, read_at = Teams(), given["team_label"], None, None
     length = report.interval.seconds * readout.steps
     with click.progressbar(
@@ -252,16 +263,18 @@ def _reached(settings: Callable[..., Any], given: dict[str, Any]) -> Any:
     )
 
 
-def _book(files: tuple[Path, ...]) -> Any:
+def _book(files: tuple[Path, ...], meters: Collection[Any] = ()) -> Any:
+    """The prices, without those of meters that are to have none."""
+    from aibudget.api.pricelist import AIPriceList
     from aibudget.pricing.book import PriceBook
     from aibudget.pricing.listing import exchange_of, rates_of
     from aibudget.pricing.public import public_rates
 
-    lists = [pricelist for file in files for pricelist in _pricelists(file)]
+    lists = [pricelist for file in files for pricelist in _objects(file, AIPriceList)]
     own = (rate for pricelist in lists for rate in rates_of(pricelist))
-    return PriceBook(
-        [*public_rates(), *own], (entry for pricelist in lists for entry in exchange_of(pricelist))
-    )
+    unpriced = {one.name for one in meters if not one.spec.priced}
+    rates = [rate for rate in (*public_rates(), *own) if rate.meter not in unpriced]
+    return PriceBook(rates, (entry for pricelist in lists for entry in exchange_of(pricelist)))
 
 
 def _carbon(file: Path | None) -> Any:
@@ -271,15 +284,23 @@ def _carbon(file: Path | None) -> Any:
     return Carbon((*public_grids(), *own))
 
 
-def _pricelists(file: Path) -> Iterator[Any]:
-    """Every AIPriceList of a YAML file. Raises Stalled where there is none, or one that is not valid."""
+def _definitions(files: tuple[Path, ...]) -> Iterator[Any]:
+    from aibudget.api.meter import AIMeter
+    from aibudget.metering.definition import Definition
+
+    for file in files:
+        yield from (Definition(one.name, one.spec) for one in _objects(file, AIMeter))
+
+
+def _objects(file: Path, kind: type[Any]) -> list[Any]:
+    """Every object of a kind in a YAML file. Raises Stalled where there is none, or one is not valid."""
     from aibudget.api.manifests import validate
-    from aibudget.api.pricelist import AIPriceList
 
     report = validate(str(file), file.read_bytes())
     if report.problems:
         raise Stalled("InvalidSpec", "\n".join(map(str, report.problems)))
-    found = [one for one in report.valid if isinstance(one, AIPriceList)]
+    found = [one for one in report.valid if isinstance(one, kind)]
     if not found:
-        raise Stalled("NoPrices", f"{file} holds no AIPriceList; name a file that does.")
-    yield from found
+        name = kind.__name__
+        raise Stalled("NothingThere", f"{file} holds no {name}; name a file that does.")
+    return found

@@ -1,15 +1,11 @@
 """One AIMeter as the accounts read it."""
 
-from dataclasses import replace
-
 from aibudget.controller.counted import LEAST_LAG_SECONDS
 from aibudget.controller.sources import Upstream
 from aibudget.errors import AIBudgetError, Stalled
 from aibudget.metering.catalogue import kept_as
-from aibudget.metering.counters import CountedMeter, read_counters
+from aibudget.metering.counters import read_counters
 from aibudget.metering.definition import Definition
-from aibudget.metering.families import families
-from aibudget.metering.folding import folded
 from aibudget.metering.slots import Interval
 from aibudget.metering.source import QueryRefused, TooManySamples
 from aibudget.metering.usage import Reading
@@ -27,8 +23,7 @@ class UserMeter:
         self._until = 0
         self._upstream = upstream
         self._key = kept_as(definition.name, definition.generation)
-        asked = families(definition.name, definition.spec, upstream.scenes.settings)
-        self._meter = CountedMeter(definition.name, asked, is_expected=True)
+        self._meter = definition.counted(upstream.scenes.settings)
 
     def tried(self) -> tuple[str, ...]:
         """The dry evaluation, at Prometheus's own time."""
@@ -53,16 +48,10 @@ class UserMeter:
             self.problem = Stalled("QueryRefused", error.message) if lasts else error
             raise
         self.problem = None
-        whole = folded(reading.usages, self.definition.spec.max_lines)
+        reading, whole = self.definition.folded(reading)
         if interval.end >= self._until:
             self.lines, self.folded, self._until = whole.lines, whole.folded, interval.end
-        if not whole.folded:
-            return reading
-        said = (
-            f"{whole.folded} of {whole.lines} lines in a quarter of an hour were folded, for maxLines is "
-            f"{self.definition.spec.max_lines}. Tell fewer dimensions apart, or raise it."
-        )
-        return replace(reading, usages=whole.usages, problems=(*reading.problems, said))
+        return reading
 
     def _read(self, interval: Interval) -> Reading:
         upstream = self._upstream

@@ -6,16 +6,19 @@ anew, and one that is taken back goes on where it was. Pure but for the `PromSou
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 
 from aibudget.api.meter import Attribution, MeterSource, MeterSpec
 from aibudget.errors import Stalled
+from aibudget.metering.counters import CountedMeter
 from aibudget.metering.families import families
+from aibudget.metering.folding import Folded, folded
 from aibudget.metering.macros import STEP
 from aibudget.metering.nodes import own
 from aibudget.metering.scene import MeterSettings
 from aibudget.metering.source import PromSource, QueryRefused, Series
+from aibudget.metering.usage import Reading
 
 NOBODY = ("", "None", "unknown")
 """What exporters write where they know no team."""
@@ -34,13 +37,28 @@ class Definition:
         spec = self.spec.model_dump(mode="json", include={"type", "sources"}, exclude_none=True)
         return sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()[:12]
 
+    def counted(self, settings: MeterSettings) -> CountedMeter:
+        """The meter as it is asked for."""
+        return CountedMeter(self.name, families(self.name, self.spec, settings), is_expected=True)
+
+    def folded(self, reading: Reading) -> tuple[Reading, Folded]:
+        """The reading in as many lines as the meter may have, with a word on it if these were too few."""
+        whole = folded(reading.usages, self.spec.max_lines)
+        if not whole.folded:
+            return reading, whole
+        said = (
+            f"{whole.folded} of {whole.lines} lines of {self.name} in a quarter of an hour were folded, for "
+            f"its maxLines is {self.spec.max_lines}. Tell fewer dimensions apart, or raise it."
+        )
+        return replace(reading, usages=whole.usages, problems=(*reading.problems, said)), whole
+
     def tried(self, prometheus: PromSource, settings: MeterSettings, now: int) -> tuple[str, ...]:
         """Each query asked once, for the newest step; remarks on what came back.
 
         Raises `Stalled` where one is refused, with Prometheus's own words, or says of nothing who used it.
         """
         remarks = []
-        asked = families(self.name, self.spec, settings)
+        asked = self.counted(settings).families
         for source in self.spec.sources:
             at = now - now % STEP
             try:

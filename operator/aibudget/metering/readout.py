@@ -11,6 +11,7 @@ from typing import Final
 from aibudget.inventory.owners import OwnerBook
 from aibudget.metering.catalogue import COUNTED, ENERGY, GPU, GPU_IDLE
 from aibudget.metering.counters import CountedMeter, read_counters
+from aibudget.metering.definition import Definition
 from aibudget.metering.definitions import built_in
 from aibudget.metering.families import families
 from aibudget.metering.memory import Memory
@@ -27,20 +28,26 @@ METERS: Final = (GPU.name, GPU_IDLE.name, *RESERVED, *COUNTED)
 
 
 class Readout:
-    """Of some meters, as Prometheus knows them `now`. `owners` is what was learnt of them so far."""
+    """Of some meters, as Prometheus knows them `now`; `own` are meters of users, which are always read.
 
-    def __init__(self, scenes: Scenes, meters: Collection[str], now: int) -> None:
+    `owners` is what was learnt of them so far.
+    """
+
+    def __init__(
+        self, scenes: Scenes, meters: Collection[str], now: int, own: Collection[Definition] = ()
+    ) -> None:
         self.owners = OwnerBook()
         self._scenes = scenes
         self._now = now
-        self._memories = dict.fromkeys(COUNTED, Memory())
+        self._memories = dict.fromkeys((*COUNTED, *(one.name for one in own)), Memory())
         wanted: list[tuple[Collection[str], Callable[[Interval], Readings]]] = [
             ((GPU.name, GPU_IDLE.name), self._devices),
             (RESERVED, self._reserved),
             *(((name,), partial(self._counted, self._told_by(name))) for name in COUNTED),
         ]
         self._readers = [read for names, read in wanted if set(names) & set(meters)]
-        self._meters = frozenset(meters)
+        self._readers += [partial(self._folded, one) for one in own]
+        self._meters = frozenset((*meters, *(one.name for one in own)))
 
     @property
     def steps(self) -> int:
@@ -69,6 +76,10 @@ class Readout:
         reading = read_counters(self._scenes, (part, self._now), meter, memory, self.owners)
         self._memories[meter.name] = reading.memories.get(part.end, Memory())
         return {meter.name: reading}
+
+    def _folded(self, own: Definition, part: Interval) -> Readings:
+        meter = own.counted(self._scenes.settings)
+        return {name: own.folded(reading)[0] for name, reading in self._counted(meter, part).items()}
 
     def _told_by(self, name: str) -> CountedMeter:
         sources = families(name, built_in()[name], self._scenes.settings)

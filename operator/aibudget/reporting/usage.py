@@ -6,7 +6,7 @@ looks is `usageformats`. Pure.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import chain
@@ -17,7 +17,7 @@ from aibudget.errors import Stalled
 from aibudget.inventory.owners import OwnerBook
 from aibudget.inventory.workload import Workload
 from aibudget.ledger.spend import SpendLine
-from aibudget.metering.catalogue import GPU, GPU_IDLE, TOKENS, scale_of
+from aibudget.metering.catalogue import GPU, GPU_IDLE, TOKENS, scale_of, unit_of
 from aibudget.metering.idle import POOL, pool_of
 from aibudget.metering.labels import Labels, Teams
 from aibudget.metering.slots import Interval, iso
@@ -67,7 +67,7 @@ class Line(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """`quantity` in the meter's pricing unit; `cost` in the report's currency, None without a price.
+    """`quantity` in the meter's pricing `unit`; `cost` in the report's currency, None without a price.
 
     `grams` of CO2 equivalent are those of energy, None where they are not known.
     """
@@ -76,6 +76,7 @@ class Row:
     quantity: Decimal
     cost: Decimal | None
     grams: Decimal | None = None
+    unit: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,10 @@ class UnitCost:
 
 @dataclass(slots=True)
 class UsageReport:
-    """The sums of an interval, as its readings come in; those of one meter in order of time."""
+    """The sums of an interval, as its readings come in; those of one meter in order of time.
+
+    `units` are those of meters that are not built in.
+    """
 
     interval: Interval
     by: By
@@ -98,6 +102,7 @@ class UsageReport:
     problems: dict[str, None] = field(default_factory=dict)
     balance: Balance = field(default_factory=Balance)
     sharing: Sharing | None = None
+    units: Mapping[str, str] = field(default_factory=dict)
     _used: Counter[tuple[str, Sku, str | None]] = field(default_factory=Counter)
     _quantities: Counter[tuple[Group, Sku, str | None]] = field(default_factory=Counter)
     _grams: dict[tuple[Group, Sku, str | None], Decimal] = field(default_factory=dict)
@@ -161,6 +166,10 @@ class UsageReport:
             "one currency with --prices, or exchange rates in one of them.",
         )
 
+    def unit(self, meter: str) -> str:
+        """What a quantity of the meter is in."""
+        return self.units.get(meter) or unit_of(meter)
+
     def rows(self) -> list[Row]:
         """Priced and unpriced usage apart, sorted by what they are about."""
         currency, models = self.currency, self._models()
@@ -184,6 +193,7 @@ class UsageReport:
                 quantity=Decimal(quantity) / scale_of(key[0].sku.meter),
                 cost=costs[key] if key[1] else None,
                 grams=emitted.get(key),
+                unit=self.unit(key[0].sku.meter),
             )
             for key, quantity in sorted(quantities.items(), key=_order)
         ]

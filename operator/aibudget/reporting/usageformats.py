@@ -58,7 +58,7 @@ def as_json(report: UsageReport) -> str:
         "coveragePercent": report.coverage.percent,
         "total": _exact(_total(rows)),
         "meters": [
-            {"meter": meter, "unit": unit_of(meter), "coveragePercent": coverage.percent}
+            {"meter": meter, "unit": report.unit(meter), "coveragePercent": coverage.percent}
             for meter, coverage in report.coverages.items()
         ],
         "rows": [_fields(row) for row in rows],
@@ -102,7 +102,7 @@ def as_table(report: UsageReport, width: int | None = None) -> str:
         costs[key] += row.cost or 0
     headers = ["namespace", "workload"] if by == "workload" else ["node pool" if by == "nodepool" else by]
     lines = [
-        [*names, _number(meter, quantity), unit_of(meter), word or f"{costs[(*names, meter, word)]:,.2f}"]
+        [*names, _number(meter, quantity), report.unit(meter), word or f"{costs[(*names, meter, word)]:,.2f}"]
         for (*names, meter, word), quantity in quantities.items()
     ]
     names = len(headers) + 1
@@ -167,7 +167,7 @@ def _below(report: UsageReport, rows: list[Row]) -> Iterator[str]:
             unpriced[row.line.sku.meter] += row.quantity
     for meter, quantity in unpriced.items():
         yield (
-            f"{_number(meter, quantity)} {unit_of(meter)} of it have no price. "
+            f"{_number(meter, quantity)} {report.unit(meter)} of it have no price. "
             "Give one in an AIPriceList with --prices."
         )
     for meter, coverage in report.coverages.items():
@@ -283,7 +283,7 @@ def _fields(row: Row) -> dict[str, Any]:
         "meter": sku.meter,
         "sku": dict(sku.dimensions),
         "quantity": _exact(row.quantity),
-        "unit": unit_of(sku.meter),
+        "unit": row.unit,
         "cost": None if row.cost is None else _exact(row.cost),
     }
     if row.grams is not None:

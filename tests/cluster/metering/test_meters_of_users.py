@@ -5,6 +5,7 @@ counts images and of what kube-state-metrics would say of its pods.
 """
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -24,6 +25,7 @@ from aibudget.metering.scene import MeterSettings, Scenes
 from aibudget.metering.slots import Interval
 from aibudget.sandbox.prometheus import PrometheusServer
 from aibudget.sandbox.toolchain import Progress
+from cluster.metering.conftest import Ask
 
 pytestmark = pytest.mark.cluster
 
@@ -252,3 +254,28 @@ def test_a_meter_of_a_user_is_exact(source: Prometheus, query: str) -> None:
         "web": (restarted + 40 + 2 * (3540 - 1800)) * CUSTOM_SCALE,
         "batch": (3540 - 1800) * CUSTOM_SCALE,
     }
+
+
+def test_a_meter_can_be_tried_on_history(prometheus: PrometheusServer, ask: Ask, tmp_path: Path) -> None:
+    """`aibudget usage --meters` counts and charges by an AIMeter that is in no cluster yet."""
+    meter, prices = tmp_path / "meter.yaml", tmp_path / "prices.yaml"
+    head = "apiVersion: aibudget.io/v1alpha1\nkind: {}\nmetadata: {{name: images}}\nspec:\n"
+    meter.write_text(
+        f"{head.format('AIMeter')}  unit: Images\n  type: Counter\n"
+        "  sources: [{name: app, query: images_total}]\n"
+    )
+    prices.write_text(
+        f"{head.format('AIPriceList')}  currency: USD\n"
+        '  rates: [{name: one, meter: images, price: "0.5", from: "2026-01-01T00:00:00Z"}]\n'
+    )
+    asked = ask(
+        *(prometheus.url, BEGIN + 900, BEGIN + 2700, "--meters", meter, "--prices", prices),
+        *("--by", "workload", "--cluster-matchers", 'cluster="eu"', "--meter", "tokens"),
+    )
+    assert asked.code == 0, asked.notes
+    rows = {row["workload"]: row for row in asked.document["rows"]}
+    made = {"web": (1140 - 900) + 30 + (2700 - 1200) + 40 + 2 * (2700 - 1800), "batch": 2700 - 1800}
+    assert {name: (row["quantity"], row["unit"]) for name, row in rows.items()} == {
+        name: (f"{images}.00", "Images") for name, images in made.items()
+    }
+    assert asked.document["total"] == f"{sum(made.values()) // 2}.00"
