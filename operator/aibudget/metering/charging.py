@@ -37,7 +37,7 @@ class Charging:
         self._families = tally.families
         self._nodes = nodes
         self._skus: dict[tuple[Counter, int], Sku] = {}
-        self._doubled: dict[tuple[str, str, str], int] = defaultdict(int)
+        self._doubled: set[tuple[str, str, str]] = set()
         self._cells = self._without_doubles(tally)
 
     def pods(self) -> set[PodKey]:
@@ -66,10 +66,9 @@ class Charging:
 
     def problems(self) -> Iterator[str]:
         """What was left out because somebody else counts it."""
-        for (source, other, of), quantity in sorted(self._doubled.items()):
+        for source, other, of in sorted(self._doubled):
             yield (
-                f"{quantity} of {self._meter}{of} that {source} tells are a duplicateOf what {other} tells "
-                "and are left out."
+                f"What {source} tells of {self._meter}{of} is a duplicateOf what {other} tells, and left out."
             )
 
     def _without_doubles(self, tally: Tally) -> dict[Cell, Amount]:
@@ -85,8 +84,7 @@ class Charging:
             family, models = self._families[cell.counter.family], _models(cell.counter)
             served = next((model for model in models if (cell.slot, model) in servers), None)
             if family.is_gateway and served is not None:
-                doubled = family.name, servers[cell.slot, served], f" of {served}"
-                self._doubled[doubled] += amount.quantity
+                self._doubled.add((family.name, servers[cell.slot, served], f" of {served}"))
             else:
                 kept[cell] = amount
         return kept
@@ -103,7 +101,7 @@ class Charging:
             if source == best:
                 kept[cell] = amount
             else:
-                self._doubled[source, best, ""] += amount.quantity
+                self._doubled.add((source, best, ""))
         return kept
 
     def _device(self, cell: Cell) -> tuple[object, ...]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from aibudget.metering.families import Family
-from aibudget.metering.levels import FAMILY
+from aibudget.metering.levels import CLUSTERS, FAMILY, UP
 from aibudget.metering.promql import MOST_NAMES, Matchers, last, one_of, selector
 
 STEP: Final = 60
@@ -24,9 +24,11 @@ class Counting:
     state: Matchers = ()
 
     def levels(self) -> str:
-        """What each counter stands at; `up` says that anything was scraped at all."""
+        """What each counter stands at, whether anything was scraped, and of which clusters."""
         named = [(family.name, f"({family.query})") for family in self.families]
-        return _families([*named, ("up", f"count({last(selector('up', self.cluster), SCRAPED)})")])
+        nodes = selector("kube_node_info", (*self.state, *self.cluster))
+        scraped = f"count({last(selector('up', self.cluster), SCRAPED)})"
+        return _families([*named, (UP, scraped), (CLUSTERS, f"count by (cluster) ({nodes})")])
 
     def present(self) -> str:
         """Which families are told of at all."""

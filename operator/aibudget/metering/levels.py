@@ -18,11 +18,15 @@ from typing import Final, NamedTuple
 from aibudget.metering.families import DEVICE, Family, Shape
 from aibudget.metering.memory import Counter, Level
 from aibudget.metering.nodes import own
+from aibudget.metering.scene import refuse_mixture
 from aibudget.metering.slots import SLOT_SECONDS
 from aibudget.metering.source import Series
 
 FAMILY: Final = "aibudget_family"
 """The label by which the answer to a query over several families tells them apart."""
+UP: Final = "(up)"
+CLUSTERS: Final = "(clusters)"
+"""What is told beside the families, under names that no source can have."""
 BEYOND: Final = 2.0**53
 """No counter stands there: what exporters say for "not supported" does (9223372036854775794)."""
 MOST: Final = 2**62
@@ -62,23 +66,29 @@ class Told:
 
 def told(answer: Iterable[Series], families: Mapping[str, Family], step: int) -> Told:
     """The answer to `Counting.levels` on a grid of `step` seconds. Pieces of a range may come in any order,
-    and twice: then the higher level stands.
+    and twice: then the higher level stands. Raises Stalled where several clusters are mixed up.
     """
     rows: dict[Counter, list[Series]] = defaultdict(list)
     up: set[int] = set()
+    clusters: dict[float, set[str]] = defaultdict(set)
     for series in answer:
-        family = families.get(series.labels.get(FAMILY, ""))
-        if family is None:
+        name = series.labels.get(FAMILY, "")
+        if name == UP:
             up.update(int(t) for t in series.times)
+        elif name == CLUSTERS:
+            for t in series.times:
+                clusters[t].add(series.labels.get("cluster", ""))
         else:
-            rows[counter_of(series.labels, family)].append(series)
+            rows[counter_of(series.labels, families[name])].append(series)
+    for several in clusters.values():
+        refuse_mixture(several)
     heap = Told({}, frozenset(up), Count(), {})
     # What tells all of a counter that only grew: where a slot ends, and where nothing was scraped.
     telling = {t for t in up if t % SLOT_SECONDS == 0 or not {t - step, t + step} <= up}
-    for counter, several in rows.items():
+    for counter, pieces in rows.items():
         level = families[counter.family].shape is Shape.LEVEL
-        smooth = level and len(several) == 1 and _is_smooth(several[0], step)
-        _take(heap, counter, families[counter.family], several, telling if smooth else None)
+        smooth = level and len(pieces) == 1 and _is_smooth(pieces[0], step)
+        _take(heap, counter, families[counter.family], pieces, telling if smooth else None)
     return heap
 
 

@@ -6,7 +6,7 @@ grow with the number of meters. Pure but for the `PromSource` it asks.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import median
@@ -133,7 +133,8 @@ class Scene:
     def seen(self) -> Mapping[int, Sighting]:
         """What each instant tells of the source. Raises Stalled where several clusters are mixed up."""
         told = sightings(self.coverage.series)
-        _one_cluster(told)
+        for sighting in told.values():
+            refuse_mixture(sighting.clusters)
         seen = self._witness.with_past(told)
         self._witness.note(seen)
         return seen
@@ -232,12 +233,12 @@ def _survey(source: PromSource, ahead: Interval, queries: Queries) -> Scrape | N
     return Scrape(interval, sizes.get("pods", 0.0), sizes.get("accelerators", 0.0), dated)
 
 
-def _one_cluster(seen: Mapping[int, Sighting]) -> None:
-    for sighting in seen.values():
-        if len(sighting.clusters) > 1:
-            names = ", ".join(repr(name) for name in sorted(sighting.clusters))
-            raise Stalled(
-                "AmbiguousCluster",
-                f"The samples come from several clusters ({names}), and namesakes would be charged together. "
-                'Set the cluster matchers to one of them, such as cluster="name".',
-            )
+def refuse_mixture(clusters: Collection[str]) -> None:
+    """Raises Stalled where the samples of one instant come from several clusters."""
+    if len(clusters) > 1:
+        names = ", ".join(repr(name) for name in sorted(clusters))
+        raise Stalled(
+            "AmbiguousCluster",
+            f"The samples come from several clusters ({names}), and namesakes would be charged together. "
+            'Set the cluster matchers to one of them, such as cluster="name".',
+        )

@@ -14,6 +14,7 @@ import pytest
 from aibudget.controller.accounts import Accounts
 from aibudget.controller.counted import CounterSource
 from aibudget.controller.sources import Upstream
+from aibudget.errors import Stalled
 from aibudget.inventory.owners import OwnerBook
 from aibudget.ledger.store import Ledger
 from aibudget.metering.catalogue import COUNTED, ENERGY
@@ -93,6 +94,7 @@ def _owner(namespace: str, pod: str, kind: str, name: str) -> str:
 SERIES: dict[str, Value] = {
     f"up{{{KSM}}}": fixed(1),
     f'kube_node_info{{{KSM},node="gpu-1"}}': fixed(1),
+    f'kube_node_info{{{KSM},node="gpu-1"}}'.replace("eu", "us"): fixed(1),
     f'kube_node_labels{{{KSM},node="gpu-1",label_topology_kubernetes_io_region="us-east-1"}}': fixed(1),
     f'kube_replicaset_owner{{{KSM},namespace="ml",replicaset="llm-1",owner_kind="Deployment",'
     'owner_name="llm",owner_is_controller="true"}': fixed(1),
@@ -202,8 +204,9 @@ def test_tokens_are_told_apart_and_counted_once(asked: Prometheus) -> None:
         ("gateways/StatefulSet/gw", "external", "gpt-4o", "cachedInput"): 2 * HOUR,
         ("gateways/StatefulSet/gw", "external", "gpt-4o", "output"): HOUR,
     }
-    (problem,) = reading.problems
-    assert problem.startswith(f"{10 * HOUR} of tokens of llama that genai tells are a duplicateOf what vllm")
+    assert reading.problems == (
+        "What genai tells of tokens of llama is a duplicateOf what vllm tells, and left out.",
+    )
 
 
 def test_a_gap_of_twenty_minutes_is_spread_and_told(asked: Prometheus) -> None:
@@ -234,6 +237,15 @@ def test_joules_of_a_device_are_counted_once(asked: Prometheus) -> None:
         ("ml/Deployment/llm", "memory", "us-east-1"): 10_000 * HOUR,
     }
     assert sum("duplicateOf" in problem for problem in reading.problems) == 2
+
+
+def test_two_clusters_are_not_mixed(asked: Prometheus) -> None:
+    """Without a matcher nothing is counted, and the message says what to set."""
+    settings = MeterSettings()
+    meter = CountedMeter("tokens", families("tokens", built_in()["tokens"], settings))
+    interval = Interval(BEGIN + HOUR, BEGIN + 2 * HOUR)
+    with pytest.raises(Stalled, match="several clusters \\('eu', 'us'\\)"):
+        read_counters(Scenes(asked, settings), (interval, END), meter, Memory(), OwnerBook())
 
 
 def test_what_nobody_tells_of_is_not_read(asked: Prometheus) -> None:

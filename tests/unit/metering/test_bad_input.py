@@ -11,6 +11,7 @@ from aibudget.inventory.owners import OwnerBook
 from aibudget.metering.counters import CountedMeter, read_counters
 from aibudget.metering.families import Family
 from aibudget.metering.integration import holdings
+from aibudget.metering.levels import UP
 from aibudget.metering.memory import Memory
 from aibudget.metering.meter import read_gpu
 from aibudget.metering.scene import MeterSettings, Scenes
@@ -148,7 +149,7 @@ class Many:
         values = [array("d", (5.0 + n * (t >= BEGIN + 3540) for t in times)) for n in range(7)]
         told = {"aibudget_family": FAMILY.name, "namespace": "team", "instance": "i"}
         models = [Series({**told, "model_name": f"m{n}"}, times, values[n % 7]) for n in range(10_000)]
-        return Result([Series({"aibudget_family": "up"}, up, up), *(models if times else ())])
+        return Result([Series({"aibudget_family": UP}, up, up), *(models if times else ())])
 
 
 def test_a_label_of_ten_thousand_values_is_ten_thousand_lines() -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 
 from aibudget.metering.counting import SCRAPED
-from aibudget.metering.levels import FAMILY
+from aibudget.metering.levels import FAMILY, UP
 from aibudget.metering.source import Result, Series
 
 BEGIN = 1_772_323_200  # 2026-03-01T00:00:00Z
@@ -79,7 +79,7 @@ class Ticking:
         ]
         ups = [(t, 1.0) for t in self.up]
         seen = [(t, 1.0) for t in instants if _last(ups, t, SCRAPED / 1000) is not None]
-        return Result([*(one for one in found if one.times), _series({FAMILY: "up"}, seen)])
+        return Result([*(one for one in found if one.times), _series({FAMILY: UP}, seen)])
 
 
 def _last(samples: Sequence[tuple[float, float]], at: float, window: float) -> float | None:
