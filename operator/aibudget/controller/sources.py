@@ -14,9 +14,10 @@ from aibudget.metering.labels import PodLabels, read_pod_labels
 from aibudget.metering.memory import Memory
 from aibudget.metering.meter import gpu_parts, idle_parts, whole
 from aibudget.metering.prometheus import Prometheus
+from aibudget.metering.recall import Recall
 from aibudget.metering.reservation import read_reserved
 from aibudget.metering.scene import MeterSettings, Scenes
-from aibudget.metering.slots import SLOT_SECONDS, Interval, iso
+from aibudget.metering.slots import SLOT_SECONDS, Interval, iso, slot_of
 from aibudget.metering.usage import Balance, Reading
 from aibudget.pricing.book import PriceBook
 
@@ -35,7 +36,8 @@ class Upstream:
     def __init__(
         self, prometheus: Prometheus, settings: MeterSettings, ledger: Ledger, clock: Callable[[], float]
     ) -> None:
-        self.scenes = Scenes(prometheus, settings)
+        self._recall = Recall(prometheus)
+        self.scenes = Scenes(self._recall, settings)
         self._clock = clock
         self._prometheus = prometheus
         self._ledger = ledger
@@ -86,6 +88,10 @@ class Upstream:
     def read(self, interval: Interval, read: Callable[[], Reading]) -> Reading:
         """A meter's reading, within a budget of time of its own; what it learnt of owners is kept."""
         self._prometheus.begin()
+        settled = self.time() - self.lag()
+        ended = slot_of(settled)
+        # A head that only grows is asked for what is new of it; what will be posted is read whole.
+        self._recall.remember(settled if ended < interval.end else None, whole=interval.start < ended)
         reading = read()
         self.remember(reading.links, interval.end)
         if self.scenes.settings.workload_labels:
