@@ -435,6 +435,23 @@ def test_a_changed_price_list_prices_the_open_period_again(world: World) -> None
     assert world.replicas("llm") == 1
 
 
+def test_a_budget_in_another_currency_waits_for_an_exchange_rate(world: World) -> None:
+    """Without one it is Stalled, says what to write and stops nobody; with one it spends at that rate."""
+    world.budget("dollars", 1000)
+    world.budget("b", 1, currency="EUR", thresholds=STOP, enforcement=ENFORCE)
+    world.pass_time(cycles=3)
+    assert world.conditions("b")["Stalled"] == ("True", "MixedCurrencies")
+    assert (world.replicas("llm"), world.holds()) == (1, 0)
+    stored = world.cluster.objects[PRICE_LISTS.plural, "", "company"]
+    entry = {"from": "USD", "to": "EUR", "rate": "0.92", "validFrom": "2026-01-01T00:00:00Z"}
+    stored["spec"]["exchangeRates"] = [entry]
+    world.cluster._store(PRICE_LISTS, stored, manager="kubectl")
+    world.pass_time(cycles=2)
+    dollars, euros = (Decimal(world.status(name)["spend"]["amount"]) for name in ("dollars", "b"))
+    assert abs(euros - dollars * Decimal("0.92")) <= Decimal("0.01")
+    assert "Stalled" not in world.conditions("b")
+
+
 def test_a_death_after_a_change_of_prices_stops_nothing(world: World) -> None:
     """The ledger knows when it priced anew: what that crossed waits, whoever comes to tell it."""
     notes = world.notifier = Notes()
