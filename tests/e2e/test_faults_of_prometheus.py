@@ -213,6 +213,12 @@ def test_a_meter_that_prometheus_refuses_stalls_alone(sandbox: Sandbox) -> None:
         assert condition(found, "Ready")["status"] == "True"
         assert condition(found, "DataFresh")["status"] == "True"
         assert found["status"]["lines"] == 1
+        # An edit that is refused loses nothing: what was counted before goes on.
+        client.apply(meter("seats", "count(kube_node_info)"))
+        wait_until(lambda: bool(condition(client.get(object_path(objects[1])), "Stalled")), 30, "the edit")
+        assert condition(client.get(object_path(objects[1])), "Stalled")["reason"] == "LabelsMissing"
+        await_cycles(sandbox.operator)
+        assert spend_of(client.get(object_path(SEAT_BUDGET))) > 100_000
     finally:
         for one in objects:
             client.delete(object_path(one))

@@ -159,11 +159,10 @@ class Cycle:
 
     def _arrange_meters(self, world: World) -> Mapping[str, MeterSpec]:
         """Take up the meters of users as they are now."""
-        meters, books = self._parts.meters, self._parts.books
+        meters = self._parts.meters
         if meters is None:
             return {}
-        books.begin()
-        books.beside(meters.arrange(world.meters))
+        self._parts.books.beside(meters.arrange(world.meters))
         return meters.specs()
 
     def _live_prices(self, now: int) -> tuple[Rate, ...]:

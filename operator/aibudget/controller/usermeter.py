@@ -28,6 +28,7 @@ class UserMeter:
     def tried(self) -> tuple[str, ...]:
         """The dry evaluation, at Prometheus's own time."""
         upstream = self._upstream
+        upstream.begin()
         return self.definition.tried(upstream.scenes.source, upstream.scenes.settings, upstream.time())
 
     def time(self) -> int:

@@ -144,7 +144,7 @@ def cut(whole: Told, at: int) -> tuple[Told, Told]:
 def counter_of(labels: Mapping[str, str], family: Family) -> Counter:
     """Whose series this is. The pods on a device are told with its counter, and are no part of it."""
     shared = (*_pod_labels(family), "GPU_I_PROFILE", "GPU_I_ID") if labels.get(DEVICE) else ()
-    names = {name.removeprefix("exported_") for name in labels} - {FAMILY, "__name__", *REPLICAS, *shared}
+    names = {name.removeprefix("exported_") for name in labels} - {FAMILY, *REPLICAS, *shared}
     named = ((name, own(labels, name)) for name in sorted(names))
     return Counter(family.name, tuple((name, value) for name, value in named if value))
 

@@ -113,3 +113,10 @@ def test_silence_is_told_where_something_is_expected() -> None:
         )
     told = replace(meter("Counter", "x"), is_expected=True)
     assert not read(source(Ticks("app", LABELS, steady(0))), 0, HOUR, meter=told).problems
+
+
+def test_metrics_of_several_names_are_counters_of_their_own() -> None:
+    """A selector may name more than one; what they have in common are their labels."""
+    pair = [Ticks("app", {**LABELS, "__name__": name}, steady(2)) for name in ("a_total", "b_total")]
+    counted = read(source(*pair), 0, HOUR, meter=meter("Counter", '{__name__=~"a_total|b_total"}'))
+    assert sum(usage.quantity for usage in counted.usages) == 2 * 2 * HOUR * CUSTOM_SCALE
