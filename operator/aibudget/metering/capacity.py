@@ -104,12 +104,17 @@ def balances(
         _offer(sums, offer, samples, known, nodes)
     told = {place.slot for place in sums}
     offers = {(place.slot, place.node, place.sku.dimension("resource")): place for place in sums}
+    # SKUs are the same objects throughout: hashing them for each pod would take longer than all the rest.
+    places: dict[tuple[int, str, int], _Sums] = {}
     for (slot, _, node, sku), amount in cells.items():
-        place = Place(slot, node, sku)
-        if place not in sums:
-            # A claim of which more is known than of the node's units in general, as HAMi's.
-            place = offers.get((slot, node, sku.dimension("resource")), place)
-        sums[place].held += amount.quantity
+        here = places.get((slot, node, id(sku)))
+        if here is None:
+            place = Place(slot, node, sku)
+            if place not in sums:
+                # A claim of which more is known than of the node's units in general, as HAMi's.
+                place = offers.get((slot, node, sku.dimension("resource")), place)
+            here = places[slot, node, id(sku)] = sums[place]
+        here.held += amount.quantity
     _Steps(sums, capacity, held, known, nodes).judge()
     _fold(sums, offers)
     found = ((place, sums[place].balance(place)) for place in sorted(sums))
@@ -210,12 +215,13 @@ class _Steps:
         """The steps of these at which anything is told of a node, once each."""
         first, last = min(dark), max(dark)
         found: dict[tuple[Offer, int], None] = {}
-        for offer, samples in chain(
-            self._capacity.offered.items(),
-            ((Offer(key.node, key.resource), samples) for key, samples in self._held.items()),
-        ):
+        told_of: Iterable[tuple[Offer | Holding, Samples]] = chain(
+            self._capacity.offered.items(), self._held.items()
+        )
+        for key, samples in told_of:
             if samples.times and first <= samples.times[-1] and samples.times[0] <= last:
                 told = samples.times[bisect_left(samples.times, first) : bisect_left(samples.times, last + 1)]
+                offer = Offer(key.node, key.resource)
                 found |= dict.fromkeys((offer, int(t)) for t in told if t in dark)
         return found
 

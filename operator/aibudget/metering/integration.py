@@ -301,6 +301,10 @@ def _cell(cells: dict[Cell, Amount], key: Holding, nodes: Nodes, t: int, slot: i
 
 def plausible(samples: Samples, most: float = MOST_UNITS) -> Samples:
     """Without what is no amount that can be held."""
+    # Looked at as a whole first: a million values one by one take long.
+    low, high = min(samples.units, default=0.0), max(samples.units, default=0.0)
+    if math.isfinite(sum(samples.units)) and low >= 0 and high <= most:
+        return samples
     # A comparison with NaN is False, too.
     return Samples.of({t: units for t, units in zip(*samples, strict=True) if 0 <= units <= most})
 

@@ -163,6 +163,8 @@ class FakePrometheus:
 
     def _labels(self, instants: range) -> Iterator[Series]:
         for machine in self.machines:
+            units = {"node": machine.name, "resource": machine.resource}
+            yield self._over(instants, units, partial(_offered, machine))
             changes = [*machine.labels, (10**9, {})]
             for (since, labels), (until, _) in pairwise(changes):
                 yield self._over(
