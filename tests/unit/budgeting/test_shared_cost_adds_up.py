@@ -1,6 +1,8 @@
 """Shared cost is divided by policy, to the last unit, and stays apart from what was spent directly."""
 
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -9,7 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aibudget.api.budget import Budget
 from aibudget.budgeting.sharing import (
+    Allotments,
     InvalidSharing,
     Recipient,
     SharedLine,
@@ -18,9 +22,9 @@ from aibudget.budgeting.sharing import (
     parse,
 )
 from aibudget.inventory.workload import Workload
-from aibudget.ledger.spend import SpendLine
+from aibudget.ledger.spend import SpendLine, Statement
 from aibudget.metering.slots import Interval
-from aibudget.metering.usage import sku
+from aibudget.metering.usage import Coverage, sku
 from aibudget.pricing.charge import amount_of, units_per_quantity
 from aibudget.pricing.rate import FAR_FUTURE, Rate
 
@@ -226,3 +230,26 @@ def test_a_mistake_in_the_policies_is_named(document: Any, said: str) -> None:
     with pytest.raises(InvalidSharing, match=r"policies\.yaml") as refused:
         parse("policies.yaml", document)
     assert said in refused.value.message
+
+
+def test_a_budget_is_told_the_parts_of_its_scope(make_budget: Callable[..., Budget]) -> None:
+    """A namespace's budget its own, a budget of many those of its namespaces, by labels of the time or by
+    name; what a team is given is in none.
+    """
+    shares = [
+        {"namespace": "team", "weight": 1},
+        {"namespace": "new", "weight": 2},
+        {"team": "team", "weight": 3},
+    ]
+    sharing = parse("f", {"default": {"policy": "Fixed", "shares": shares}})
+    used = replace(direct("team", HOUR), namespace_labels={"department": "ml"})
+    statement = Statement((used, idle(6 * HOUR)), Coverage(900, 900), 900, complete=True)
+    found = Allotments([statement], sharing, "USD")
+
+    def told(**spec: Any) -> Decimal:
+        return amount_of(found.of(make_budget(**spec)))
+
+    assert told() == 1
+    assert told(scope={"namespaceSelector": {"matchLabels": {"department": "ml"}}}) == 1
+    assert told(scope={"namespaces": ["new"]}) == 2
+    assert told(scope={"namespaceSelector": {}}) == 3

@@ -6,6 +6,7 @@ import pytest
 
 from aibudget.controller.options import OPTIONS
 from aibudget.controller.settings import InvalidSetting, settings
+from aibudget.errors import Stalled
 
 URL = {"AIBUDGET_PROMETHEUS_URL": "http://prometheus:9090"}
 
@@ -59,6 +60,7 @@ def test_the_downward_api_names_the_replica() -> None:
         ("AIBUDGET_CLUSTER_MATCHERS", 'cluster="eu"} or vector(1) #'),
         ("AIBUDGET_WORKLOAD_LABELS", "app.kubernetes.io/part of"),
         ("AIBUDGET_WORKLOAD_LABELS", "a,b,c,d,e,f,g,h,i"),
+        ("AIBUDGET_NODE_POOL_LABEL", "node pool"),
         ("AIBUDGET_BIND", "8080"),
         ("AIBUDGET_BIND", "0.0.0.0:99999"),
         ("AIBUDGET_LEASE_SECONDS", "1"),
@@ -75,6 +77,22 @@ def test_a_bad_value_is_named_with_its_variable_and_the_way_out(variable: str, v
     assert repr(value) in message
     assert ": write " in message
     assert message.endswith(".")
+
+
+def test_policies_of_shared_cost_are_read_once(tmp_path: Path) -> None:
+    """A mistake ends the process before anything starts, and names the file and the field."""
+    file = tmp_path / "shared-cost.yaml"
+    file.write_text("default: {policy: Even}")
+    assert settings({}, {**URL, "AIBUDGET_SHARED_COST": str(file)}).shared_cost.divides
+    assert not settings({}, URL).shared_cost.divides
+    for text, said in (("default: {policy: Fair}", "default.policy"), ("{", "not YAML")):
+        file.write_text(text)
+        with pytest.raises(Stalled) as caught:
+            settings({}, {**URL, "AIBUDGET_SHARED_COST": str(file)})
+        assert str(file) in caught.value.message
+        assert said in caught.value.message
+    with pytest.raises(Stalled, match="cannot be read"):
+        settings({}, {**URL, "AIBUDGET_SHARED_COST": str(tmp_path / "none")})
 
 
 def test_a_missing_address_names_flag_and_variable() -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from prometheus_client.parser import text_string_to_metric_families
 
 from aibudget.budgeting.evaluation import Evaluation
+from aibudget.metering.usage import Balance
 from aibudget.reporting.exporter import BudgetView, Counters, CycleView, Exporter, Snapshot
 from aibudget.reporting.facts import Facts
 from aibudget.reporting.status import render
@@ -81,6 +82,7 @@ def test_the_cycle_is_shown(evaluation: EvaluationMaker) -> None:
         data_age=35,
         coverage={"gpu": 0.97},
         unpriced={"gpu": 0.5},
+        balances={"h100": Balance(capacity=3_600_000, held=4_500_000, over=900_000)},
         lines={"images": 1200},
         folded={"images": 200},
     )
@@ -95,6 +97,10 @@ def test_the_cycle_is_shown(evaluation: EvaluationMaker) -> None:
     assert found["aibudget_unpriced_usage", frozenset({("meter", "gpu")})] == 0.5
     assert found["aibudget_meter_lines", frozenset({("meter", "images")})] == 1200
     assert found["aibudget_meter_lines_folded", frozenset({("meter", "images")})] == 200
+    parts = {"capacity": 3600, "held": 4500, "idle": 0, "unhealthy": 0, "unknown": 0, "over": 900}
+    for part, seconds in parts.items():
+        whose = frozenset({("node_pool", "h100"), ("part", part)})
+        assert found["aibudget_conservation_gpu_seconds", whose] == seconds
     assert found["aibudget_holds", frozenset({("action", "Freeze"), ("state", "active")})] == 2
     assert found["aibudget_prometheus_queries_total", frozenset()] == 24
     reason = frozenset({("reason", "PrometheusUnavailable")})
