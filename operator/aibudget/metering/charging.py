@@ -38,6 +38,7 @@ class Charging:
         self._nodes = nodes
         self._skus: dict[tuple[Counter, int], Sku] = {}
         self._doubled: set[tuple[str, str, str]] = set()
+        self._chained: set[tuple[str, ...]] = set()
         self._cells = self._without_doubles(tally)
 
     def pods(self) -> set[PodKey]:
@@ -70,6 +71,11 @@ class Charging:
             yield (
                 f"What {source} tells of {self._meter}{of} is a duplicateOf what {other} tells, and left out."
             )
+        for model, *several in sorted(self._chained):
+            yield (
+                f"{' and '.join(several)} both tell of {self._meter} of {model}, and are added up. If one "
+                "passes on to the other, let only one of them be scraped."
+            )
 
     def _without_doubles(self, tally: Tally) -> dict[Cell, Amount]:
         if self._meter == "energy":
@@ -80,13 +86,17 @@ class Charging:
             if not family.is_gateway:
                 servers |= {(slot, model): family.name for model in _models(counter)}
         kept: dict[Cell, Amount] = {}
+        gateways: dict[tuple[int, str], set[str]] = defaultdict(set)
         for cell, amount in tally.cells.items():
             family, models = self._families[cell.counter.family], _models(cell.counter)
             served = next((model for model in models if (cell.slot, model) in servers), None)
             if family.is_gateway and served is not None:
                 self._doubled.add((family.name, servers[cell.slot, served], f" of {served}"))
-            else:
-                kept[cell] = amount
+                continue
+            kept[cell] = amount
+            if family.is_gateway and models:
+                gateways[cell.slot, models[-1]].add(family.name)
+        self._chained |= {(model, *sorted(told)) for (_, model), told in gateways.items() if len(told) > 1}
         return kept
 
     def _highest(self, cells: Mapping[Cell, Amount]) -> dict[Cell, Amount]:
@@ -159,8 +169,13 @@ class Charging:
 
 
 def _models(counter: Counter) -> list[str]:
-    """Every name that the counter has for its model: gateways know it by several."""
-    return [value for name, value in counter.labels if "model" in name and value not in UNSAID]
+    """Every name that the counter has for its model, the shortest last: gateways know it by several, and put
+    the provider before it.
+    """
+    names = [value for name, value in counter.labels if "model" in name and value not in UNSAID]
+    parts = [name.split("/") for name in dict.fromkeys(names)]
+    found = {"/".join(part[place:]) for part in parts for place in range(len(part))}
+    return sorted(found, key=lambda name: (-len(name), name))
 
 
 def _take_out(lines: dict[Line, Amount], part: Line, whole: Line) -> None:
