@@ -26,9 +26,10 @@ GATEWAY = Family(
 OTHER = Family("kong", "", fixed={"hosting": "external"}, dimensions={"model": "ai_model"})
 
 
-def charged(
-    meter: str, *counted: tuple[Family, int, dict[str, str]]
-) -> tuple[dict[tuple[str, ...], int], str]:
+Found = dict[tuple[str, str], int]
+
+
+def charged(meter: str, *counted: tuple[Family, int, dict[str, str]]) -> tuple[Found, str]:
     """(workload, token type) with its quantity, and all that was said; each was counted in one slot."""
     families = {family.name: family for family, _, _ in counted}
     tally = Tally(families, Interval(0, 900), 60)
