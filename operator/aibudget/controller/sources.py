@@ -217,9 +217,9 @@ class IdleSource:
         reading = self._gpu.beside(interval) or upstream.read(
             interval, lambda: whole(interval, idle_parts(upstream.scenes, interval))
         )
-        ended = [slot for slot, _ in reading.balances if slot + SLOT_SECONDS <= (reading.head or 0)]
-        if ended and max(ended) >= self._newest[0]:
-            slot = max(ended)
+        # What is not known any more is not shown, either.
+        slot = slot_of(interval.end if reading.head is None else reading.head) - SLOT_SECONDS
+        if slot >= max(interval.start, self._newest[0]):
             self._newest = slot, {pool: one for (of, pool), one in reading.balances.items() if of == slot}
         return reading
 

@@ -5,9 +5,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -253,3 +255,15 @@ def test_a_budget_is_told_the_parts_of_its_scope(make_budget: Callable[..., Budg
     assert told(scope={"namespaceSelector": {"matchLabels": {"department": "ml"}}}) == 1
     assert told(scope={"namespaces": ["new"]}) == 2
     assert told(scope={"namespaceSelector": {}}) == 3
+
+
+def test_what_the_manual_says_can_be_written() -> None:
+    """Its example is a file that the operator reads."""
+    page = (Path(__file__).parents[3] / "docs" / "how-to" / "share-idle-cost.md").read_text(encoding="utf-8")
+    example = page.partition("```yaml\n")[2].partition("```")[0]
+    sharing = parse("manual", yaml.safe_load(example)["sharedCost"])
+    assert [sharing.of(pool).policy for pool in ("h100", "spare", "other")] == [
+        "Fixed",
+        "Unallocated",
+        "Proportional",
+    ]

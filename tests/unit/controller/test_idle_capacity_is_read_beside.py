@@ -1,6 +1,7 @@
 """`gpu-idle` is read, posted and shown beside `gpu`, for one query more, and counts in no budget."""
 
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,15 +11,17 @@ from aibudget.api.budget import ClusterAIBudget
 from aibudget.budgeting.share import Shares
 from aibudget.controller.accounts import Accounts
 from aibudget.controller.sources import GpuSource, IdleSource, Upstream
+from aibudget.inventory.workload import Workload
 from aibudget.ledger.store import Ledger
 from aibudget.metering.prometheus import Prometheus
 from aibudget.metering.scene import MeterSettings
 from aibudget.metering.slots import Interval
 from aibudget.metering.usage import Balance
+from aibudget.pricing.book import PriceBook
 from unit.controller.meters import book
 from unit.metering.fake import BEGIN, FakePrometheus, Life, Machine, every
 
-HOURS = 6 * 3600
+HOURS = 4 * 3600
 PAST = Interval(BEGIN, BEGIN + HOURS)
 
 
@@ -70,7 +73,7 @@ def caught_up(*accounts: Accounts) -> None:
 
 
 def quantity(accounts: Accounts) -> int:
-    """In GPU-milliseconds, of the six hours."""
+    """In GPU-milliseconds, of the four hours."""
     return sum(line.quantity for line in accounts.statement(PAST).lines)
 
 
@@ -125,3 +128,18 @@ def test_idle_capacity_counts_in_no_budget(server: Server, ledger: Ledger) -> No
     assert share.units == alone.units > 0
     assert share.meters == {"gpu"}
     assert {spend.workload.namespace for spend in share.workloads} == {"team"}
+
+
+def test_a_node_that_was_deleted_before_it_had_a_price_gets_one(ledger: Ledger) -> None:
+    """What it did not do is on the bill when a rate comes, to the second, though nobody knows the node."""
+    labels = ((-10_000, {"label_karpenter_sh_nodepool": "a"}),)
+    machine = Machine("gone", -10_000, HOURS // 2, 2.0, labels=labels)
+    held, left, _ = side_by_side(Server([], every(30, -2400, HOURS + 1200), machines=[machine]), ledger)
+    for one in (held, left):
+        one.advance(PriceBook([]), {})
+        one.fill(BEGIN, PriceBook([]), {}, float("inf"))
+    assert {line.cost for line in left.statement(PAST).lines} == {None}
+    left.rerate(book("1.50"), BEGIN, BEGIN + HOURS)
+    (line,) = left.statement(PAST).lines
+    assert line.workload == Workload("", "NodePool", "a")
+    assert line.cost == Decimal("1.50") * 2 * HOURS / 2 / 3600
