@@ -10,6 +10,7 @@ from typing import Protocol
 from aibudget.controller.books import Books
 from aibudget.inventory.climb import Climber
 from aibudget.inventory.owners import Child, OwnerBook, OwnerLink
+from aibudget.inventory.workload import Workload
 
 
 class Keeper(Protocol):
@@ -26,14 +27,18 @@ class Kinship:
 
     def __init__(self, climber: Climber, keeper: Keeper, books: Books) -> None:
         self.book = OwnerBook()
+        self._workloads: frozenset[Workload] = frozenset()
+        self._ends: frozenset[Child] = frozenset()
         self._climber = climber
         self._keeper = keeper
         self._books = books
 
     def ends(self) -> frozenset[Child]:
         """Where chains of what spends now end without it being known that nothing is above."""
-        self.book = self._keeper.owners
-        return self.book.ends(self._books.workloads())
+        book, workloads = self._keeper.owners, self._books.workloads()
+        if book is not self.book or workloads != self._workloads:
+            self.book, self._workloads, self._ends = book, workloads, book.ends(workloads)
+        return self._ends
 
     async def climb(self, ends: frozenset[Child]) -> tuple[OwnerLink, ...]:
         """What the API server tells of them; raises `Transient` where it cannot be reached."""
@@ -42,4 +47,3 @@ class Kinship:
     def keep(self, links: tuple[OwnerLink, ...], at: int) -> None:
         """Keep what was learnt, for good."""
         self._keeper.remember(links, at)
-        self.book = self._keeper.owners

@@ -16,7 +16,7 @@ from aibudget.inventory.owners import LINKS, Child, OwnerLink
 from aibudget.inventory.resource import Refused, Resource
 from aibudget.inventory.workload import Owner
 
-MOST: Final = 100
+MOST: Final = 250
 """How many objects are asked for in one cycle: the rest has its turn in the next."""
 PATIENCE: Final = 60
 """After how many cycles what could not be told is asked for again."""
@@ -46,7 +46,7 @@ class Climber:
         self._cycle += 1
         self._silent = {key: until for key, until in self._silent.items() if until > self._cycle}
         found: dict[Child, OwnerLink] = {}
-        waiting = deque(sorted(ends))
+        waiting = deque(ends)
         asked: set[Child] = set()
         while waiting and len(asked) < MOST:
             child = waiting.popleft()

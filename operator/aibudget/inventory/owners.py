@@ -56,41 +56,60 @@ class Resolution:
 
 @dataclass(frozen=True, slots=True)
 class OwnerBook:
-    """Every link ever seen. Make it with `OwnerBook.of`; `with_links` gives a wiser one."""
+    """Every link ever seen. Make it with `OwnerBook.of`; `with_links` gives a wiser one.
+
+    A hundred thousand pods are looked up in every cycle, so that what cannot change any more is remembered: a
+    pod whose workload is known, and one answer for all pods of a workload.
+    """
 
     _owners: Mapping[Child, Owner | None] = field(default_factory=lambda: MappingProxyType({}))
+    _settled: dict[PodKey, Resolution] = field(default_factory=dict, compare=False, repr=False)
+    _shared: dict[Workload, Resolution] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def of(cls, links: Iterable[OwnerLink]) -> "OwnerBook":
         return cls().with_links(links)
 
     def with_links(self, links: Iterable[OwnerLink]) -> "OwnerBook":
-        """This book and what the links add to it; a known owner is never replaced."""
-        owners = dict(self._owners)
-        for child, owner in sorted(links, key=lambda link: (link.child, link.owner or Owner("", ""))):
-            if owners.get(child) is None:
-                owners[child] = owner
-        return OwnerBook(MappingProxyType(owners))
+        """This book and what the links add to it; a known owner is never replaced.
+
+        Of two owners that are told at once, the first by name stands.
+        """
+        told: dict[Child, Owner | None] = {}
+        for child, owner in links:
+            if self._owners.get(child) is None:
+                other = told.get(child)
+                told[child] = owner if other is None else min(other, owner or other)
+        news = {child: owner for child, owner in told.items() if owner or child not in self._owners}
+        if not news:
+            return self
+        return OwnerBook(MappingProxyType({**self._owners, **news}), dict(self._settled), dict(self._shared))
 
     def links(self) -> tuple[OwnerLink, ...]:
         return tuple(OwnerLink(child, owner) for child, owner in self._owners.items())
 
     def since(self, earlier: "OwnerBook") -> tuple[OwnerLink, ...]:
         """The links that are new or changed against an earlier book: what is to be stored."""
-        return tuple(link for link in self.links() if link not in earlier)
+        if self is earlier:
+            return ()
+        return tuple(link for link in map(OwnerLink._make, self._owners.items()) if not earlier.has(link))
 
-    def __contains__(self, link: object) -> bool:
-        return (
-            isinstance(link, OwnerLink)
-            and link.child in self._owners
-            and self._owners[link.child] == link.owner
-        )
+    def has(self, link: OwnerLink) -> bool:
+        """Whether the link is one of the book's."""
+        return self.knows(link.child) and self._owners[link.child] == link.owner
 
     def knows(self, child: Child) -> bool:
         return child in self._owners
 
+    def knows_pod(self, pod: PodKey) -> bool:
+        """Whether it was seen whose the pod is."""
+        return pod in self._settled or Child.of(pod) in self._owners
+
     def resolve(self, pod: PodKey) -> Resolution:
-        """The top of the pod's chain, as far as it was ever seen. A pod of no known owner is itself."""
+        """The workload of the pod, as far as it was ever seen. A pod of no known owner is itself."""
+        settled = self._settled.get(pod)
+        if settled is not None:
+            return settled
         child = Child.of(pod)
         for _ in range(DEPTH):
             owner = self._owners.get(child)
@@ -98,7 +117,9 @@ class OwnerBook:
                 break
             child = Child(pod.namespace, owner.kind, owner.name)
             if owner.kind not in LINKS:
-                return Resolution(Workload(pod.namespace, owner.kind, owner.name), complete=True)
+                workload = Workload(pod.namespace, owner.kind, owner.name)
+                found = self._shared.setdefault(workload, Resolution(workload, complete=True))
+                return self._settled.setdefault(pod, found)
         return Resolution(Workload(pod.namespace, child.kind, child.name), self.knows(child))
 
     def chain(self, workload: Workload) -> tuple[Workload, ...]:
@@ -106,14 +127,14 @@ class OwnerBook:
 
         The last one is what a person knows. Selectors match any member.
         """
-        chain = [workload]
-        while len(chain) < CHAIN:
-            owner = self._owners.get(Child(workload.namespace, chain[-1].kind, chain[-1].name))
-            above = None if owner is None else Workload(workload.namespace, owner.kind, owner.name)
-            if above is None or above in chain:
+        members = [Child(workload.namespace, workload.kind, workload.name)]
+        while len(members) < CHAIN:
+            owner = self._owners.get(members[-1])
+            above = None if owner is None else Child(workload.namespace, owner.kind, owner.name)
+            if above is None or above in members:
                 break
-            chain.append(above)
-        return tuple(chain)
+            members.append(above)
+        return (workload, *(Workload(above.namespace, above.kind, above.name) for above in members[1:]))
 
     def top(self, workload: Workload) -> Workload:
         """What a person knows it as: the InferenceService of a Deployment, or the workload itself."""
@@ -129,7 +150,7 @@ class OwnerBook:
         """Kind → names of objects whose owner must still be asked for, to complete these pods' chains."""
         wanted: dict[str, set[str]] = {}
         for pod in pods:
-            owner = self._owners.get(Child.of(pod))
+            owner = None if pod in self._settled else self._owners.get(Child.of(pod))
             if owner and owner.kind in LINKS and not self.knows(Child(pod.namespace, *owner)):
                 wanted.setdefault(owner.kind, set()).add(owner.name)
         return wanted
