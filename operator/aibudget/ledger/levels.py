@@ -16,13 +16,13 @@ from aibudget.metering.memory import Counter, Level, Memory
 _LEVEL, _END = schema.level, schema.levels_end
 
 
-def read(connection: Connection, meter_id: int) -> Memory:
-    """What was written last; an empty memory where nothing was."""
+def read(connection: Connection, meter_id: int, known: Memory) -> Memory:
+    """What was written last; an empty memory where nothing was. `known` is given back if it is that still."""
     at = connection.execute(select(_END.c.at).where(_END.c.meter_id == meter_id)).scalar()
-    if at is None:
-        return Memory()
+    if at == known.at:
+        return known
     rows = connection.execute(select(_LEVEL).where(_LEVEL.c.meter_id == meter_id))
-    return Memory(int(at), {_counter(row): Level(int(row.at), int(row.value)) for row in rows})
+    return Memory(at, {_counter(row): Level(int(row.at), int(row.value)) for row in rows})
 
 
 def write(connection: Connection, meter_id: int, memory: Memory) -> None:

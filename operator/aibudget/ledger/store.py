@@ -41,6 +41,7 @@ class _Meter:
     lines: Lines
     totals: Totals = field(default_factory=lambda: Totals(revision=0))
     statements: dict[Interval, Statement] = field(default_factory=dict)
+    memory: Memory = field(default_factory=Memory)
 
 
 class Ledger:
@@ -92,8 +93,10 @@ class Ledger:
 
     def memory(self, meter: str) -> Memory:
         """What the meter's counters stood at when it was posted last."""
+        known = self._meter(meter)
         with self._database.reading() as connection:
-            return levels.read(connection, self._meter(meter).id)
+            known.memory = levels.read(connection, known.id, known.memory)
+        return known.memory
 
     def last_labels(self, namespaces: Collection[str]) -> Mapping[str, Mapping[str, str]]:
         """The labels that these namespaces had last, of those that anything was posted of."""

@@ -38,6 +38,8 @@ def test_what_was_posted_last_is_remembered(ledger: Ledger, url: str) -> None:
     assert ledger.memory("tokens") == Memory(1800, {A: Level(1790, 10**15)})
     other = Ledger.open(url, "here")
     assert other.memory("tokens") == ledger.memory("tokens")
+    ledger.post(posting(2, 2, {B: Level(2700, 30)}))
+    assert other.memory("tokens") == Memory(2700, {B: Level(2700, 30)})
     other.close()
 
 
