@@ -7,7 +7,7 @@ book of owners. So a further meter costs its own query and no more.
 from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
-from aibudget.errors import Transient
+from aibudget.errors import AIBudgetError, Transient
 from aibudget.inventory.owners import OwnerBook, OwnerLink
 from aibudget.ledger.store import Ledger
 from aibudget.metering.labels import PodLabels, read_pod_labels
@@ -44,6 +44,7 @@ class Upstream:
         self._owners: OwnerBook | None = None
         self._scrape_interval = 30.0
         self._now: int | None = None
+        self._away: AIBudgetError | None = None
         self._forgotten: int | None = None
         self._pod_labels: tuple[Interval, PodLabels] | None = None
 
@@ -56,17 +57,24 @@ class Upstream:
 
     def begin(self) -> None:
         """Begin a cycle: the time is asked anew, and so is what may have come late."""
-        self._now = self._pod_labels = None
+        self._now = self._away = self._pod_labels = None
         self.scenes.forget()
 
     def time(self) -> int:
         """Prometheus's own clock, asked once a cycle; it also begins a new budget of time for queries.
 
-        Raises `Transient` where it is far from the cluster's: slots would be posted before they happen.
+        Raises `Transient` where it is far from the cluster's: slots would be posted before they happen. Who
+        did not answer is not waited for by each meter anew.
         """
+        if self._away is not None:
+            raise self._away
         if self._now is None:
             self._prometheus.begin()
-            now = int(self._prometheus.time())
+            try:
+                now = int(self._prometheus.time())
+            except AIBudgetError as error:
+                self._away = error
+                raise
             if abs(now - self._clock()) > CLOCKS_APART_SECONDS:
                 raise Transient(
                     "ClockSkew",

@@ -11,7 +11,7 @@ from aibudget.inventory.workload import Owner, PodKey
 from aibudget.ledger.store import Ledger
 from aibudget.metering.scene import MeterSettings
 from aibudget.metering.slots import Interval
-from aibudget.metering.source import Result, Series
+from aibudget.metering.source import PrometheusUnavailable, Result, Series
 from aibudget.metering.usage import Reading, Usage
 from unit.controller.meters import H100, LLM, MIDNIGHT
 from unit.metering.fake import series
@@ -30,12 +30,17 @@ class Told:
     def __init__(self) -> None:
         self.now = float(MIDNIGHT + 1000)
         self.asked = 0
+        self.times = 0
+        self.down = False
 
     def begin(self) -> None:
         """Nothing to spend."""
 
     def time(self) -> float:
         """As it is set."""
+        self.times += 1
+        if self.down:
+            raise PrometheusUnavailable("away")
         return self.now
 
     def query(self, promql: str, at: float) -> Result:
@@ -57,7 +62,7 @@ def told() -> Told:
 def upstream(tmp_path: Path, told: Told) -> Iterator[Upstream]:
     """With one label that is asked for."""
     ledger = Ledger.open(f"sqlite:///{tmp_path / 'l.db'}", "test")
-    yield Upstream(told, MeterSettings(workload_labels=("tier",)), ledger, told.time)  # type: ignore[arg-type]
+    yield Upstream(told, MeterSettings(workload_labels=("tier",)), ledger, lambda: told.now)  # type: ignore[arg-type]
     ledger.close()
 
 
@@ -71,6 +76,18 @@ def test_labels_are_asked_for_once_for_all_meters(upstream: Upstream, told: Told
     upstream.begin()
     upstream.read(SLOT, lambda: Reading(SLOT, (), {}, SLOT.end))
     assert told.asked == 2
+
+
+def test_a_prometheus_that_is_away_is_waited_for_once(upstream: Upstream, told: Told) -> None:
+    """Not by each meter anew, or a cycle would take as many time-outs; the next cycle asks again."""
+    told.down = True
+    for _ in range(5):
+        with pytest.raises(PrometheusUnavailable):
+            upstream.time()
+    assert told.times == 1
+    told.down = False
+    upstream.begin()
+    assert upstream.time() == told.now
 
 
 def test_single_pods_are_let_go_of_after_a_while(upstream: Upstream, told: Told) -> None:
