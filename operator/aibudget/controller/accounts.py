@@ -90,7 +90,11 @@ class Accounts:
 
     def is_open(self, book: PriceBook) -> bool:
         """Whether the meter is to be read: its source is wanted now, or was once and has to be explained."""
-        return self.is_kept or self._source.wanted(book)
+        return self.is_kept or self.is_wanted(book)
+
+    def is_wanted(self, book: PriceBook) -> bool:
+        """Whether there is something to be read by these prices."""
+        return self._source.wanted(book)
 
     @property
     def is_kept(self) -> bool:

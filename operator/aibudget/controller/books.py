@@ -37,6 +37,7 @@ class Books:
         self.balances: Final = balances
         self._built_in = tuple(accounts)
         self._accounts = self._built_in
+        self._coming: tuple[Accounts, ...] = ()
         self._turn = 0
 
     @property
@@ -44,13 +45,21 @@ class Books:
         """The meter that every budget counts on."""
         return self._accounts[0]
 
-    def beside(self, accounts: Iterable[Accounts]) -> None:
-        """From now on these meters of users, and no others, stand beside the built-in ones."""
+    def beside(self, accounts: Iterable[Accounts], coming: Iterable[Accounts] = ()) -> None:
+        """From now on these meters of users, and no others, stand beside the built-in ones.
+
+        Those that are coming are read, and not stated yet.
+        """
         self._accounts = (*self._built_in, *accounts)
+        self._coming = tuple(coming)
 
     def open(self, book: PriceBook) -> tuple[Accounts, ...]:
-        """The meters to read."""
-        return tuple(accounts for accounts in self._accounts if accounts.is_open(book))
+        """The meters to read, those that are stated first."""
+        return tuple(one for one in (*self._accounts, *self._coming) if one.is_open(book))
+
+    def is_stated(self, accounts: Accounts) -> bool:
+        """Whether budgets count on them."""
+        return accounts not in self._coming
 
     def in_turn(self, book: PriceBook) -> tuple[Accounts, ...]:
         """The meters to read, another one first each time: none waits for the whole past of the others."""
@@ -90,7 +99,8 @@ class Books:
 
     def past(self, wanted: int, book: PriceBook) -> Backfill | None:
         """How far the past is read by the meter that is the least far; None before any reading."""
-        known = [past for accounts in self.open(book) if (past := accounts.past(wanted)) is not None]
+        wanting = [accounts for accounts in self.open(book) if accounts.is_wanted(book)]
+        known = [past for accounts in wanting if (past := accounts.past(wanted)) is not None]
         return max(known, key=lambda past: past.begins, default=None)
 
     def unpriced(self) -> Mapping[str, float]:

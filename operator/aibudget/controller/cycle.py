@@ -94,7 +94,7 @@ class Cycle:
         labels = {name: metadata.labels for name, metadata in world.namespaces.items()}
         wanted = earliest(world, instant)
         with phases("measure"):
-            meters = await self._work(self._arrange_meters, world)
+            meters = await self._work(self._arrange_meters, world, wanted)
             live = await self._work(self._live_prices, instant)
             book = self._shelf.arrange(world.price_lists, meters, live)
             measured = await self._work(self._measuring.measure, book, labels, wanted, instant)
@@ -157,12 +157,12 @@ class Cycle:
     async def _work(self, work: Callable[..., T], *given: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._parts.worker, work, *given)
 
-    def _arrange_meters(self, world: World) -> Mapping[str, MeterSpec]:
+    def _arrange_meters(self, world: World, wanted: int) -> Mapping[str, MeterSpec]:
         """Take up the meters of users as they are now."""
         meters = self._parts.meters
         if meters is None:
             return {}
-        self._parts.books.beside(meters.arrange(world.meters))
+        self._parts.books.beside(*meters.arrange(world.meters, wanted))
         return meters.specs()
 
     def _live_prices(self, now: int) -> tuple[Rate, ...]:

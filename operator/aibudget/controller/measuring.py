@@ -95,7 +95,8 @@ class Measuring:
                 at = accounts.advance(book, labels)
             except AIBudgetError as error:
                 problem = self._told(error, f"{accounts.meter} is not measured")
-            known[accounts.meter] = _knowledge(accounts, problem, at)
+            if books.is_stated(accounts):
+                known[accounts.meter] = _knowledge(accounts, problem, at)
             if accounts is first and isinstance(problem, Stalled):
                 stalled = problem
         return Measured(

@@ -1,9 +1,10 @@
 """The meters of users: AIMeters as accounts beside the built-in ones, for the worker's thread.
 
-Each generation of a definition is tried once before it is read; until it passes, the generation before goes
-on, so that a typing error in an edit loses no usage. After a restart only the ledger knows that one: it is
-stated as far as it was posted, and nothing is acted on that counts on it. A meter that is deleted is stated
-no more; what it counted stays in the ledger.
+Each generation of a definition is tried once before it is read. Until it passes, and until it has read its
+past, the generation before goes on: so that neither a typing error in an edit loses usage, nor a new query
+looks like low spend for a while. After a restart only the ledger knows that one: it is stated as far as it
+was posted, and nothing is acted on that counts on it. A meter that is deleted is stated no more; what it
+counted stays in the ledger.
 """
 
 import logging
@@ -16,7 +17,7 @@ from aibudget.controller.accounts import Accounts
 from aibudget.controller.cache import Seen
 from aibudget.controller.head import Source
 from aibudget.controller.measuring import Measured
-from aibudget.errors import AIBudgetError, InvalidManifest, Stalled
+from aibudget.errors import AIBudgetError, InvalidManifest, Stalled, Transient
 from aibudget.ledger.store import Ledger
 from aibudget.metering.definition import Definition
 from aibudget.metering.slots import Interval
@@ -42,11 +43,20 @@ class UserSource(Source, Protocol):
         """The dry evaluation; remarks. Raises `Stalled` where it cannot be read, `Transient` for now."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Running:
     source: UserSource
     accounts: Accounts
     remarks: tuple[str, ...]
+
+    @property
+    def generation(self) -> str:
+        return self.source.definition.generation
+
+    def reaches(self, wanted: int) -> bool:
+        """Whether its past is read as far back as it is needed."""
+        past = self.accounts.past(wanted)
+        return past is not None and past.done
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +66,16 @@ class _Refused:
     waits: int
 
 
+@dataclass(slots=True)
+class _Own:
+    """One AIMeter's generations: that which is stated, one that reads its past meanwhile, one refused."""
+
+    stated: _Running | None = None
+    coming: _Running | None = None
+    refused: _Refused | None = None
+    former: Accounts | None = None
+
+
 class Meters:
     """`make` makes the source of a definition."""
 
@@ -63,43 +83,53 @@ class Meters:
         self._ledger = ledger
         self._epoch = epoch
         self._make = make
-        self._running: dict[str, _Running] = {}
-        self._refused: dict[str, _Refused] = {}
+        self._own: dict[str, _Own] = {}
         self._seen: tuple[Seen, ...] = ()
 
-    def arrange(self, meters: Iterable[Seen]) -> tuple[Accounts, ...]:
-        """The accounts of these AIMeters, each of them made once for each generation."""
+    def arrange(
+        self, meters: Iterable[Seen], wanted: int
+    ) -> tuple[tuple[Accounts, ...], tuple[Accounts, ...]]:
+        """The accounts to state, and those that still read their past back to `wanted`; each made once."""
         self._seen = tuple(meters)
-        present = {one.uid for one in self._seen}
-        for gone in (self._running.keys() | self._refused.keys()) - present:
-            self._running.pop(gone, None)
-            self._refused.pop(gone, None)
-        found = [self._arranged(one) for one in self._seen]
-        return tuple(accounts for accounts in found if accounts is not None)
+        self._own = {one.uid: self._own.get(one.uid) or _Own() for one in self._seen}
+        stated = [self._arranged(one, self._own[one.uid], wanted) for one in self._seen]
+        coming = [own.coming for own in self._own.values()]
+        return (
+            tuple(accounts for accounts in stated if accounts is not None),
+            tuple(one.accounts for one in coming if one is not None),
+        )
 
     def facts(self, measured: Measured) -> Iterable[tuple[Seen, MeterFacts]]:
         """What is to be said of each."""
         for seen in self._seen:
-            running, refused = self._running.get(seen.uid), self._refused.get(seen.uid)
-            problem = refused.problem if refused else running.source.problem if running else None
-            known = measured.meters.get(seen.metadata.name)
+            own, known = self._own[seen.uid], measured.meters.get(seen.metadata.name)
+            newest = own.coming or own.stated
+            problem = own.refused.problem if own.refused else newest.source.problem if newest else None
+            remarks = newest.remarks if newest else ()
+            if own.coming is not None:
+                remarks = (
+                    *remarks,
+                    "It reads its past; until then the figures are those of the meter before.",
+                )
             yield (
                 seen,
                 MeterFacts(
                     generation=seen.metadata.generation,
                     problem=problem,
-                    remarks=running.remarks if running else (),
+                    remarks=remarks,
                     data=None if known is None else known.data,
-                    lines=running.source.lines if running else None,
-                    folded=running.source.folded if running else None,
+                    lines=newest.source.lines if newest else None,
+                    folded=newest.source.folded if newest else None,
                 ),
             )
 
     def lines(self, *, folded: bool = False) -> Mapping[str, float]:
         """How many lines each had in its newest reading, or how many of them were folded."""
+        running = (own.stated for own in self._own.values())
         found = {
             one.source.definition.name: one.source.folded if folded else one.source.lines
-            for one in self._running.values()
+            for one in running
+            if one is not None
         }
         return {name: float(lines) for name, lines in found.items() if lines is not None}
 
@@ -107,47 +137,61 @@ class Meters:
         """What each says of itself, by name, where it can be read."""
         return {seen.metadata.name: seen.model.spec for seen in self._seen if isinstance(seen.model, AIMeter)}
 
-    def _arranged(self, seen: Seen) -> Accounts | None:
-        running = self._running.get(seen.uid)
+    def _arranged(self, seen: Seen, own: _Own, wanted: int) -> Accounts | None:
+        name = seen.metadata.name
         if isinstance(seen.model, InvalidManifest):
-            self._refused[seen.uid] = _Refused("", seen.model, 0)
+            own.refused, own.coming = _Refused("", seen.model, 0), None
         elif isinstance(seen.model, AIMeter):
-            definition = Definition(seen.metadata.name, seen.model.spec)
-            if running is not None and running.source.definition.generation == definition.generation:
-                running.source.definition = definition
-                self._refused.pop(seen.uid, None)
-            else:
-                running = self._begun(seen.uid, definition) or running
-        if running is not None:
-            self._running[seen.uid] = running
-            return running.accounts
-        return self._former(seen)
+            self._take_up(own, Definition(name, seen.model.spec))
+        coming = own.coming
+        if coming is not None and (
+            coming.reaches(wanted)
+            or (own.stated is None and self._ledger.latest(name, but=coming.generation) is None)
+        ):
+            own.stated, own.coming, own.former = coming, None, None
+        if own.stated is not None:
+            return own.stated.accounts
+        return self._former(name, own)
 
-    def _begun(self, uid: str, definition: Definition) -> _Running | None:
-        generation, refused = definition.generation, self._refused.get(uid)
+    def _take_up(self, own: _Own, definition: Definition) -> None:
+        """Make sure that this definition is stated, coming or refused."""
+        generation = definition.generation
+        for running in (own.stated, own.coming):
+            if running is not None and running.generation == generation:
+                # What it counts is the same; how it is shown may not be.
+                running.source.definition = definition
+                own.refused = None
+                own.coming = None if running is own.stated else own.coming
+                return
+        own.coming = self._begun(own, definition)
+
+    def _begun(self, own: _Own, definition: Definition) -> _Running | None:
+        generation, refused = definition.generation, own.refused
         if refused is not None and refused.generation == generation and refused.waits:
-            self._refused[uid] = replace(refused, waits=refused.waits - 1)
+            own.refused = replace(refused, waits=refused.waits - 1)
             return None
         try:
             source = self._make(definition)
             remarks = source.tried()
         except AIBudgetError as error:
             log.warning("AIMeter %s is not counted: %s", definition.name, error.message)
-            waits = AGAIN if isinstance(error, Stalled) else 0
-            self._refused[uid] = _Refused(generation, error, waits)
+            own.refused = _Refused(generation, error, AGAIN if isinstance(error, Stalled) else 0)
             return None
-        self._refused.pop(uid, None)
+        own.refused = None
         log.info("AIMeter %s is counted", definition.name)
         accounts = Accounts(definition.name, source, self._ledger, self._epoch, generation=generation)
         return _Running(source, accounts, remarks)
 
-    def _former(self, seen: Seen) -> Accounts | None:
-        """What the process before this one counted, where the present generation cannot be."""
-        name, refused = seen.metadata.name, self._refused.get(seen.uid)
-        generation = self._ledger.latest(name)
-        if generation is None or refused is None:
-            return None
-        return Accounts(name, _Former(refused.problem), self._ledger, self._epoch, generation=generation)
+    def _former(self, name: str, own: _Own) -> Accounts | None:
+        """What the process before this one counted, while the present generation cannot be stated."""
+        generation = self._ledger.latest(name, but=own.coming.generation if own.coming else "")
+        if own.former is None and generation is not None:
+            problem = own.refused.problem if own.refused else _READING
+            own.former = Accounts(name, _Former(problem), self._ledger, self._epoch, generation=generation)
+        return own.former
+
+
+_READING: Final = Transient("Progressing", "A meter that was edited still reads its past.")
 
 
 class _Former:

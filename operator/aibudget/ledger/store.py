@@ -72,9 +72,13 @@ class Ledger:
         """Whether anything of the meter was ever posted."""
         return meter in self._meters and self.begins(meter) is not None
 
-    def latest(self, meter: str) -> str | None:
-        """The generation of the meter that was posted furthest; None where none ever was."""
-        kept = [name for name in self._meters if meter_of(name) == meter and self.has(name)]
+    def latest(self, meter: str, but: str = "") -> str | None:
+        """The generation of the meter that was posted furthest, but this one; None where there is none."""
+        kept = [
+            name
+            for name in self._meters
+            if meter_of(name) == meter and generation_of(name) != but and self.has(name)
+        ]
         newest = max(kept, key=lambda name: (self.watermark(name) or 0, name), default=None)
         return None if newest is None else generation_of(newest)
 

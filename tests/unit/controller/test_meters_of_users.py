@@ -81,6 +81,17 @@ def aimeter(query: str, generation: int = 1, **spec: Any) -> Seen:
     return seen
 
 
+def arranged(meters: Meters, seen: list[Seen]) -> tuple[Accounts, ...]:
+    """What is stated of them, once all that is coming has read its past."""
+    while True:
+        stated, coming = meters.arrange(seen, MIDNIGHT)
+        if not coming:
+            return stated
+        for accounts in coming:
+            accounts.advance(book(), LABELS)
+            accounts.fill(MIDNIGHT, book(), LABELS, float("inf"))
+
+
 def keys(accounts: tuple[Accounts, ...]) -> list[str]:
     """By what the ledger keeps them."""
     return [one.key for one in accounts]
@@ -88,8 +99,8 @@ def keys(accounts: tuple[Accounts, ...]) -> list[str]:
 
 def test_the_same_definition_is_tried_once(meters: Meters) -> None:
     """What does not change how much is counted is no new generation: the accounts stay."""
-    (first,) = meters.arrange([aimeter("good")])
-    (second,) = meters.arrange([aimeter("good", 2, unit="Pictures", maxLines=5, priced=False)])
+    (first,) = arranged(meters, [aimeter("good")])
+    (second,) = arranged(meters, [aimeter("good", 2, unit="Pictures", maxLines=5, priced=False)])
     assert first is second
     assert Images.tries == ["good"]
     assert not meters.specs()["images"].priced
@@ -98,44 +109,64 @@ def test_the_same_definition_is_tried_once(meters: Meters) -> None:
 
 def test_an_edit_that_prometheus_refuses_loses_no_usage(meters: Meters, ledger: Ledger) -> None:
     """The generation before goes on; the status has Prometheus's words until the edit is mended."""
-    before = meters.arrange([aimeter("good")])
-    after = meters.arrange([aimeter("bad", 2)])
+    before = arranged(meters, [aimeter("good")])
+    after = arranged(meters, [aimeter("bad", 2)])
     assert keys(after) == keys(before)
-    books = Books([Accounts("gpu", Meter(NOW), ledger, ledger.take_over())])
-    books.beside(())
+    books = Books([Accounts("gpu", Meter(NOW), ledger, meters._epoch)])
     ((_, facts),) = meters.facts(Measuring(books).measure(book(), LABELS, MIDNIGHT, NOW))
     assert isinstance(facts.problem, Stalled)
     assert (facts.generation, facts.problem.message) == (2, "parse error: unexpected bad")
-    (mended,) = meters.arrange([aimeter("better", 3)])
+    (mended,) = arranged(meters, [aimeter("better", 3)])
     assert mended.key not in keys(before)
-    assert keys(meters.arrange([aimeter("good", 4)])) == keys(before)
+    assert keys(arranged(meters, [aimeter("good", 4)])) == keys(before)
+
+
+def test_an_edit_is_stated_when_its_past_is_read(meters: Meters, ledger: Ledger) -> None:
+    """Before that, it would look as if little had been spent, and what is held would be given back."""
+    (before,) = arranged(meters, [aimeter("good")])
+    before.advance(book(), LABELS)
+    stated, coming = meters.arrange([aimeter("better", 2)], MIDNIGHT)
+    assert keys(stated) == [before.key]
+    assert keys(coming) != [before.key]
+    books = Books([Accounts("gpu", Meter(NOW), ledger, meters._epoch)])
+    books.beside(stated, coming)
+    measuring = Measuring(books)
+    measured = measuring.measure(book(), LABELS, MIDNIGHT, NOW)
+    assert books.statements(TODAY)["images"].lines == before.statement(TODAY).lines
+    ((_, facts),) = meters.facts(measured)
+    assert any("reads its past" in remark for remark in facts.remarks)
+    while measuring.fill(MIDNIGHT, book(), LABELS, float("inf")):
+        pass
+    stated, coming = meters.arrange([aimeter("better", 2)], MIDNIGHT)
+    assert keys(stated) != [before.key]
+    assert not coming
 
 
 def test_a_refused_query_is_tried_again_now_and_then(meters: Meters) -> None:
     """Its metric may come later; a query each cycle would be a storm."""
     for _ in range(2 * (AGAIN + 1)):
-        assert meters.arrange([aimeter("bad")]) == ()
+        assert arranged(meters, [aimeter("bad")]) == ()
     assert Images.tries == ["bad", "bad"]
     Images.refused.clear()
     for _ in range(AGAIN + 1):
-        found = meters.arrange([aimeter("bad")])
+        found = arranged(meters, [aimeter("bad")])
     assert len(found) == 1
 
 
 def test_while_prometheus_is_away_it_is_tried_each_cycle(meters: Meters) -> None:
     """An outage is no fault of the meter."""
     Images.refused["good"] = PrometheusUnavailable("away")
-    assert meters.arrange([aimeter("good")]) == ()
+    assert arranged(meters, [aimeter("good")]) == ()
     del Images.refused["good"]
-    assert len(meters.arrange([aimeter("good")])) == 1
+    assert len(arranged(meters, [aimeter("good")])) == 1
 
 
 def test_what_was_counted_before_a_restart_is_not_lost_to_a_bad_edit(meters: Meters, ledger: Ledger) -> None:
     """It is stated, and what counts on it is not acted upon."""
-    (before,) = meters.arrange([aimeter("good")])
+    (before,) = arranged(meters, [aimeter("good")])
     before.advance(book(), LABELS)
     restarted = Meters(ledger, ledger.take_over(), Images)
-    (former,) = restarted.arrange([aimeter("bad", 2)])
+    (former,) = arranged(restarted, [aimeter("bad", 2)])
     assert former.key == before.key
     books = Books([Accounts("gpu", Meter(NOW), ledger, ledger.take_over())])
     books.beside([former])
@@ -147,13 +178,13 @@ def test_what_was_counted_before_a_restart_is_not_lost_to_a_bad_edit(meters: Met
 
 def test_a_deleted_meter_is_stated_no_more(meters: Meters) -> None:
     """And one of its name that is made later starts from its own definition."""
-    before = meters.arrange([aimeter("good")])
-    assert meters.arrange([]) == ()
-    assert keys(meters.arrange([aimeter("good")])) == keys(before)
+    before = arranged(meters, [aimeter("good")])
+    assert arranged(meters, []) == ()
+    assert keys(arranged(meters, [aimeter("good")])) == keys(before)
     assert Images.tries == ["good", "good"]
 
 
 def test_a_manifest_that_cannot_be_read_keeps_what_was_counted(meters: Meters) -> None:
     """What the API server let through and no model accepts is Stalled like any other."""
-    before = meters.arrange([aimeter("good")])
-    assert keys(meters.arrange([aimeter("sum(x", 2)])) == keys(before)
+    before = arranged(meters, [aimeter("good")])
+    assert keys(arranged(meters, [aimeter("sum(x", 2)])) == keys(before)
