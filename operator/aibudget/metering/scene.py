@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from statistics import median
+from statistics import median_low
 from typing import Final
 
 from aibudget.errors import Stalled
@@ -229,7 +229,8 @@ def _survey(source: PromSource, ahead: Interval, queries: Queries) -> Scrape | N
     if not between:
         return None
     sizes = {family: max(found[family].values) for family in ("pods", "accelerators") if family in found}
-    interval, dated = round(median(between), 1), "dated" in found
+    # Half of them may be gaps: of two in the middle the shorter is an interval.
+    interval, dated = round(median_low(between), 1), "dated" in found
     return Scrape(interval, sizes.get("pods", 0.0), sizes.get("accelerators", 0.0), dated)
 
 

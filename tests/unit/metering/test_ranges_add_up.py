@@ -3,7 +3,7 @@
 from collections import Counter
 from itertools import pairwise
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from aibudget.metering.meter import read_gpu
@@ -47,6 +47,7 @@ def _about(usage: Usage) -> tuple[object, ...]:
     st.sampled_from([30, 60, 90, 180]),
     st.integers(0, 29),
 )
+@example([], [(-243, 511), (298, 510)], {1}, 30, 27)
 def test_parts_add_up_to_the_whole(
     pods: list[Life], holes: list[tuple[int, int]], cuts: set[int], step: int, offset: int
 ) -> None:
