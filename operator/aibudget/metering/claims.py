@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 from aibudget.inventory.workload import PodKey
 from aibudget.metering.coverage import Grid, Known, Sighting, known
-from aibudget.metering.integration import Holding, Samples, instants, joined, plausible
+from aibudget.metering.integration import Holding, Samples, joined, plausible
 from aibudget.metering.nodes import Dimensions, own
 from aibudget.metering.promql import CLAIM
 from aibudget.metering.shares import UNKNOWN, Unit, cut_unit, share_of
@@ -43,7 +43,7 @@ def missing(held: Mapping[Holding, Samples], sure: Known) -> dict[float, int]:
     """Steps between the first claim that is known and the last at which nobody told, and nobody fills in; and
     how many holdings by claims were told of most at once, for as many may be missing.
     """
-    there = Counter(instants(held))
+    there = Counter(t for samples in held.values() for t in samples.times)
     if not there:
         return {}
     first, last, most = min(there), max(there), max(there.values())

@@ -320,6 +320,6 @@ def joined(one: Samples, other: Samples) -> Samples:
 
 
 def instants(held: Mapping[Holding, Samples]) -> Iterator[float]:
-    """Every time at which something was held, with repeats."""
+    """Every time at which something was held, with some repeats: what holdings have in common comes once."""
     for times in {id(samples.times): samples.times for samples in held.values()}.values():
         yield from times
