@@ -115,7 +115,7 @@ def test_a_reopened_time_is_repriced_and_not_corrected_as_well(posted: Ledger, m
     assert posted.corrections("gpu", EVER) == ()
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=25)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=12)
 @given(st.lists(st.tuples(st.integers(1, 9), st.integers(0, 5)), min_size=1, max_size=4))
 def test_bill_and_corrections_are_the_newest_price(
     tmp_path_factory: pytest.TempPathFactory,
