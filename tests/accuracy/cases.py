@@ -1,7 +1,6 @@
 """Small clusters whose exact bill is known by hand; see `pasts` for what they are made of."""
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 
 from accuracy.pasts import (
@@ -20,11 +19,11 @@ from accuracy.pasts import (
     together,
     with_dcgm,
 )
+from accuracy.sources import SOURCES
 from accuracy.table import Amounts, Goal
 from aibudget.sandbox.exposition import selector
-from aibudget.sandbox.history import History, PodHistory, Present, ScrapeHistory
+from aibudget.sandbox.history import PodHistory, ScrapeHistory
 from aibudget.sandbox.snapshot import GPU
-from cluster.metering.cases import FAMILIES, Past
 
 KATHMANDU = -(5 * HOUR + 45 * 60)
 ROUNDING = Goal("1 ms a slot", amount=Fraction(7 * 96, HOUR * 1000))
@@ -43,39 +42,6 @@ def _short_truth() -> Amounts:
     for life in _short():
         owed[life.pod.namespace] += Fraction(round(life.ended - (life.bound or 0)), HOUR)
     return owed
-
-
-def _flips() -> Iterable[Present]:
-    """A node that is another kind of capacity each hour of the day."""
-    spot = machine({"karpenter.sh/capacity-type": "spot"})
-    yield Present(machine(), end=BEGIN)
-    for hour in range(24):
-        yield Present(spot if hour % 2 else machine(), BEGIN + hour * HOUR, BEGIN + (hour + 1) * HOUR)
-    yield Present(machine(), BEGIN + DAY)
-
-
-def _gap(begin: int, seconds: int) -> Callable[[str], Sequence[ScrapeHistory]]:
-    return lambda cluster: [scrape(cluster, end=begin), scrape(cluster, begin=begin + seconds)]
-
-
-def _shards(cluster: str) -> Iterable[Past]:
-    """Two shards, the second of which is restarted twice and comes back under another address."""
-    first = History([always("one")], [Present(machine())])
-    second = History([always("two", on="gpu-2")], [Present(machine(name="gpu-2"))])
-    yield Past(first, (scrape(cluster),), FAMILIES)
-    away = (
-        scrape(cluster, end=6 * HOUR, instance="10.0.1.1:8080"),
-        scrape(cluster, 6 * HOUR + 900, 12 * HOUR, instance="10.0.1.2:8080"),
-        scrape(cluster, 12 * HOUR + 120, instance="10.0.1.3:8080"),
-    )
-    yield Past(second, away, FAMILIES)
-
-
-def _raw(cluster: str) -> Iterable[Past]:
-    """kube-state-metrics whose labels the scrape renamed."""
-    pods = [always(), pod("waiting", "p", None, DAY)]
-    raw = replace(scrape(cluster), job="raw")
-    yield Past(History(pods, [Present(machine())]), (raw,), FAMILIES)
 
 
 SHARED_GPU = "nvidia.com/gpu.shared"
@@ -315,47 +281,6 @@ LIVES = (
         ),
         begins=KATHMANDU,
     ),
-)
-
-SOURCES = (
-    Case(
-        "roll-over",
-        "kube-state-metrics rolls over, both there for 75 s",
-        {"team": 24},
-        seen(
-            [always()],
-            scrapes=lambda c: [scrape(c, end=12 * HOUR + 75), scrape(c, 12 * HOUR, replica=1, offset=3.1)],
-        ),
-    ),
-    Case(
-        "restart",
-        "kube-state-metrics restarts, away for 90 s",
-        {"team": 24},
-        seen([always()], scrapes=lambda c: [scrape(c, end=12 * HOUR), scrape(c, 12 * HOUR + 90, replica=1)]),
-    ),
-    Case(
-        "ha",
-        "two kube-state-metrics, two replicas of Prometheus",
-        {"team": 24, "other": 6},
-        seen(
-            [always(), pod("other", "p", HOUR, 7 * HOUR)],
-            scrapes=lambda c: [
-                scrape(c, replica=n, offset=7 + 11 * n, prometheus_replica=f"r{m}")
-                for n in range(2)
-                for m in range(2)
-            ],
-        ),
-    ),
-    Case("shards", "a shard away for 15 min, then for 2 min", {"one": 24, "two": 24}, _shards, held=1),
-    Case(
-        "flips",
-        "a node's labels change each hour",
-        {"team": 24},
-        seen([always()], _flips()),
-    ),
-    Case("gap-20", "20 min without scrapes", {"team": 24}, seen([always()], scrapes=_gap(12 * HOUR, 1200))),
-    Case("gap-70", "70 min without scrapes", {"team": 24}, seen([always()], scrapes=_gap(12 * HOUR, 4200))),
-    Case("not-honored", "labels as exported_namespace, exported_pod", {"team": 24}, _raw),
 )
 
 CAPACITY = (
