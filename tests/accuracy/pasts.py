@@ -25,6 +25,7 @@ EDGES = frozenset(
     {
         "kube_pod_status_scheduled_time",
         "kube_pod_completion_time",
+        "kube_pod_restart_policy",
         "kube_node_status_capacity",
         "kube_node_status_allocatable",
     }
@@ -117,6 +118,7 @@ def pod(
     removed: float | None = None,
     utilisation: float = 90.0,
     requests: Mapping[str, float] | None = None,
+    restart_policy: str = "Always",
 ) -> PodHistory:
     """Bound from and until, in the day's seconds; None is never."""
     thing = Pod(
@@ -127,6 +129,7 @@ def pod(
         BEGIN + (bound or 0) - 60,
         on,
         utilisation=utilisation,
+        restart_policy=restart_policy,
     )
     return PodHistory(
         thing,

@@ -157,6 +157,7 @@ def _pod(life: Life, name: str, owner: Owner, node: str) -> PodHistory:
         life.created,
         node,
         owners=(owner,),
+        restart_policy="Never" if owner.kind == "Job" else "Always",
     )
     started = None if life.bound is None else life.bound + PULLING
     return PodHistory(pod, life.bound, started, life.ended, life.removed)
