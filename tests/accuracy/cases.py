@@ -42,6 +42,12 @@ def _short(lingering: int = 0) -> Iterable[PodHistory]:
         yield pod(*who, bound, ended, removed=ended + lingering, restart_policy=policy)
 
 
+def _finished() -> Iterable[PodHistory]:
+    """The same as pods of Jobs: they run to their end, and are there as finished for ten minutes."""
+    for life in _short():
+        yield replace(life, pod=replace(life.pod, restart_policy="Never"), removed=life.ended + 600)
+
+
 def _short_truth() -> Amounts:
     owed = dict.fromkeys(("team-0", "team-1", "team-2"), Fraction(0))
     for life in _short():
@@ -253,6 +259,12 @@ LIVES = (
         _short_truth(),
         seen(_short()),
         goal=Goal("2 %", part=Fraction(1, 50)),
+    ),
+    Case(
+        "pods-of-jobs",
+        "the same as Jobs, whose times are told",
+        _short_truth(),
+        seen(_finished()),
     ),
     Case(
         "same-name",
