@@ -1,6 +1,7 @@
 """Small clusters whose exact bill is known by hand; see `pasts` for what they are made of."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from fractions import Fraction
 
 from accuracy.pasts import (
