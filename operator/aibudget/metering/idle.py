@@ -14,7 +14,7 @@ from aibudget.metering.catalogue import GPU_IDLE, scale_of
 from aibudget.metering.coverage import Known
 from aibudget.metering.integration import Amount, Cell, Holding, Samples
 from aibudget.metering.scene import Scene
-from aibudget.metering.slots import iso
+from aibudget.metering.slots import SLOT_SECONDS, iso
 from aibudget.metering.source import QueryRefused
 from aibudget.metering.usage import Balance, Coverage, Reading, Sku, Usage, sku
 
@@ -58,7 +58,7 @@ def read_idle(
         problems=(NOT_TOLD,) if untold else (),
         balances=pools,
     )
-    return reading, tuple(_over(left))
+    return reading, tuple(_over(left, scene.grid.step))
 
 
 def pool_of(of: Sku) -> str:
@@ -91,18 +91,22 @@ def _without(coverage: Mapping[int, Coverage], unknown: Collection[int]) -> dict
     }
 
 
-def _over(left: Mapping[Place, Balance]) -> Iterator[str]:
-    nodes = Counter[str]()
+def _over(left: Mapping[Place, Balance], step: int) -> Iterator[str]:
+    """Said from more than one step of a node's devices on.
+
+    A pod that ends to the second and one that begins to the step may meet by less than that.
+    """
+    nodes, slots = Counter[str](), set[int]()
     for place, balance in left.items():
-        if balance.over:
+        if balance.over * SLOT_SECONDS > balance.capacity * step:
             nodes[place.node] += balance.over
+            slots.add(place.slot)
     if nodes:
-        since = iso(min(place.slot for place, balance in left.items() if balance.over))
         names = ", ".join(name for name, _ in nodes.most_common(NODES_NAMED))
         more = f" and {len(nodes) - NODES_NAMED} more" if len(nodes) > NODES_NAMED else ""
-        hours = nodes.total() / scale_of(GPU_IDLE.name)
+        hours, since = nodes.total() / scale_of(GPU_IDLE.name), iso(min(slots))
         yield (
-            f"{hours:.2f} GPU-Hours more than there are were held on {names}{more}, from {since} on. Either "
-            "pods are told of twice, by two kube-state-metrics that label them differently, or they were "
-            "left on nodes that are gone or have lost devices."
+            f"{hours:.2f} GPU-Hours more than there are were held on {names}{more}, from {since} on. "
+            "Either pods are told of twice, by two kube-state-metrics that label them differently, or they "
+            "were left on nodes that are gone or have lost devices."
         )
