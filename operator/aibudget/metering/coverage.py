@@ -99,6 +99,7 @@ class Sighting:
     nodes: float = 0
     claims: bool = False
     down: set[str] = field(default_factory=set)
+    scraped: float = 0.0
 
     @property
     def lacks_shard(self) -> bool:
@@ -121,6 +122,8 @@ def sightings(answer: Iterable[Series]) -> dict[int, Sighting]:
                     sighting.nodes = value
                 case "claims":
                     sighting.claims = True
+                case "scraped":
+                    sighting.scraped = value
                 case "down":
                     sighting.down.add(_instance(labels))
     return seen

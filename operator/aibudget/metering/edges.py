@@ -3,13 +3,16 @@
 A sample stands for the step before it, so that by samples alone a hold is known to within a step on each
 side, and a step too much here is one too little there. Of a pod that runs to its end the times are told at
 which it was scheduled and completed; one that came and ended between two scrapes, and is there as finished,
-is counted from both. Of pods that are only ever deleted the end is not told, and a start by the second with
-an end by the step would lean to one side: they are counted by samples. Times that contradict the samples are
-left aside, and nothing is counted at an instant at which the source was away. Pure.
+is counted from both. Of pods that are only ever deleted no time is asked for: they are counted by samples.
+One that is deleted before it is seen as completed has a start by the second, and an end by the step would
+lean to one side, always the same: its end is put half a scrape after the last one that saw it. Times that
+contradict the samples are left aside, and nothing is counted at an instant at which the source was away.
+Pure.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import NamedTuple
 
 from aibudget.inventory.workload import PodKey
@@ -32,13 +35,16 @@ class _Span(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Edges:
     """`scheduled` and `completed` by pod, of those that began or ended lately; `finished` are units of pods
-    that have ended. `reach`, in seconds, is how far before an instant its newest scrape can be.
+    that have ended. `reach`, in seconds, is how far before an instant its newest scrape can be, `scraped`
+    when that was, and `interval` how often there is one.
     """
 
     scheduled: Mapping[PodKey, float] = field(default_factory=dict)
     completed: Mapping[PodKey, float] = field(default_factory=dict)
     finished: Mapping[Holding, Samples] = field(default_factory=dict)
     reach: float = 0.0
+    interval: float = 0.0
+    scraped: Mapping[int, float] = field(default_factory=dict)
 
     def steps(self, key: Holding, samples: Samples, known: Known) -> list[Step] | None:
         """The holding's steps where one of them is no whole one, else None."""
@@ -49,6 +55,8 @@ class Edges:
         start, end = self._start(key.pod, first, known), self._end(key.pod, last, known)
         if start is None and end is None:
             return None
+        if end is None and start is not None and last in self.scraped and last + step in known.covered:
+            end = max(start, self.scraped[last] + self.interval / 2)
         begin, close = first - step if start is None else start, last if end is None else end
         before = _cut(_Span(begin, min(first - step, close), samples.units[0]), known)
         after = _cut(_Span(max(last, begin), close, samples.units[-1]), known)
@@ -85,7 +93,12 @@ class Edges:
         return told if told <= last or last + step in known.covered else None
 
 
-def edges(families: Iterable[Series], reach: float) -> Edges:
+def edges(
+    families: Iterable[Series],
+    reach: float,
+    interval: float = 0.0,
+    scraped: Mapping[int, float] = MappingProxyType({}),
+) -> Edges:
     """From those series of the answer to `Queries.held` that have a `family`."""
     by: dict[str, list[Series]] = {"scheduled": [], "completed": [], "finished": []}
     for series in families:
@@ -95,6 +108,8 @@ def edges(families: Iterable[Series], reach: float) -> Edges:
         completed=dict(_times(by["completed"])),
         finished=holdings(by["finished"])[0],
         reach=reach,
+        interval=interval,
+        scraped=scraped,
     )
 
 

@@ -154,7 +154,8 @@ class _Part:
         sure = known(scene.grid, seen, unread | phaseless | beyond)
         sure = replace(sure, doubted=doubted(held, answer.lost))
         devices = self._devices([*held, *claims])
-        timed = edges(answer.families, scene.scrape.window / 1000)
+        scrape, scraped = scene.scrape, {t: one.scraped for t, one in seen.items() if one.scraped}
+        timed = edges(answer.families, scrape.window / 1000, scrape.interval, scraped)
         cells = integrate(held, sure, scene.nodes, devices, timed)
         idle, odd = read_idle(scene, held, cells, sure)
         blind = scene.settings.utilisation and not devices

@@ -113,12 +113,14 @@ class Queries:
 
     def coverage(self, window: int) -> str:
         """`family` source: nodes told of by (cluster, instance); nodes: how many there are; claims: whether
-        AIBudget could tell who holds devices by them; down: which targets could not be scraped.
+        AIBudget could tell who holds devices by them; down: which targets could not be scraped;
+        scraped: when the newest scrape was.
         """
         leader = selector(LEADER, self.cluster)
         info = _fresh(self._state("kube_node_info"), window)
         return _families(
             {
+                "scraped": f"max(timestamp({self._state('kube_node_info')}))",
                 "source": f"count by (cluster, instance) ({info})",
                 "nodes": f"count(group by ({NODE}) ({info}))",
                 "down": f"count by (cluster, instance) ({_fresh(self._state('up'), window)} == 0)",

@@ -1,5 +1,6 @@
 """A pod that runs to its end is counted by the second, whatever the scrapes saw, and never twice."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -82,3 +83,21 @@ def test_nothing_is_counted_where_the_source_was_away() -> None:
     told = Edges({pod: 560.0}, {pod: 680.0}, reach=WINDOW)
     assert of(times, told) == 120_000
     assert of(times, told, {570, 690}) == 90_000
+
+
+@pytest.mark.parametrize("offset", [0, 7, 15, 22, 29])
+def test_pods_that_are_deleted_do_not_lean_to_one_side(offset: int) -> None:
+    """Their start is told and their end is not: wherever the scrapes fall, sums come out right."""
+    grid = Grid(Interval(-900, 2700), STEP)
+    sure = Known(grid, frozenset(grid.instants), ())
+    scraped = {t: float((t - offset) // STEP * STEP + offset) for t in grid.instants}
+    quantity, true = 0, 0.0
+    for number in range(900):
+        start, lasted = 37.3 * number % 900, 60 + 7.1 * number % 30
+        held, families = answers(grid, start, start + lasted, offset)
+        told = [one for one in families if one.labels["family"] == "scheduled"]
+        timed = edges(told, WINDOW, STEP, scraped)
+        cells = integrate(holdings(held)[0], sure, Nodes([]), Devices((), ()), timed)
+        quantity += sum(amount.quantity for amount in cells.values())
+        true += 2000 * lasted
+    assert quantity == pytest.approx(true, rel=0.01)
