@@ -7,6 +7,7 @@ within a cycle.
 """
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -61,6 +62,7 @@ log = logging.getLogger(__name__)
 def main(settings: Settings, kubeconfig: str | None = None, context: str | None = None) -> int:
     """Run until told to stop; the exit code."""
     logs.configure(settings.log_level)
+    _collect_seldom()
     try:
         code = asyncio.run(_serve(settings, kubeconfig, context))
     except AIBudgetError as error:
@@ -69,6 +71,14 @@ def main(settings: Settings, kubeconfig: str | None = None, context: str | None 
     logging.shutdown()
     # A query that Prometheus does not answer may still hold the worker; what it would do next is nothing.
     os._exit(code)
+
+
+def _collect_seldom() -> None:
+    """A cycle makes a million values that end with it and hold no rings. Looking for rings as often as Python
+    does by default is a third of the processor time where there are thousands of budgets.
+    """
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
 
 
 async def _serve(settings: Settings, kubeconfig: str | None, context: str | None) -> int:
