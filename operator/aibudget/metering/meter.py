@@ -170,7 +170,8 @@ class _Part:
 
     def _held(self, reach: Grid) -> "_Held":
         """What was held; the answer itself is let go of."""
-        asked = self.scene.queries.held(self.scene.scrape.window, self.scene.grid.step)
+        scrape = self.scene.scrape
+        asked = self.scene.queries.held(scrape.window, self.scene.grid.step if scrape.dated else None)
         answer = over_range(self.scene.source, asked, reach)
         families = [series for series in answer.series if "family" in series.labels]
         claims = claimed(series for series in answer.series if is_claim(series))

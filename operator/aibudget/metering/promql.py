@@ -134,10 +134,10 @@ class Queries:
         requests = _fresh(self._requests(), window)
         return f"count(group by ({POD}) ({requests}) unless on ({POD}) {phase})"
 
-    def held(self, window: int, step: int) -> str:
+    def held(self, window: int, step: int | None) -> str:
         """Units of each accelerator resource that each container holds: bound, and Pending or Running. Beside
         them, by `driver`, the devices that each pod holds by claims, as AIBudget itself tells it; and, by
-        `family`, when pods began and ended.
+        `family`, when pods began and ended, which needs the `step`; None where no pod runs to its end.
 
         Only what the newest scrape of its exporter told counts. A look-back alone would hold a pod whose
         series ended for one scrape more wherever two scrapes fall into it, which with a fixed scrape offset
@@ -149,19 +149,21 @@ class Queries:
         outdated = f"timestamp({claimed}) < on (instance, job) group_left () {newest}"
         claims = f"max by ({by}) ({_fresh(claimed, max(window, OWN_WINDOW))} unless ({outdated}))"
         requests = self._requests(HAMI_PATTERN)
-        return f"{self.held_of(requests, window)} or {claims} or {self._edges(requests, window, step)}"
+        held = f"{self.held_of(requests, window)} or {claims}"
+        return held if step is None else f"{held} or {self._edges(requests, window, step)}"
 
     def _edges(self, requests: str, window: int, step: int) -> str:
         """`family` scheduled and completed: when, of pods that run to their end, and began or ended so lately
         that the steps around may show it; finished: what those that ended held.
         """
-        since, ending = f"time() - {2 * step + window / 1000}", last(self._state(*ENDING), window)
+        since = f"time() - {2 * step + window / 1000}"
+        # These never change while a pod is there: the plain look-back, which costs least, does no harm.
         scheduled, completed = (
-            f"(max by ({POD}) ({last(self._state(name), window)} > {since}) and on ({POD}) {ending})"
-            for name in (SCHEDULED, COMPLETED)
+            f"max by ({POD}) ({self._state(name)} > {since})" for name in (SCHEDULED, COMPLETED)
         )
-        finished = f"({last(requests, window)} and on ({POD}) {completed})"
-        return _families({"scheduled": scheduled, "completed": completed, "finished": finished})
+        times = _families({"scheduled": scheduled, "completed": completed})
+        finished = _families({"finished": f"({requests} and on ({POD}) {completed})"})
+        return f"({times}) and on ({POD}) {self._state(*ENDING)} or {finished}"
 
     def held_of(self, requests: str, window: int) -> str:
         """The same of any selector of requests by container."""
