@@ -103,7 +103,7 @@ class Queries:
                 "newest": f"topk(1, max by ({NODE}) (max_over_time(timestamp({info})[{seconds}s:300s])))",
                 "pods": f"max_over_time(count({pods})[{seconds}s:{SIZING}s])",
                 "accelerators": f"max_over_time(count({self._requests()})[{seconds}s:{SIZING}s])",
-                "dated": f"count({self._state(*ENDING)})",
+                "dated": f"max_over_time(count({self._state(*ENDING)})[{seconds}s:300s])",
             }
         )
 
