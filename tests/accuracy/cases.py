@@ -1,7 +1,6 @@
 """Small clusters whose exact bill is known by hand; see `pasts` for what they are made of."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from fractions import Fraction
 
 from accuracy.pasts import (
@@ -41,12 +40,6 @@ def _short(lingering: int = 0) -> Iterable[PodHistory]:
         ended = bound + 20 + number * 37 % 261
         who = f"team-{number % 3}", f"job-{number}"
         yield pod(*who, bound, ended, removed=ended + lingering, restart_policy=policy)
-
-
-def _finished() -> Iterable[PodHistory]:
-    """The same as pods of Jobs: they run to their end, and are there as finished for ten minutes."""
-    for life in _short():
-        yield replace(life, pod=replace(life.pod, restart_policy="Never"), removed=life.ended + 600)
 
 
 def _short_truth() -> Amounts:
@@ -260,12 +253,6 @@ LIVES = (
         _short_truth(),
         seen(_short()),
         goal=Goal("2 %", part=Fraction(1, 50)),
-    ),
-    Case(
-        "pods-of-jobs",
-        "the same as Jobs, whose times are told",
-        _short_truth(),
-        seen(_finished()),
     ),
     Case(
         "same-name",
