@@ -84,9 +84,11 @@ def _watched(operator: Operator, start: int) -> dict[str, Any]:
 
 
 def _begins(operator: Operator) -> int | None:
-    """From when on the ledger knows the past."""
-    ledger = f"file:{operator.directory / 'ledger.db'}?mode=ro"
-    with closing(sqlite3.connect(ledger, uri=True)) as connection:
+    """From when on the ledger knows the past; None before there is any."""
+    ledger = operator.directory / "ledger.db"
+    if not ledger.exists():
+        return None
+    with closing(sqlite3.connect(f"file:{ledger}?mode=ro", uri=True)) as connection:
         found = connection.execute("SELECT begins FROM meter WHERE name = 'gpu'").fetchone()
     return None if found is None else found[0]
 
