@@ -5,15 +5,17 @@ a namespace again for every workload in it. Owners are followed upwards by uid: 
 pod, Job, CronJob. A page is reduced as it comes in, so that ten thousand pods fit into little memory.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Protocol
 
 from aibudget.api.fields import parse_instant
 from aibudget.inventory.accelerators import is_accelerator
-from aibudget.inventory.kubernetes import Json, Objects, Slim
-from aibudget.inventory.resource import JOBS, PODS, REPLICA_SETS, Resource
+from aibudget.inventory.claims import claim
+from aibudget.inventory.kubernetes import Forbidden, Json, NotServed, Objects, Slim
+from aibudget.inventory.resource import JOBS, PODS, REPLICA_SETS, RESOURCE_CLAIMS, Resource
 
 _MOST_LEVELS = 4
 _GRACE_SECONDS = 30
@@ -64,12 +66,30 @@ class Pods:
 async def read_pods(cluster: Lister) -> Pods:
     """The cluster's accelerator pods as they are now; API errors are the caller's."""
     found = await cluster.list(PODS, slim=_slim_pod)
-    pods: list[AcceleratorPod] = [obj["pod"] for obj in found]
+    claimed = await _claimed(cluster) if any(obj["claims"] for obj in found) else Counter()
+    everyone = (_with(obj["pod"], claimed[obj["uid"]]) for obj in found)
+    pods = [pod for pod in everyone if pod.accelerators]
     owners: dict[str, str] = {}
     for resource in (REPLICA_SETS, JOBS) if pods else ():
         owned = await cluster.list(resource, metadata_only=True, slim=_slim_owned)
         owners |= {obj["uid"]: obj["owner"] for obj in owned}
     return index(pods, owners)
+
+
+async def _claimed(cluster: Lister) -> Counter[str]:
+    """Devices held by ResourceClaims, by the pod's uid; what several pods share, each of them holds.
+
+    Where claims are not served, or not ours to read, nothing is known of them: that is no proof of devices.
+    """
+    try:
+        held = await cluster.list(RESOURCE_CLAIMS, slim=_slim_claim)
+    except (NotServed, Forbidden):
+        return Counter()
+    return sum((obj["held"] for obj in held), Counter[str]())
+
+
+def _with(pod: AcceleratorPod, claimed: int) -> AcceleratorPod:
+    return replace(pod, accelerators=pod.accelerators + claimed) if claimed else pod
 
 
 def index(pods: Iterable[AcceleratorPod], owners: Mapping[str, str]) -> Pods:
@@ -97,8 +117,8 @@ def _slim_pod(obj: Json) -> Json | None:
     spec, phase = obj["spec"], (obj.get("status") or {}).get("phase")
     if not spec.get("nodeName") or phase in ("Succeeded", "Failed"):
         return None
-    accelerators = accelerators_of(spec)
-    if not accelerators:
+    accelerators, claims = accelerators_of(spec), bool(spec.get("resourceClaims"))
+    if not accelerators and not claims:
         return None
     grace = spec.get("terminationGracePeriodSeconds")
     conditions = (obj.get("status") or {}).get("conditions") or ()
@@ -111,7 +131,13 @@ def _slim_pod(obj: Json) -> Json | None:
         labels=obj["metadata"].get("labels") or {},
         ready=any(one["type"] == "Ready" and one["status"] == "True" for one in conditions),
     )
-    return {"pod": pod}
+    return {"pod": pod, "claims": claims, "uid": obj["metadata"].get("uid", "")}
+
+
+def _slim_claim(obj: Json) -> Json | None:
+    found = claim(obj)
+    held = Counter({consumer.uid: len(found.devices) for consumer in found.consumers})
+    return {"held": held} if found.devices and held else None
 
 
 def _started(obj: Json) -> datetime | None:
