@@ -63,6 +63,9 @@ class Past(Protocol):
     def before(self, seen: Seen) -> BudgetStatus:
         """Its status as it stands."""
 
+    def unchanged(self, seen: Seen, now: int) -> None:
+        """It was looked at, and stands as it is remembered."""
+
 
 class Judge:
     """For one cycle and the worker's thread."""
@@ -106,6 +109,8 @@ class Judge:
         known = self._known(share.meters)
         moment = Moment(self._now, known.gate, repriced=self._measured.repriced > memory.evaluated)
         evaluation = evaluate(budget, period, share, memory, moment)
+        if not evaluation.changes:
+            past.unchanged(seen, self._now)
         evaluation = replace(evaluation, shared=self._shared(budget, period.interval))
         history = self._history(seen, past, evaluation)
         return Judged(seen, evaluation, history=history, data=known.data)

@@ -111,6 +111,15 @@ class Reporter:
             known = self._memories[seen.uid] = (text, Memory.from_status(self.before(seen)))
         return known[1]
 
+    def unchanged(self, seen: Seen, now: int) -> None:
+        """Remember that it was looked at, and that there was nothing to remember of that.
+
+        Its status may rest for long; a change of prices that it has come through must not be held against
+        what it crosses later by new usage.
+        """
+        memory = self.memory(seen)
+        self._memories[seen.uid] = (self._text(seen), replace(memory, evaluated=max(now, memory.evaluated)))
+
     def resting(self, outlines: Iterable[tuple[Seen, Outline | None]]) -> Mapping[str, tuple[Condition, ...]]:
         """By uid, the budgets whose status need not be made in this cycle, and how their conditions stand."""
         return self._turns.resting((seen.uid, self._text(seen), outline) for seen, outline in outlines)

@@ -537,3 +537,22 @@ def test_an_api_server_that_is_away_costs_one_cycle(world: World) -> None:
     world.cluster.before_write = lambda: None
     world.pass_time()
     assert world.status("b") != before
+
+
+def test_a_change_of_prices_is_not_held_against_what_is_crossed_later(world: World) -> None:
+    """Also where the status that would tell of it could not be written meanwhile."""
+    world.budget("b", 200, thresholds=STOP, enforcement=ENFORCE)
+    world.pass_time(cycles=3)
+    stored = world.cluster.objects[PRICE_LISTS.plural, "", "company"]
+    stored["spec"]["rates"][0]["price"] = "3.01"
+    world.cluster._store(PRICE_LISTS, stored, manager="kubectl")
+
+    def away() -> None:
+        raise Conflict("Conflict", "somebody was faster")
+
+    world.cluster.before_write = away
+    world.pass_time(cycles=2)
+    world.cluster.before_write = lambda: None
+    world.pass_time(seconds=20 * 3600)
+    world.pass_time(cycles=2)
+    assert world.status("b")["thresholds"][0]["state"] == "Active"
