@@ -9,7 +9,7 @@ InferenceService above a Deployment, is its `chain`: for people, groups and sele
 chain never changes whom a bill names. Pure value; the ledger stores its links.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final, NamedTuple
@@ -101,10 +101,6 @@ class OwnerBook:
     def knows(self, child: Child) -> bool:
         return child in self._owners
 
-    def knows_pod(self, pod: PodKey) -> bool:
-        """Whether it was seen whose the pod is."""
-        return pod in self._settled or Child.of(pod) in self._owners
-
     def resolve(self, pod: PodKey) -> Resolution:
         """The workload of the pod, as far as it was ever seen. A pod of no known owner is itself."""
         settled = self._settled.get(pod)
@@ -121,6 +117,15 @@ class OwnerBook:
                 found = self._shared.setdefault(workload, Resolution(workload, complete=True))
                 return self._settled.setdefault(pod, found)
         return Resolution(Workload(pod.namespace, child.kind, child.name), self.knows(child))
+
+    def resolved(self, pods: Iterable[PodKey]) -> dict[PodKey, Resolution]:
+        """As `resolve`, of many pods."""
+        settled = self._settled.get
+        return {pod: settled(pod) or self.resolve(pod) for pod in pods}
+
+    def unknown(self, pods: Collection[PodKey]) -> set[PodKey]:
+        """Those of which it was not seen whose they are."""
+        return {pod for pod in pods if pod not in self._settled and Child.of(pod) not in self._owners}
 
     def chain(self, workload: Workload) -> tuple[Workload, ...]:
         """The workload and what it is part of, upwards, as far as it was ever seen.
@@ -150,7 +155,9 @@ class OwnerBook:
         """Kind → names of objects whose owner must still be asked for, to complete these pods' chains."""
         wanted: dict[str, set[str]] = {}
         for pod in pods:
-            owner = None if pod in self._settled else self._owners.get(Child.of(pod))
+            if pod in self._settled:
+                continue
+            owner = self._owners.get(Child.of(pod))
             if owner and owner.kind in LINKS and not self.knows(Child(pod.namespace, *owner)):
                 wanted.setdefault(owner.kind, set()).add(owner.name)
         return wanted

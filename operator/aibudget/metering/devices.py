@@ -47,12 +47,14 @@ class Devices:
 
     def __init__(self, answer: Iterable[Series], holders: Collection[tuple[str, str]]) -> None:
         self._rows: dict[tuple[str, str], list[Row]] = defaultdict(list)
+        # By identity: samples that many rows share are looked at once.
+        self._plain: dict[int, bool] = {}
         on_device: dict[tuple[str, ...], list[Row]] = defaultdict(list)
         for labels, times, values in answer:
             pod = own(labels, "namespace"), own(labels, "pod")
             weight = _weight(labels)
             if pod in holders and weight:
-                device = tuple(labels.get(name, "") for name in _IDENTITY)
+                device = tuple([labels.get(name, "") for name in _IDENTITY])
                 row = Row(device, times, values, weight)
                 self._rows[pod].append(row)
                 on_device[row.device].append(row)
@@ -77,9 +79,15 @@ class Devices:
         row = rows[0]
         if len(rows) > 1 or row.device in self._copies or not row.values:
             return None
-        # A sum with NaN is NaN, whatever the smallest and the largest look like.
-        plain = min(row.values) >= 0 and max(row.values) <= MOST and sum(row.values) >= 0
-        return row if plain else None
+        return row if self._are_ratios(row.values) else None
+
+    def _are_ratios(self, values: "array[float]") -> bool:
+        found = self._plain.get(id(values))
+        if found is None:
+            # A sum with NaN is NaN, whatever the smallest and the largest look like.
+            plain = min(values) >= 0 and max(values) <= MOST and sum(values) >= 0
+            found = self._plain[id(values)] = plain
+        return found
 
     def of(self, namespace: str, pod: str) -> dict[float, Observed]:
         """What was seen of the pod's devices, by instant; empty where nothing was."""

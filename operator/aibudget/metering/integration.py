@@ -199,7 +199,8 @@ def integrate(
     for key, unseen in () if timed is None else timed.unseen(held, known):
         _count(cells, key, unseen, known, nodes, {})
     for amount in cells.values():
-        amount.weigh()
+        if amount.share is not WHOLE:
+            amount.weigh()
     return cells
 
 
@@ -216,9 +217,13 @@ def _count_alike(
     Nearly every pod has one holding, of one size, on a node that stays what it is, and was seen all the
     while or never.
     """
-    key, samples = keys[0], held[keys[0]]
-    row = devices.sole(key.pod.namespace, key.pod.name)
-    if len(keys) > 1 or nodes.changes(key.node) or row is None or (row.times and row.times != samples.times):
+    if len(keys) > 1:
+        return False
+    key = keys[0]
+    samples, row = held[key], devices.sole(key.pod.namespace, key.pod.name)
+    if row is None or nodes.changes(key.node):
+        return False
+    if row.times and not slices.same(row.times, samples.times):
         return False
     parts = slices.of(*samples)
     if row.times and any(part.level is None for part in parts):
@@ -230,7 +235,7 @@ def _count_alike(
             taken = min(1.0, part.level * float(amount.share) / row.weight) * row.weight
             step = slices.step * MILLISECONDS
             amount.observed += taken * step * (part.end - part.first)
-            amount.busy += taken * step * math.fsum(row.values[part.first : part.end])
+            amount.busy += taken * step * slices.total(row.values, part)
     return True
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from aibudget.inventory.owners import OwnerBook
-from aibudget.inventory.workload import PodKey, Workload
+from aibudget.inventory.workload import Workload
 from aibudget.metering.asking import over_range
 from aibudget.metering.claims import claimed, is_claim, missing, told
 from aibudget.metering.coverage import Grid, Known, Sighting, known
@@ -130,7 +130,7 @@ class _Part:
         scene, counted = self.scene, self.count()
         pods = {cell.pod for cell in counted.cells}
         book = learn(scene.source, scene.queries, scene.grid.wider().interval, pods, owners)
-        strangers = sum(not book.resolve(pod).complete for pod in pods)
+        strangers = sum(not found.complete for found in book.resolved(pods).values())
         return Reading(
             interval=scene.grid.interval,
             usages=usages(counted.cells, book),
@@ -203,11 +203,17 @@ class _Part:
 
 def usages(cells: Mapping[Cell, Amount], book: OwnerBook) -> tuple[Usage, ...]:
     """One usage for each slot, workload and SKU, in that order. Device time nobody observed stays unknown."""
-    owned: dict[PodKey, Workload] = {}
+    owned = book.resolved({cell.pod for cell in cells})
     sums: dict[tuple[int, Workload, Sku], Amount] = {}
+    # Workloads and SKUs are mostly the same objects, which `owned` and `cells` keep: hashing them for each
+    # pod would take long.
+    places: dict[tuple[int, int, int], Amount] = {}
     for (slot, pod, _, sku), amount in cells.items():
-        workload = owned.get(pod) or owned.setdefault(pod, book.resolve(pod).workload)
-        total = sums.setdefault((slot, workload, sku), Amount())
+        workload = owned[pod].workload
+        total = places.get((slot, id(workload), id(sku)))
+        if total is None:
+            total = sums.setdefault((slot, workload, sku), Amount())
+            places[slot, id(workload), id(sku)] = total
         total.quantity += amount.quantity
         total.estimated += amount.estimated
         total.observed += amount.observed

@@ -10,6 +10,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import NamedTuple
 
 from aibudget.inventory.accelerators import MIG, from_metrics
@@ -164,7 +165,13 @@ def own(labels: Mapping[str, str], name: str) -> str:
     """The exporter's own label, whichever way its scrape was configured: `exported_` has it when not
     honored.
     """
-    return labels.get(f"exported_{name}") or labels.get(name, "")
+    return labels.get(_exported(name)) or labels.get(name, "")
+
+
+@cache
+def _exported(name: str) -> str:
+    """Made once for each of the few names, for these are looked up a million times."""
+    return f"exported_{name}"
 
 
 def _past(told: _Told, pool_label: str) -> _Past:

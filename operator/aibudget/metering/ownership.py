@@ -23,7 +23,7 @@ def learn(
 
     A pod whose uid the meter's source does not tell (`uid` "") is known by its name.
     """
-    if unknown := {pod for pod in pods if not book.knows_pod(pod)}:
+    if unknown := book.unknown(pods):
         names = {(pod.namespace, pod.name) for pod in unknown}
         answer = over_window(source, lambda seconds: queries.pod_owners(names, seconds), interval)
         book = book.with_links(_pods(answer.series, unknown, names))

@@ -8,11 +8,11 @@ whole, so nothing that came later than the lag is lost. Pure but for the source 
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from aibudget.metering.slots import SLOT_SECONDS
+from aibudget.metering.slots import SLOT_SECONDS, Interval
 from aibudget.metering.source import PromSource, Result, Series
 
 MOST_SERIES: Final = 300_000
@@ -24,6 +24,7 @@ MARGIN: Final = 2 * SLOT_SECONDS // 3
 
 Samples = tuple["array[float]", "array[float]"]
 """Times and as many values."""
+_NOTHING: Final[Samples] = array("d"), array("d")
 Key = tuple[tuple[str, ...], tuple[str, ...]]
 """Names and values of labels. Series of one answer share their names: dicts would take thrice that."""
 
@@ -80,11 +81,15 @@ class Recall:
             kept = _Kept(start, start - step, settled)
         first = kept.until + step
         result = self._source.query_range(promql, first, end, step) if first <= end else Result([])
-        fresh = {_key(one.labels): (one.times, one.values) for one in result.series}
-        found = _together(kept, fresh, start, end)
         until = start + (min(settled, end) - start) // step * step
-        if until > kept.until and len(found) <= MOST_SERIES:
-            _extend(kept, fresh, until)
+        if not kept.series and until <= kept.until:
+            return result
+        fresh = {_key(one.labels): one for one in result.series}
+        found = _together(kept, fresh, Interval(start, end), max(until, kept.until))
+        if len(kept.series) > MOST_SERIES:
+            self._kept.pop((promql, step), None)
+        elif until > kept.until:
+            kept.until = until
             # An hour's quarter later the head begins anew: what lies before it is of no more use.
             if start - kept.start >= SLOT_SECONDS:
                 _forget(kept, kept.start + (start - MARGIN - kept.start) // step * step)
@@ -96,30 +101,27 @@ def _key(labels: Mapping[str, str]) -> Key:
     return tuple(labels), tuple(labels.values())
 
 
-def _together(kept: _Kept, fresh: Mapping[Key, Samples], start: int, end: int) -> list[Series]:
-    """What is kept from `start` to `end`, and what is fresh after it."""
-    cut, put, found = _Cut(start, end), _Put(), []
-    for key, samples in kept.series.items():
-        times, values = put(cut(samples), fresh.get(key))
+def _together(kept: _Kept, fresh: dict[Key, Series], span: Interval, until: int) -> list[Series]:
+    """What is kept of the span, both ends with it, and what is fresh after it; of that, what lies up to
+    `until` is kept, too. `fresh` is used up: a key is long, and looking one up is what this costs.
+    """
+    told = _Put(_Cut(span.start, span.end), lambda later: later)
+    settled = _Put(lambda earlier: earlier, _Cut(kept.until, until))
+    names, found = dict[tuple[str, ...], tuple[str, ...]](), []
+    for key, earlier in kept.series.items():
+        later = fresh.pop(key, None)
+        times, values = told(earlier, later)
         if times:
-            found.append(Series(dict(zip(*key, strict=True)), times, values))
-    found += [
-        Series(dict(zip(*key, strict=True)), *samples)
-        for key, samples in fresh.items()
-        if key not in kept.series
-    ]
+            labels = dict(zip(*key, strict=True)) if later is None else later.labels
+            found.append(Series(labels, times, values))
+        if later is not None:
+            kept.series[key] = settled(earlier, later)
+    for key, later in fresh.items():
+        found.append(later)
+        samples = settled(_NOTHING, later)
+        if samples[0]:
+            kept.series[names.setdefault(key[0], key[0]), key[1]] = samples
     return found
-
-
-def _extend(kept: _Kept, fresh: Mapping[Key, Samples], until: int) -> None:
-    cut, put, names = _Cut(kept.until, until), _Put(), dict[tuple[str, ...], tuple[str, ...]]()
-    for key, samples in fresh.items():
-        settled = cut(samples)
-        if settled[0]:
-            old = kept.series.get(key)
-            shared = key if old else (names.setdefault(key[0], key[0]), key[1])
-            kept.series[shared] = put(old, settled) if old else settled
-    kept.until = until
 
 
 def _forget(kept: _Kept, start: int) -> None:
@@ -147,13 +149,26 @@ class _Cut:
 
 
 class _Put:
-    """Earlier samples and later ones as one; made once for all series that share them."""
+    """Earlier samples and later ones, each cut first, as one; made once for all series that share them.
 
-    def __init__(self) -> None:
+    Samples are known by identity: whoever uses this keeps them all as long.
+    """
+
+    def __init__(self, earlier: Callable[[Samples], Samples], later: Callable[[Samples], Samples]) -> None:
+        self._earlier, self._later = earlier, later
         self._made: dict[tuple[int, int], array[float]] = {}
+        self._put: dict[tuple[int, int, int, int], Samples] = {}
 
-    def __call__(self, earlier: Samples, later: Samples | None) -> Samples:
-        if later is None or not later[0]:
+    def __call__(self, earlier: Samples, series: Series | None) -> Samples:
+        later = _NOTHING if series is None else series[1:]
+        ids = id(earlier[0]), id(earlier[1]), id(later[0]), id(later[1])
+        found = self._put.get(ids)
+        if found is None:
+            found = self._put[ids] = self._joined(self._earlier(earlier), self._later(later))
+        return found
+
+    def _joined(self, earlier: Samples, later: Samples) -> Samples:
+        if not later[0]:
             return earlier
         if not earlier[0]:
             return later

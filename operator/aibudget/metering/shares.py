@@ -124,7 +124,7 @@ def share_of(dimension: str | None) -> Fraction | None:
 
 def part_of(units: int, share: Fraction | None) -> int:
     """Units as devices, rounded down: so what shares a device never adds up to more than it."""
-    return units if share is None else units * share.numerator // share.denominator
+    return units if share is None or share is WHOLE else units * share.numerator // share.denominator
 
 
 def _nvidia(resource: str, labels: Labels, offered: Mapping[str, float]) -> Unit:

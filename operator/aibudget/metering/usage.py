@@ -23,9 +23,20 @@ class Sku:
 
     meter: str
     dimensions: tuple[tuple[str, str], ...] = ()
+    # Hashed once: few SKUs are keys of the cells of a hundred thousand pods.
+    _hash: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_hash", hash((self.meter, self.dimensions)))
+
+    def __hash__(self) -> int:
+        return self._hash
 
     def dimension(self, name: str) -> str | None:
-        return next((value for key, value in self.dimensions if key == name), None)
+        for key, value in self.dimensions:
+            if key == name:
+                return value
+        return None
 
 
 def sku(meter: str, dimensions: Mapping[str, str]) -> Sku:

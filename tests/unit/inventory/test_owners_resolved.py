@@ -106,3 +106,17 @@ def test_a_chain_that_goes_round_ends() -> None:
     assert len(OwnerBook.of([there, back]).chain(Workload("team", "StatefulSet", "a"))) == 2
     ladder = [OwnerLink(Child("team", "K", str(n)), Owner("K", str(n + 1))) for n in range(50)]
     assert len(OwnerBook.of(ladder).chain(Workload("team", "K", "0"))) == 8
+
+
+def test_many_pods_are_looked_up_as_one_by_one() -> None:
+    """Settled, half known and unknown ones, twice over: what is remembered changes no answer."""
+    pods = [PodKey("team", name, "u") for name in ("settled", "half", "alone", "stranger")]
+    links = (
+        OwnerLink(Child.of(pods[0]), Owner("StatefulSet", "db")),
+        OwnerLink(Child.of(pods[1]), Owner("ReplicaSet", "llm-7d9f")),
+        OwnerLink(Child.of(pods[2]), None),
+    )
+    book, other = OwnerBook.of(links), OwnerBook.of(links)
+    for _ in range(2):
+        assert book.resolved(pods) == {pod: other.resolve(pod) for pod in pods}
+        assert book.unknown(pods) == {pods[3]}

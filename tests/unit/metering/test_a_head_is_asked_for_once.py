@@ -87,6 +87,34 @@ def test_what_is_recalled_is_what_a_whole_reading_says(cycles: list[tuple[int, b
         start = max(start, ended)
 
 
+class Sharing(Source):
+    """Series of one answer that have the same samples share their arrays, as those that are parsed do."""
+
+    def query_range(self, promql: str, start: int, end: int, step: int) -> Result:
+        shared: dict[tuple[float, ...], array[float]] = {}
+
+        def one(samples: "array[float]") -> "array[float]":
+            return shared.setdefault(tuple(samples), samples)
+
+        answer = super().query_range(promql, start, end, step)
+        return Result([Series(labels, one(times), one(values)) for labels, times, values in answer.series])
+
+
+@given(st.lists(st.lists(st.sampled_from([0.0, 1.0, 2.0]), min_size=6, max_size=6), min_size=4, max_size=4))
+def test_series_that_share_samples_are_put_together_each_for_itself(cycles: list[list[float]]) -> None:
+    """Pods that were alike for one cycle and differ in the next, with nothing told in between for some."""
+    source = Sharing()
+    recall = Recall(source)
+    for number, values in enumerate(cycles):
+        now = SLOT + 4 * STEP * (number + 1)
+        for pod, value in enumerate(values):
+            told = source.told.setdefault(f"p{pod}", {})
+            told |= dict.fromkeys(range(now - 3 * STEP, now + 1, STEP), value) if value else {}
+        recall.remember(now)
+        grid = Grid(Interval(SLOT, now), STEP)
+        assert samples(recall, "x", grid) == samples(source, "x", grid)
+
+
 def test_only_what_may_still_change_is_asked_for() -> None:
     """A cycle costs Prometheus a few steps, however long the head has grown, and after a posting too."""
     source, start = Source(), SLOT

@@ -65,3 +65,30 @@ def test_slot_by_slot_is_step_by_step(told: tuple[dict[Holding, Samples], list[S
         assert {cell: (a.quantity, a.estimated, a.observed, a.busy) for cell, a in alike.items()} == amounts(
             counted()
         )
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2), st.booleans()), min_size=2, max_size=5),
+    st.integers(1, 40),
+)
+def test_pods_that_share_samples_are_counted_each_for_itself(
+    alike: list[tuple[int, int, bool]], lasting: int
+) -> None:
+    """Units and courses of utilisation are the same arrays for some pods, and at the same times or not."""
+    times = [array("d", INSTANTS[:lasting]), array("d", INSTANTS[:lasting]), array("d", INSTANTS[-lasting:])]
+    units = [array("d", [size] * len(times[0])) for size in (1.0, 2.0, 1.0)]
+    busy = [array("d", [ratio] * len(times[0])) for ratio in (0.25, 1.0, float("nan"))]
+    key = {n: Holding(PodKey("team", f"p{n}", "u"), "main", "node", "nvidia_com_gpu") for n in range(5)}
+    held = {key[n]: Samples(times[size], units[size]) for n, (size, _, _) in enumerate(alike)}
+    seen = [
+        Series({"UUID": f"d{n}", "namespace": "team", "pod": f"p{n}"}, times[0], busy[course])
+        for n, (_, course, watched) in enumerate(alike)
+        if watched
+    ]
+    known = Known(GRID, frozenset(INSTANTS), ())
+    together = integrate(held, known, Nodes([]), Devices(seen, {("team", f"p{n}") for n in range(5)}))
+    alone: dict[Cell, Amount] = {}
+    for holding, samples in held.items():
+        mine = [one for one in seen if one.labels["pod"] == holding.pod.name]
+        alone |= integrate({holding: samples}, known, Nodes([]), Devices(mine, {holding.pod[:2]}))
+    assert together == alone
