@@ -98,6 +98,11 @@ class _State(NamedTuple):
     dimensions: Mapping[str, str]
 
 
+_UNTOLD = _State({}, {}, {})
+# The labels that name a node; all others say what it is made of.
+_NAMES = ("node", "exported_node")
+
+
 @dataclass(slots=True)
 class _Past:
     """One node's states: `known[i]` from `since[i]` on."""
@@ -132,9 +137,10 @@ class Nodes:
             for instant in times:
                 # Of two that appear at once the one that says more stands, whatever the order.
                 node.labels[instant] = max(labels, node.labels.get(instant, {}), key=_fullness)
-        pasts = ((node, _past(of, pool_label)) for node, of in told.items())
+        states = _States(pool_label)
+        pasts = ((node, _past(of, states)) for node, of in told.items())
         self._pasts = {node: past for node, past in pasts if past.known}
-        self._skus: dict[tuple[str, str, int, Dimensions], Sku] = {}
+        self._skus: dict[tuple[int, str, Dimensions], Sku] = {}
 
     def changes(self, node: str) -> bool:
         """Whether the node ever changes here: if not, any instant will do."""
@@ -150,14 +156,14 @@ class Nodes:
         otherwise, and better.
         """
         past = self._pasts.get(node)
-        place = past.place(instant) if past else 0
-        found = self._skus.get((node, resource, place, told))
+        state = past.known[past.place(instant)] if past else _UNTOLD
+        found = self._skus.get((id(state), resource, told))
         if found is None:
-            labels, offered, known = past.known[place] if past else _State({}, {}, {})
+            labels, offered, known = state
             name = from_metrics(resource)
             one = {"resource": name, **unit(name, labels, offered).dimensions(), **dict(told)}
             found = sku("gpu", {**known, **one})
-            self._skus[node, resource, place, told] = found
+            self._skus[id(state), resource, told] = found
         return found
 
 
@@ -174,7 +180,24 @@ def _exported(name: str) -> str:
     return f"exported_{name}"
 
 
-def _past(told: _Told, pool_label: str) -> _Past:
+class _States:
+    """The nodes of a pool differ by their names alone: one state for all of them."""
+
+    def __init__(self, pool_label: str) -> None:
+        self._pool_label = pool_label
+        self._known: dict[tuple[tuple[str, ...], ...], dict[tuple[tuple[str, float], ...], _State]] = {}
+
+    def of(self, labels: Mapping[str, str], offered: Mapping[str, float]) -> _State:
+        named = tuple(labels), tuple([labels[name] for name in labels if name not in _NAMES])
+        alike = self._known.setdefault(named, {})
+        units = tuple(offered.items())
+        found = alike.get(units)
+        if found is None:
+            found = alike[units] = _State(labels, offered, dimensions(labels, self._pool_label))
+        return found
+
+
+def _past(told: _Told, states: _States) -> _Past:
     """Both histories as one. What is told later holds before, too, where nothing else was told."""
     labels = told.labels[min(told.labels)] if told.labels else {}
     offered = {name: units[min(units)] for name, units in told.units.items() if units}
@@ -184,7 +207,7 @@ def _past(told: _Told, pool_label: str) -> _Past:
         offered = offered | {
             name: units[instant] for name, units in told.units.items() if _counts(name, units.get(instant))
         }
-        state = _State(labels, offered, dimensions(labels, pool_label))
+        state = states.of(labels, offered)
         if not past.known or past.known[-1] != state:
             past.since.append(instant)
             past.known.append(state)

@@ -6,6 +6,7 @@ and not once for each meter.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from sys import intern
 
 from aibudget.inventory.owners import LINKS, Child, OwnerBook, OwnerLink
 from aibudget.inventory.workload import Owner, PodKey
@@ -36,11 +37,15 @@ def learn(
 def _pods(
     answer: Iterable[Series], pods: Collection[PodKey], names: Collection[tuple[str, str]]
 ) -> Iterator[OwnerLink]:
+    shared: dict[Owner | None, Owner | None] = {}
     for labels, _, _ in answer:
-        pod = PodKey(own(labels, "namespace"), own(labels, "pod"), labels.get("uid", ""))
+        told = own(labels, "namespace"), own(labels, "pod"), labels.get("uid", "")
+        # Links are kept for good: the strings of a hundred thousand pods are to be there once.
+        pod = PodKey._make(map(intern, told))
         if (pod.namespace, pod.name) not in names:
             continue
         owner = _owner(labels)
+        owner = shared.setdefault(owner, owner)
         yield OwnerLink(Child.of(pod), owner)
         if (nameless := pod._replace(uid="")) in pods:
             yield OwnerLink(Child.of(nameless), owner)

@@ -10,6 +10,7 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from sys import intern
 from typing import Final
 
 from aibudget.metering.slots import SLOT_SECONDS, Interval
@@ -120,7 +121,8 @@ def _together(kept: _Kept, fresh: dict[Key, Series], span: Interval, until: int)
         found.append(later)
         samples = settled(_NOTHING, later)
         if samples[0]:
-            kept.series[names.setdefault(key[0], key[0]), key[1]] = samples
+            # One string for what a hundred thousand series say, in this answer and in others.
+            kept.series[names.setdefault(key[0], key[0]), tuple(map(intern, key[1]))] = samples
     return found
 
 
