@@ -23,7 +23,7 @@ DAY: Final = 86_400
 AHEAD_SECONDS: Final = 4 * 3600
 SCRAPE_SECONDS: Final = 60
 INTERVAL_SECONDS: Final = 60
-POLL_SECONDS: Final = 10.0
+POLL_SECONDS: Final = 2.0
 SAMPLED: Final = 19
 """Each so-manyth query is asked again alone; all of them would take as long as the catching up itself."""
 

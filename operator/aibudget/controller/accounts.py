@@ -145,35 +145,40 @@ class Accounts:
         """When posted usage of any meter last got another price (Unix seconds); 0 before the first time."""
         return self._ledger.repriced()
 
-    def fill(self, wanted: int, book: PriceBook, labels: Labels, deadline: float) -> None:
+    def fill(self, wanted: int, book: PriceBook, labels: Labels, deadline: float) -> bool:
         """Read on what is missing until the deadline by the monotonic clock; at least one chunk of it.
+        Whether the deadline came first.
 
         First what an outage left out, then history back to `wanted`, then gaps. Namespaces get the labels of
         today: those of the past are not known. A slot of which less is known now than before stays as it is.
         """
-        if self.is_in_step():
-            return
+        if self.is_led():
+            return False
         while (chunk := self._missing(slot_of(wanted))) is not None:
             began = self._monotonic()
             self._read_past(chunk, book, labels)
             ended = self._monotonic()
             self._pace(ended - began)
             if ended >= deadline:
-                return
+                return True
+        return False
 
     def _read_past(self, chunk: Interval, book: PriceBook, labels: Labels) -> None:
         reading = self._source.read(chunk)
-        followers = [one for one in self.followers if one.is_in_step()]
+        followers = [one for one in self.followers if one.is_led()]
         self.keep(reading, book, labels)
         for follower, beside in zip(followers, reading.beside, strict=False):
             follower.keep(beside, book, labels)
 
-    def is_in_step(self) -> bool:
-        """Whether all that is missing comes beside the leader's readings."""
+    def is_led(self) -> bool:
+        """Whether all that is missing comes beside the leader's readings: of which this knows no less."""
         if self._leader is None:
             return False
         mine, its = self._ledger.state(self.key), self._ledger.state(self._leader.key)
-        return (mine.begins, mine.watermark) == (its.begins, its.watermark)
+        if mine.begins is None or mine.watermark is None or its.begins is None or its.watermark is None:
+            return mine.begins == its.begins
+        is_behind = mine.watermark < its.watermark and self._has_hole(mine.watermark)
+        return mine.begins <= its.begins and not is_behind
 
     def keep(self, reading: Reading, book: PriceBook, labels: Labels) -> None:
         """Post of a reading of the past the slots of which it knows more than is known."""
@@ -210,15 +215,24 @@ class Accounts:
         state, chunk = self._ledger.state(self.key), self._chunk()
         if state.begins is None or state.watermark is None:
             return None
-        if self._head is not None and state.watermark < min(self._head.start, self._settled):
+        if self._has_hole(state.watermark):
             return Interval(state.watermark, min(state.watermark + chunk, self._settled))
         if state.begins > wanted:
-            return Interval(max(wanted, state.begins - chunk), state.begins)
+            return Interval(max(wanted, state.begins - chunk, self._led_from(state.begins)), state.begins)
         if not self._gaps:
             return None
         gap = self._gaps.pop()
         around = Interval(gap.start - SLOT_SECONDS, gap.end + SLOT_SECONDS)
         return around.intersection(Interval(state.begins, state.watermark))
+
+    def _has_hole(self, watermark: int) -> bool:
+        """Whether an outage has left out something between what is posted and the head."""
+        return self._head is not None and watermark < min(self._head.start, self._settled)
+
+    def _led_from(self, begins: int) -> int:
+        """Where the past begins that comes beside the leader's readings; 0 where that is none of it."""
+        its = None if self._leader is None else self._ledger.begins(self._leader.key)
+        return its if its is not None and its < begins else 0
 
     def _chunk(self) -> int:
         """Seconds of the past to read at once, in whole slots: fewer where there is more in each of them."""

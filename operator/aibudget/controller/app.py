@@ -56,6 +56,9 @@ STOP_SECONDS: Final = 5.0
 SETTLE_SECONDS: Final = 0.2
 """Edits often come in company: a cycle that is woken waits for the others."""
 
+PAST_SECONDS: Final = 5.0
+"""For how long the past is read before it is looked whether somebody waits for a cycle."""
+
 log = logging.getLogger(__name__)
 
 
@@ -162,13 +165,18 @@ class Replica:
             snapshot = await cycle.run_once(self._now())
             self.exporter.show(replace(snapshot, leader=True))
             self._pulse = Pulse(leading=True, started=True, progressed=time.monotonic())
-            # The past is read while there is nothing else to do; each chunk of it is a step on its own.
-            left = interval - time.time() % interval
-            due = time.monotonic() + left
-            more = await cycle.fill(self._now(), left / 2)
-            left = max(0.0, due - time.monotonic())
             # On the wall clock's grid: replicas and restarts do not move the moments of evaluation.
-            await self._nap(min(left, SETTLE_SECONDS) if more else left)
+            due = time.monotonic() + interval - time.time() % interval
+            await self._read_past(cycle, due)
+            await self._nap(max(0.0, due - time.monotonic()))
+
+    async def _read_past(self, cycle: Cycle, due: float) -> None:
+        """Until the next cycle is due, or something has changed that it is to see; at least a step of it."""
+        more = True
+        while more:
+            left = due - time.monotonic()
+            more = await cycle.fill(self._now(), min(left, PAST_SECONDS))
+            more = more and not self._wake.is_set() and time.monotonic() < due
 
     async def _make_cycle(self, lease: Lease, cache: Cache) -> Cycle:
         settings = self._settings

@@ -113,17 +113,17 @@ class Measuring:
     def fill(self, wanted: int, book: PriceBook, labels: Labels, deadline: float) -> bool:
         """Go on with the past until the deadline; whether to go on at once with more of it."""
         self._books.begin()
-        failed = False
+        failed = more = False
         for accounts in self._books.in_turn(book):
             try:
-                accounts.fill(wanted, book, labels, deadline)
+                more |= accounts.fill(wanted, book, labels, deadline)
             except AIBudgetError as error:
                 failed = True
                 self._told(error, f"the past of {accounts.meter} is not read on")
             if time.monotonic() >= deadline:
                 break
         past = self._books.past(wanted, book)
-        return not failed and past is not None and not past.done
+        return not failed and (more or (past is not None and not past.done))
 
     def _repriced(self, book: PriceBook, wanted: int, now: int) -> int:
         try:

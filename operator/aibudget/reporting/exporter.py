@@ -5,7 +5,7 @@ carries its currency as a label, since it has no base unit; labels stay few: no 
 they hold devices by claims. Knows nothing of how the snapshot came about.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -82,16 +82,16 @@ class Snapshot:
     deliveries: DeliveryView = DeliveryView()
 
 
-class Exporter(Collector):
-    """Shows the snapshot it was given last."""
+class Exporter:
+    """Shows the snapshot it was given last. Thousands of budgets are spelled out once, not at each scrape."""
 
     def __init__(self) -> None:
         self._snapshot = Snapshot()
         self._devices: Callable[[], Mapping[Held, int]] = dict
-        self._registry = CollectorRegistry(auto_describe=False)
-        ProcessCollector(registry=self._registry)
-        PlatformCollector(registry=self._registry)
-        self._registry.register(self)
+        self._spelled: tuple[Snapshot, bytes] | None = None
+        self._process = CollectorRegistry(auto_describe=False)
+        ProcessCollector(registry=self._process)
+        PlatformCollector(registry=self._process)
 
     def show(self, snapshot: Snapshot) -> None:
         """Let the next scrape see this."""
@@ -102,27 +102,54 @@ class Exporter(Collector):
         self._devices = held
 
     def render(self) -> bytes:
-        """The text format."""
-        return generate_latest(self._registry)
-
-    def collect(self) -> Iterator[Metric]:
-        """For prometheus_client."""
+        """The text format. For one thread."""
         snapshot = self._snapshot
-        yield _gauge("aibudget_leader", "Whether this replica leads.", float(snapshot.leader))
-        # A standby has nothing to say about budgets: two answers would be one too many.
-        if not snapshot.leader:
-            return
-        yield from _claims(self._devices())
-        yield from _budgets(snapshot.budgets)
-        holds = GaugeMetricFamily("aibudget_holds", "Holds by action and state.", labels=("action", "state"))
-        for labels, number in sorted(snapshot.holds.items()):
-            holds.add_metric(labels, number)
-        yield holds
-        yield _by("aibudget_backlog", "Workloads that wait for their turn.", "action", snapshot.backlog)
-        yield from _cycle(snapshot.cycle)
-        yield _conservation(snapshot.cycle.balances)
-        yield from _counters(snapshot.counters)
-        yield from _deliveries(snapshot.deliveries)
+        if self._spelled is None or self._spelled[0] is not snapshot:
+            self._spelled = snapshot, _spelled(_told(snapshot))
+        return generate_latest(self._process) + self._spelled[1] + _spelled(self._now(snapshot))
+
+    def families(self) -> Iterator[Metric]:
+        """What is shown of the product."""
+        yield from _told(self._snapshot)
+        yield from self._now(self._snapshot)
+
+    def _now(self, snapshot: Snapshot) -> Iterator[Metric]:
+        """What pods hold at this moment does not wait for the next cycle."""
+        if snapshot.leader:
+            yield from _claims(self._devices())
+
+
+class _Families(Collector):
+    """Metrics as prometheus_client takes them."""
+
+    def __init__(self, families: Iterable[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterable[Metric]:
+        return self._families
+
+
+def _spelled(families: Iterable[Metric]) -> bytes:
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Families(families))
+    return generate_latest(registry)
+
+
+def _told(snapshot: Snapshot) -> Iterator[Metric]:
+    yield _gauge("aibudget_leader", "Whether this replica leads.", float(snapshot.leader))
+    # A standby has nothing to say about budgets: two answers would be one too many.
+    if not snapshot.leader:
+        return
+    yield from _budgets(snapshot.budgets)
+    holds = GaugeMetricFamily("aibudget_holds", "Holds by action and state.", labels=("action", "state"))
+    for labels, number in sorted(snapshot.holds.items()):
+        holds.add_metric(labels, number)
+    yield holds
+    yield _by("aibudget_backlog", "Workloads that wait for their turn.", "action", snapshot.backlog)
+    yield from _cycle(snapshot.cycle)
+    yield _conservation(snapshot.cycle.balances)
+    yield from _counters(snapshot.counters)
+    yield from _deliveries(snapshot.deliveries)
 
 
 def _claims(held: Mapping[Held, int]) -> Iterator[Metric]:

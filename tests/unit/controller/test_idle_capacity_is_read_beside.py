@@ -15,7 +15,7 @@ from aibudget.inventory.workload import Workload
 from aibudget.ledger.store import Ledger
 from aibudget.metering.prometheus import Prometheus
 from aibudget.metering.scene import MeterSettings
-from aibudget.metering.slots import Interval
+from aibudget.metering.slots import SLOT_SECONDS, Interval
 from aibudget.metering.usage import Balance
 from aibudget.pricing.book import PriceBook
 from unit.controller.meters import book
@@ -96,6 +96,32 @@ def test_a_ledger_that_knows_only_what_was_held_gets_the_rest(server: Server, le
     caught_up(held)
     caught_up(left)
     assert quantity(left) == HOURS * 1000
+
+
+def test_meters_that_began_a_slot_apart_read_the_past_once(ledger: Ledger, tmp_path: Path) -> None:
+    """How long to wait for samples is learnt by the first reading: the second meter posts a slot less."""
+    labels = ((-10_000, {"label_karpenter_sh_nodepool": "h100"}),)
+    machine = Machine("n", -10_000, 10**6, 4.0, labels=labels)
+    life = Life("web", -5000, 10**6, 3.0, "u")
+    server = Server([life], every(60, -2400, HOURS + 90), window=63.0, machines=[machine])
+    held, left, _ = side_by_side(server, ledger)
+    for one in (held, left):
+        one.advance(book(), {})
+    assert ledger.begins("gpu") != ledger.begins("gpu-idle")
+    before = server.held()
+    for one in (left, held, left):
+        one.fill(BEGIN, book(), {}, float("inf"))
+    posted = Interval(BEGIN, BEGIN + HOURS - SLOT_SECONDS)
+    ours = [sum(line.quantity for line in one.statement(posted).lines) for one in (held, left)]
+    assert ours == [3 * posted.seconds * 1000, posted.seconds * 1000]
+    both = server.held() - before
+    other = Ledger.open(f"sqlite:///{tmp_path / 'other.db'}", "test")
+    alone, _, _ = side_by_side(server, other)
+    alone.advance(book(), {})
+    before = server.held()
+    alone.fill(BEGIN, book(), {}, float("inf"))
+    assert server.held() - before == both
+    other.close()
 
 
 def test_the_newest_whole_slot_is_shown(server: Server, ledger: Ledger) -> None:

@@ -1,10 +1,12 @@
 """The operator's metrics: what the last snapshot says, and nothing of what is gone."""
 
-from collections.abc import Callable
+from collections import UserDict
+from collections.abc import Callable, ItemsView
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from aibudget.budgeting.evaluation import Evaluation
+from aibudget.inventory.claims import Held
 from aibudget.metering.usage import Balance
 from aibudget.reporting.exporter import BudgetView, Counters, CycleView, Exporter, Snapshot
 from aibudget.reporting.facts import Facts
@@ -105,3 +107,27 @@ def test_the_cycle_is_shown(evaluation: EvaluationMaker) -> None:
     assert found["aibudget_prometheus_queries_total", frozenset()] == 24
     reason = frozenset({("reason", "PrometheusUnavailable")})
     assert found["aibudget_prometheus_query_errors_total", reason] == 2
+
+
+class Counted(UserDict[str, int]):
+    """How often it was spelled out."""
+
+    times = 0
+
+    def items(self) -> ItemsView[str, int]:
+        self.times += 1
+        return super().items()
+
+
+def test_budgets_are_spelled_out_once_and_claims_at_each_scrape() -> None:
+    """A scrape between two cycles costs what has changed since the last one."""
+    exporter, held = Exporter(), dict[Held, int]()
+    exporter.ask_devices(lambda: held)
+    exporter.show(Snapshot(leader=True, backlog=(backlog := Counted({"Stop": 1}))))
+    name = "aibudget_dra_device_held"
+    assert not any(found == name for found, _ in samples(exporter))
+    held[Held(*Held._fields)] = 1
+    assert any(found == name for found, _ in samples(exporter))
+    assert backlog.times == 1
+    exporter.show(Snapshot(leader=True, backlog={"Stop": 2}))
+    assert samples(exporter)["aibudget_backlog", frozenset({("action", "Stop")})] == 2
