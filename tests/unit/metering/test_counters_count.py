@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from aibudget.inventory.owners import OwnerBook
 from aibudget.metering.counters import CountedMeter, read_counters
 from aibudget.metering.families import Family
+from aibudget.metering.growth import LONGEST_BRIDGE
 from aibudget.metering.memory import Memory
 from aibudget.metering.scene import MeterSettings, Scenes
 from aibudget.metering.slots import SLOT_SECONDS, Interval
@@ -249,10 +250,18 @@ def _edges_are_lit(story: Story) -> bool:
     return not any(0 in gap or LENGTH in gap for gap in story.dark)
 
 
+def _is_dark_for_long(story: Story) -> bool:
+    dark = {t for gap in story.dark for t in gap}
+    return any(dark.issuperset(range(t + 1, t + LONGEST_BRIDGE)) for t in range(0, LENGTH, 60))
+
+
 @settings(max_examples=20)
 @given(stories(), st.lists(st.integers(1, 11), max_size=3, unique=True), st.booleans())
 def test_however_it_is_cut_the_sum_is_the_truth(story: Story, cuts: Sequence[int], remembers: bool) -> None:
-    """Whatever the restarts, the gaps and the cuts, with what was remembered or without: once, and all."""
+    """Whatever the restarts, the gaps and the cuts, with what was remembered or without: once, and all.
+
+    Without it, across a darkness longer than anyone looks back over, nobody knows what was counted before.
+    """
     if not _edges_are_lit(story):
         return
     prometheus = source(*story.series, now=LENGTH + 3 * HOUR, dark=story.dark)
@@ -262,7 +271,7 @@ def test_however_it_is_cut_the_sum_is_the_truth(story: Story, cuts: Sequence[int
     memory = Memory()
     edges = [0, *(cut * SLOT_SECONDS for cut in sorted(cuts)), LENGTH]
     for start, end in pairwise(edges):
-        part = read(prometheus, start, end, memory if remembers else None)
+        part = read(prometheus, start, end, memory if remembers or _is_dark_for_long(story) else None)
         memory = part.memories[BEGIN + end]
         pieces |= by_slot(part)
     assert _filled(pieces) == _filled(by_slot(whole))
