@@ -172,7 +172,7 @@ class _Steps:
     def judge(self) -> None:
         """Tell unhealthy and unknown capacity from idle, and fill short gaps."""
         instants, known = self._known.grid.instants, self._known
-        unsure = self._capacity.unread | set(known.doubted)
+        unsure = self._capacity.unread | set(known.doubted) | self._untold()
         dark = {t for t in instants if t not in known.covered or t in unsure}
         for offer, samples in self._capacity.unusable.items():
             for t, unusable in zip(*samples, strict=True):
@@ -186,6 +186,17 @@ class _Steps:
                 self._fill(offer, bridge, gap)
         for offer, t in self._present(dark) if dark else ():
             self._leave(offer, t)
+
+    def _untold(self) -> set[int]:
+        """Instants at which no node tells what it offers, as before the family was exported: what is held
+        then is not beyond any capacity.
+        """
+        untold = set(self._known.grid.instants)
+        for samples in self._capacity.offered.values():
+            untold.difference_update(map(int, samples.times))
+            if not untold:
+                break
+        return untold
 
     def _fill(self, offer: Offer, bridge: tuple[int, int], gap: Sequence[int]) -> None:
         """The steps of a short gap: free is what was free on both of its sides."""

@@ -347,3 +347,14 @@ def test_where_part_of_the_source_was_away_nothing_follows_from_what_is_missing(
         expected + Balance(capacity=30_000, idle=30_000),
         frozenset(),
     )
+
+
+def test_what_is_held_before_any_capacity_is_told_is_not_beyond_it() -> None:
+    """An exporter that tells of nodes from the middle of a slot on: what was held before is all there was."""
+    late = machine(units=2.0)
+    late = Machine(late.name, 600, late.left, late.units, labels=late.labels)
+    reading = read([Life("web", -60, END + 60, 2.0, "u")], [late])
+    check(reading)
+    left = total(reading.beside[0].balances)
+    assert (left.capacity, left.over) == (2 * END * 1000, 0)
+    assert not any("more than there are" in problem for problem in reading.problems)
