@@ -170,10 +170,20 @@ def _below(report: UsageReport, rows: list[Row]) -> Iterator[str]:
             f"{_number(meter, quantity)} {report.unit(meter)} of it have no price. "
             "Give one in an AIPriceList with --prices."
         )
+    yield from _covered(report, rows)
+
+
+def _covered(report: UsageReport, rows: list[Row]) -> Iterator[str]:
+    """What is not known for lack of data: of money, only what some rate prices can be missing."""
+    used = {row.line.sku.meter for row in rows}
     for meter, coverage in report.coverages.items():
         if coverage.covered_seconds and coverage.percent < 100:
             of = "" if meter == GPU.name else f" of {meter}"
-            yield f"Only {coverage.percent} % of the time{of} is known: the total is a lower bound."
+            known = f"Only {coverage.percent} % of the time{of} is known"
+            if meter in report.book.meters:
+                yield f"{known}: the total is a lower bound."
+            elif meter in used:
+                yield f"{known}."
 
 
 def _emitted(rows: list[Row]) -> Iterator[str]:
@@ -242,10 +252,12 @@ def _detail(sku: Sku) -> str:
             words = [said.get("component", "")]
         case "cpu" | "memory":
             words = [said.get("instanceType", "")]
-        case _:
+        case GPU.name | GPU_IDLE.name:
             share = said.get("share", "")
             product = said.get("gpuProduct") or said.get("instanceType") or "unknown"
             words = [product, f"({share})" if share else "", said.get("state", "")]
+        case _:  # a meter of users: what its dimensions are called, they know
+            return " ".join((sku.meter, *said.values()))
     capacity = said.get("capacityType", "")
     return " ".join(word for word in (*words, "" if capacity == "on-demand" else capacity) if word)
 

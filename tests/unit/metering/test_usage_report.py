@@ -109,6 +109,28 @@ def test_the_table_says_what_is_missing() -> None:
     assert lines[-1] == "Only 50 % of the time is known: the total is a lower bound."
 
 
+def test_energy_without_a_price_makes_no_total_too_low() -> None:
+    """What is not known of it is told where it was used at all, and no money is missing for it."""
+    watts = sku("energy", {"component": "gpu"})
+    joules = Usage(DAY.start, Workload("team", "Deployment", "a"), watts, 3_600_000_000)
+    for usages in ((joules,), ()):
+        made = UsageReport(DAY, "namespace", PriceBook([rate("NVIDIA-L4", "0.8")]))
+        made.add("energy", Reading(DAY, usages, {DAY.start: Coverage(450, 900)}, DAY.end))
+        last = as_table(made).splitlines()[-1]
+        assert (last == "Only 50 % of the time of energy is known.") is bool(usages)
+        assert "lower bound" not in last
+
+
+def test_what_users_count_stands_under_its_own_name() -> None:
+    """The meter's name and the values of its dimensions; it is no unknown product."""
+    painted = Usage(
+        DAY.start, Workload("team", "Deployment", "a"), sku("images", {"model": "sdxl"}), 3_600_000
+    )
+    made = UsageReport(DAY, "namespace", PriceBook([]))
+    made.add("images", Reading(DAY, (painted,), {}, DAY.end))
+    assert as_table(made).splitlines()[1].split()[1:4] == ["images", "sdxl", "1.00"]
+
+
 TOKENS = sku("tokens", {"model": "llama", "tokenType": "output", "hosting": "self"})
 CHAT = Workload("team", "Deployment", "a")
 IDLE = sku("gpu-idle", {"gpuProduct": "NVIDIA-L4", "capacityType": "spot", "state": "idle", "nodePool": "p"})
