@@ -28,6 +28,8 @@ _SAMPLES: Final = '},"value'
 _BEGINNINGS: Final = ('s":[[', '":[')
 """What stands between a series' labels and its samples, and what follows: many of them, or one."""
 _TIMES: Final = re.compile(r"[\d.e+-]+")
+MOST_SAID: Final = 300
+"""Characters of a server's own words that are repeated: what fits a condition's message."""
 MOST_SHARED: Final = 1024
 """How many different samples are remembered, for the next series to share."""
 
@@ -85,7 +87,7 @@ def document_of(response: requests.Response, body: Iterator[bytes], url: str) ->
 def _declined(url: str, status: int, document: Mapping[str, Any]) -> QueryRefused | Transient:
     """An error that a server tells. While a query runs it fails with 422, or 503 when its time is up."""
     kind, said = document.get("errorType", "unknown"), _reason(str(document.get("error", "")))
-    message = f"Prometheus at {url} refused a query ({status} {kind}): {said[:300]}."
+    message = f"Prometheus at {url} refused a query ({status} {kind}): {_short(said)}."
     ran = status == 422 or kind in ("timeout", "canceled", "execution")
     if _TOO_MUCH.search(said) and status in (400, 422, 500):
         return _too_much(message)
@@ -110,6 +112,10 @@ def _too_much(message: str) -> TooManySamples:
 def _reason(said: str) -> str:
     """Without the query, which VictoriaMetrics repeats before it says what is wrong with it."""
     return _QUERY.sub(r'\1"…"', said)
+
+
+def _short(said: str) -> str:
+    return said if len(said) <= MOST_SAID else f"{said[:MOST_SAID]}…"
 
 
 def garbage(url: str, what: str) -> PrometheusUnavailable:

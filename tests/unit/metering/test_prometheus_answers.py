@@ -215,6 +215,17 @@ def test_the_budget_ends() -> None:
     assert requests == []
 
 
+def test_a_servers_long_words_are_cut_visibly() -> None:
+    """So that nobody takes the first half of a label for all of it."""
+    refusal = Answer({"status": "error", "errorType": "bad_data", "error": "x" * 301}, 400)
+    with (
+        server(refusal) as (url, _),
+        Prometheus(PrometheusSettings(url)) as source,
+        pytest.raises(QueryRefused, match=f"{'x' * 300}…"),
+    ):
+        source.query("x", 1)
+
+
 def test_nobody_there_is_said_shortly() -> None:
     """Without the libraries' inner words."""
     with server(ok(VECTOR)) as (url, _):
