@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from aibudget.api.names import TEAM_LABEL
-from aibudget.cli.words import Instant, MeterName, Step
+from aibudget.cli.words import Instant, Step
 from aibudget.errors import Stalled
 from aibudget.metering.slots import SLOT_SECONDS, Interval, iso, slot_of, snapped
 
@@ -114,10 +114,10 @@ def _connection(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--meter",
     "meters",
-    type=MeterName(),
     multiple=True,
     metavar="NAME",
-    help="Read this meter only; may be repeated. All that have a price or a source if absent.",
+    help="Read this meter only, built in or of --meters; may be repeated. All that have a price or a source "
+    "if absent.",
 )
 @_flag("--team-label", "KEY", "Label of a namespace that names its team.", TEAM_LABEL)
 @_flag("--workload-labels", "KEYS", "Labels of pods to tell workloads with, in JSON and CSV.", "")
@@ -155,7 +155,7 @@ def usage(
     from aibudget.reporting.usage import UsageReport
     from aibudget.reporting.usageformats import as_csv, as_json, as_table
 
-    definitions = tuple(_definitions(own))
+    definitions = _chosen(tuple(_definitions(own)), meters)
     book, policies = _book(prices, definitions), given.pop("policies")
     with Prometheus(_reached(PrometheusSettings, given)) as prometheus:
         now = int(prometheus.time())
@@ -290,6 +290,18 @@ def _definitions(files: tuple[Path, ...]) -> Iterator[Any]:
 
     for file in files:
         yield from (Definition(one.name, one.spec) for one in _objects(file, AIMeter))
+
+
+def _chosen(own: tuple[Any, ...], meters: tuple[str, ...]) -> tuple[Any, ...]:
+    """Of one's own meters those that are to be read. Raises BadParameter on a name that no meter has."""
+    from aibudget.metering.readout import METERS
+
+    known = (*METERS, *(one.name for one in own))
+    for name in meters:
+        if name not in known:
+            said = f"{name!r} is no meter. Write one of {', '.join(known)}."
+            raise click.BadParameter(said, param_hint="'--meter'")
+    return tuple(one for one in own if not meters or one.name in meters)
 
 
 def _objects(file: Path, kind: type[Any]) -> list[Any]:

@@ -43,17 +43,3 @@ class Step(click.ParamType[int | None]):
         return self.fail(
             f"{value!r} is no step. Write auto or seconds that divide 900, such as 30.", param, ctx
         )
-
-
-class MeterName(click.ParamType[str]):
-    """A meter that can be read."""
-
-    name = "meter"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Fails on a name that no meter has, and says which have one."""
-        from aibudget.metering.readout import METERS
-
-        if value in METERS:
-            return str(value)
-        return self.fail(f"{value!r} is no meter. Write one of {', '.join(METERS)}.", param, ctx)

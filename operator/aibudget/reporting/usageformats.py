@@ -40,7 +40,7 @@ DIMENSIONS: Final = (
 )
 COLUMNS: Final = (
     "start", "end", "namespace", "workloadKind", "workload", "team", "labels", "meter",
-    *DIMENSIONS, "reason", "gramsCO2e", "quantity", "unit", "cost", "currency",
+    *DIMENSIONS, "dimensions", "reason", "gramsCO2e", "quantity", "unit", "cost", "currency",
 )  # fmt: skip
 MICRO: Final = Decimal("0.000001")
 LEAST: Final = 12
@@ -77,7 +77,7 @@ def as_json(report: UsageReport) -> str:
 
 
 def as_csv(report: UsageReport) -> str:
-    """One line for each row, its SKU's dimensions in columns."""
+    """One line for each row, its SKU's dimensions in columns; those of users' meters together, as JSON."""
     start, end, currency = iso(report.interval.start), iso(report.interval.end), report.currency
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, extrasaction="ignore", lineterminator="\n")
@@ -86,6 +86,9 @@ def as_csv(report: UsageReport) -> str:
         fields = _fields(row)
         if "labels" in fields:
             fields["labels"] = json.dumps(fields["labels"], ensure_ascii=False)
+        others = {name: value for name, value in fields["sku"].items() if name not in DIMENSIONS}
+        if others:
+            fields["dimensions"] = json.dumps(others, ensure_ascii=False)
         # What rows are grouped by stands in the column of the dimension of that name.
         writer.writerow({**fields["sku"], **fields, "start": start, "end": end, "currency": currency})
     return text.getvalue().rstrip("\n")

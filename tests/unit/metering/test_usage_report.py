@@ -1,5 +1,6 @@
 """What `aibudget usage` prints of readings, and how it reads its flags."""
 
+import csv
 import json
 from collections.abc import Sequence
 from dataclasses import replace
@@ -7,10 +8,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner
 
-from aibudget.cli.usage import _book, usage
+from aibudget.cli.usage import _book, _chosen, _definitions, usage
 from aibudget.errors import Stalled
 from aibudget.inventory.owners import Child, OwnerBook, OwnerLink
 from aibudget.inventory.workload import Owner, Workload
@@ -129,6 +131,17 @@ def test_what_users_count_stands_under_its_own_name() -> None:
     made = UsageReport(DAY, "namespace", PriceBook([]))
     made.add("images", Reading(DAY, (painted,), {}, DAY.end))
     assert as_table(made).splitlines()[1].split()[1:4] == ["images", "sdxl", "1.00"]
+
+
+def test_a_csv_has_the_dimensions_that_users_think_of() -> None:
+    """In a column of their own, so that rows which differ by them differ in the file."""
+    fine = Usage(
+        DAY.start, Workload("team", "Deployment", "a"), sku("images", {"quality": "fine"}), 3_600_000
+    )
+    made = UsageReport(DAY, "namespace", PriceBook([]))
+    made.add("images", Reading(DAY, (fine,), {}, DAY.end))
+    (row,) = csv.DictReader(as_csv(made).splitlines())
+    assert (row["meter"], row["dimensions"]) == ("images", '{"quality": "fine"}')
 
 
 TOKENS = sku("tokens", {"model": "llama", "tokenType": "output", "hosting": "self"})
@@ -299,6 +312,23 @@ def test_bad_flags_say_what_to_write(flags: list[str], words: str) -> None:
     ran = CliRunner().invoke(usage, ["--prometheus", "http://127.0.0.1:1", *flags])
     assert ran.exit_code == 2
     assert words in ran.output
+
+
+def test_a_meter_of_ones_own_can_be_the_only_one(tmp_path: Path) -> None:
+    """Named with --meter like any other; where others are named, it is left out."""
+    file = tmp_path / "meter.yaml"
+    file.write_text(
+        """
+apiVersion: aibudget.io/v1alpha1
+kind: AIMeter
+metadata: {name: images}
+spec: {unit: Images, type: Counter, sources: [{name: a, query: images_total}]}
+"""
+    )
+    own = tuple(_definitions((file,)))
+    assert (_chosen(own, ("images",)), _chosen(own, ()), _chosen(own, ("gpu",))) == (own, own, ())
+    with pytest.raises(click.BadParameter, match=r"'image' is no meter\. Write one of gpu, .*, images\."):
+        _chosen(own, ("image",))
 
 
 def test_prices_are_read_as_kubectl_reads_them(tmp_path: Path) -> None:
