@@ -41,8 +41,10 @@ def write_past(data: Path, size: Size) -> tuple[int, int]:
     ]
     times = list(range(size.start * 1000, size.end * 1000, size.scrape * 1000))
     chance = Random(size.pods)
+    machine = node_from(node("node-0", P5))
+    told = {0.0, 1.0, *machine.capacity.values(), *machine.allocatable.values()}
     pasts: dict[object, tuple[list[int], list[float]]] = {
-        value: (times, [value] * len(times)) for value in (0.0, 1.0, 8.0)
+        value: (times, [value] * len(times)) for value in sorted(told)
     }
     for number in range(PATTERNS):
         course = [round(chance.uniform(0.2, 1.0), 3) for _ in range(PERIOD)]

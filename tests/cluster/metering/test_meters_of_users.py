@@ -270,7 +270,7 @@ def test_a_meter_can_be_tried_on_history(prometheus: PrometheusServer, ask: Ask,
     )
     asked = ask(
         *(prometheus.url, BEGIN + 900, BEGIN + 2700, "--meters", meter, "--prices", prices),
-        *("--by", "workload", "--cluster-matchers", 'cluster="eu"', "--meter", "tokens"),
+        *("--by", "workload", "--cluster-matchers", 'cluster="eu"', "--meter", "images"),
     )
     assert asked.code == 0, asked.notes
     rows = {row["workload"]: row for row in asked.document["rows"]}
