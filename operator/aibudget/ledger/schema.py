@@ -1,4 +1,4 @@
-"""The ledger's tables.
+"""The ledger's tables, as the scripts in `migrations/` make them one after the other.
 
 Usage rows are integers only: a line (who, of what) and a rate are written out once and then stand as an
 integer id, which keeps a slot of 10,000 lines near 300 kB. Keys hold no NULL, since a NULL defeats a unique
@@ -20,16 +20,17 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-VERSION: Final = 1
-"""Of the tables below. A program opens its own version and refuses newer ones.
-
-A table that only adds to them needs no new version: it is made where it is missing, and left alone by a
-program that does not know it.
-"""
+UNMIGRATED: Final = 1
+"""The version of ledgers from before there were migrations."""
+MIGRATED: Final = 2
+"""The version of all others, which shuts out programs from before; Alembic's own table tells the rest."""
 
 metadata = MetaData()
 
-schema_version = Table("schema_version", metadata, Column("version", Integer, primary_key=True))
+# By this table a database is known to be a ledger.
+schema_version = Table(
+    "schema_version", metadata, Column("version", Integer, primary_key=True, autoincrement=False)
+)
 
 cluster = Table(
     "cluster",
@@ -98,7 +99,7 @@ rate = Table(
 price_book = Table(
     "price_book",
     metadata,
-    Column("cluster_id", Integer, primary_key=True),
+    Column("cluster_id", Integer, primary_key=True, autoincrement=False),
     Column("content", Text, nullable=False),
     Column("known", BigInteger, nullable=False),
     # When posted usage last got another rate; 0 before the first time.
@@ -166,7 +167,7 @@ level = Table(
 levels_end = Table(
     "levels_end",
     metadata,
-    Column("meter_id", Integer, primary_key=True),
+    Column("meter_id", Integer, primary_key=True, autoincrement=False),
     Column("at", BigInteger, nullable=False),
 )
 

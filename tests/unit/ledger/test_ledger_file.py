@@ -59,21 +59,11 @@ def test_a_file_of_another_kind_is_refused(url: str, tmp_path: Path) -> None:
         Ledger.open(url, "here")
 
 
-def test_a_newer_ledger_is_left_alone(url: str, tmp_path: Path) -> None:
-    """A program that was rolled back must not write into tables it does not know."""
-    Ledger.open(url, "here").close()
-    with sqlite3.connect(tmp_path / "ledger.db") as raw:
-        raw.execute("UPDATE schema_version SET version = 99")
-    raw.close()
-    with pytest.raises(Stalled, match="version 99"):
-        Ledger.open(url, "here")
-
-
 def test_a_locked_ledger_is_a_matter_of_time(
     url: str, tmp_path: Path, post: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A lock that does not go away is Transient, and nothing of the posting is left behind."""
-    monkeypatch.setattr("aibudget.ledger.database.BUSY_TIMEOUT_MS", 1)
+    monkeypatch.setattr("aibudget.ledger.sqlite.BUSY_TIMEOUT_MS", 1)
     ledger = Ledger.open(url, "here")
     with sqlite3.connect(tmp_path / "ledger.db", isolation_level=None) as rival:
         rival.execute("BEGIN IMMEDIATE")

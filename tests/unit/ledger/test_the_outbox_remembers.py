@@ -1,8 +1,6 @@
 """The outbox takes a transition in once, gives it out until it is done with, and never grows without end."""
 
-import sqlite3
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -122,16 +120,3 @@ def test_what_waits_for_nobody_is_dead(outbox: Outbox) -> None:
     outbox.prune(NOON, ["slack"])
 
     assert outbox.queues() == {"slack": Queue(waiting=1, oldest=NOON), "gone": Queue(dead=1)}
-
-
-def test_a_ledger_from_before_the_outbox_gets_one(url: str, tmp_path: Path) -> None:
-    """Months of postings are not given up for a new table; an older program leaves it alone."""
-    Ledger.open(url, "here").close()
-    with sqlite3.connect(tmp_path / "ledger.db") as raw:
-        raw.execute("DROP TABLE delivery")
-    raw.close()
-    Ledger.open(url, "here").close()
-
-    again = Outbox.open(url, "here")
-    assert again.put([entry("a")], NOON) == 1
-    again.close()

@@ -1,0 +1,59 @@
+"""Brings a ledger's tables to what this program knows: Alembic's scripts in `migrations/`, the oldest first.
+
+All of it is one transaction, so that a migration that fails leaves the old tables whole, and of several
+processes that open one ledger the first migrates it. Ledgers from before there were migrations are taken
+over by the first script, which makes what is missing. There is no way down: a ledger that a newer program
+has migrated is refused, and the copy that was made before is the way back.
+"""
+
+from pathlib import Path
+from typing import Final
+
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, inspect, select
+
+from aibudget.errors import Stalled
+from aibudget.ledger import schema
+
+SCRIPTS: Final = Path(__file__).parent / "migrations"
+
+
+def wanting(connection: Connection, name: str, scripts: Path = SCRIPTS) -> tuple[str, ...]:
+    """The migrations that the ledger of that name still lacks, the next first.
+
+    Raises `Stalled` where a newer program wrote it, and where it is a database of something else.
+    """
+    tables = set(inspect(connection).get_table_names())
+    if tables and schema.schema_version.name not in tables:
+        raise Stalled(
+            "LedgerUnusable", f"{name} is a database, but not a ledger of AIBudget; give another one."
+        )
+    version = connection.execute(select(schema.schema_version.c.version)).scalar() if tables else None
+    current = MigrationContext.configure(connection).get_current_revision()
+    revisions = [script.revision for script in ScriptDirectory(str(scripts)).walk_revisions()][::-1]
+    if version not in (None, schema.UNMIGRATED, schema.MIGRATED):
+        raise _newer(name, f"version {version}")
+    if current not in (None, *revisions):
+        raise _newer(name, current)
+    return tuple(revisions if current is None else revisions[revisions.index(current) + 1 :])
+
+
+def migrate(connection: Connection, revisions: tuple[str, ...], scripts: Path = SCRIPTS) -> None:
+    """Run these migrations in the connection's transaction, which is the caller's to commit."""
+    directory = ScriptDirectory(str(scripts))
+    context = MigrationContext.configure(connection)
+    operations = Operations(context)
+    for revision in revisions:
+        script = directory.get_revision(revision)
+        script.module.upgrade(operations)
+        context.stamp(directory, revision)
+
+
+def _newer(name: str, found: object) -> Stalled:
+    return Stalled(
+        "LedgerUnusable",
+        f"the ledger {name} was written by a newer AIBudget (it is at {found}, which this program does not "
+        "know); run that version or a newer one, or put back the copy that was made before the upgrade.",
+    )

@@ -1,0 +1,157 @@
+"""Tables are brought up to date script by script, all at once or not at all, and nothing posted is lost."""
+
+import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy.exc import OperationalError
+
+from aibudget.errors import Stalled, Transient
+from aibudget.ledger import schema
+from aibudget.ledger.database import Database
+from aibudget.ledger.migration import SCRIPTS
+from aibudget.ledger.store import Ledger
+from aibudget.metering.slots import Interval
+from aibudget.metering.usage import Coverage
+
+OLD = Path(__file__).with_name("before_migrations.sql")
+FULL = Coverage(900, 900)
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    """A ledger that a program from before there were migrations wrote, without a table that came later."""
+    path = tmp_path / "ledger.db"
+    with closing(sqlite3.connect(path)) as raw:
+        raw.executescript(OLD.read_text(encoding="utf-8"))
+    return path
+
+
+@pytest.fixture
+def scripts(tmp_path: Path) -> Callable[[str], Path]:
+    """The program's migrations with one more, whose upgrade does this."""
+
+    def make(body: str, revision: str = "next_table") -> Path:
+        copied = tmp_path / "scripts"
+        shutil.copytree(SCRIPTS, copied, dirs_exist_ok=True)
+        head = ScriptDirectory(str(copied)).get_current_head()
+        (copied / "versions" / f"{revision}.py").write_text(
+            f"import sqlalchemy as sa\nrevision, down_revision = {revision!r}, {head!r}\n"
+            f"def upgrade(op):\n    {body}\n",
+            encoding="utf-8",
+        )
+        return copied
+
+    return make
+
+
+def tables(path: Path) -> set[str]:
+    """The names of the tables in a file."""
+    with closing(sqlite3.connect(path)) as raw:
+        return {name for (name,) in raw.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+
+
+def test_migrations_make_the_tables_of_the_schema(url: str) -> None:
+    """Whoever changes `schema.py` adds a migration that comes to the same."""
+    database = Database(url)
+    with database.reading() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), schema.metadata) == []
+    database.close()
+
+
+def test_migrations_follow_one_upon_the_other() -> None:
+    """Two heads are two orders, and ledgers that differ: the later one's `down_revision` is the earlier."""
+    assert len(ScriptDirectory(str(SCRIPTS)).get_heads()) == 1
+
+
+def test_a_ledger_from_before_migrations_loses_nothing(
+    old: Path, url: str, post: Callable[..., None]
+) -> None:
+    """Months of postings are taken over as they are, with tables that were added since, and posted on."""
+    ledger = Ledger.open(url, "here")
+    statement = ledger.statement("gpu", Interval(0, 1800))
+    assert [
+        (line.workload.name, line.quantity, line.rate and line.rate.price) for line in statement.lines
+    ] == [
+        ("llm", 1_500_000, 2),
+        ("rag", 450_000, None),
+    ]
+    assert statement.coverage == Coverage(1500, 1800)
+    assert ledger.take_over() == 2
+    post(ledger, {2: FULL}, epoch=2)
+    ledger.close()
+    with closing(sqlite3.connect(old)) as raw:
+        assert raw.execute("SELECT count(*) FROM delivery").fetchone() == (0,)
+        assert raw.execute("SELECT version FROM schema_version").fetchall() == [(schema.MIGRATED,)]
+
+
+def test_the_old_ledger_is_kept_beside_the_new_one(old: Path, url: str) -> None:
+    """The way back from an upgrade is a file: private, whole, and readable by the program from before."""
+    Ledger.open(url, "here").close()
+    (copy,) = old.parent.glob("ledger.db.*")
+    assert copy.name == f"ledger.db.before-{ScriptDirectory(str(SCRIPTS)).get_current_head()}"
+    assert copy.stat().st_mode & 0o777 == 0o600
+    assert tables(copy) == {*schema.metadata.tables, "schema_version"} - {"delivery"}
+    with closing(sqlite3.connect(copy)) as raw:
+        assert raw.execute("SELECT sum(quantity) FROM usage").fetchone() == (1_950_000,)
+        assert raw.execute("SELECT version FROM schema_version").fetchall() == [(schema.UNMIGRATED,)]
+
+
+def test_only_the_newest_copy_is_kept(old: Path, url: str, scripts: Callable[[str], Path]) -> None:
+    """A volume does not fill up with upgrades; and what needs no migration is not copied."""
+    Database(url).close()
+    Database(url).close()
+    Database(url, scripts=scripts("pass")).close()
+    assert [path.name for path in old.parent.glob("ledger.db.*")] == ["ledger.db.before-next_table"]
+
+
+def test_a_migration_that_fails_leaves_the_old_ledger_whole(
+    url: str, tmp_path: Path, scripts: Callable[[str], Path], post: Callable[..., None]
+) -> None:
+    """What a script did before it failed is undone, and the program from before goes on with the ledger."""
+    ledger = Ledger.open(url, "here")
+    post(ledger, {0: FULL})
+    ledger.close()
+    before = tables(tmp_path / "ledger.db")
+    fails = scripts('op.create_table("half", sa.Column("id", sa.Integer)); op.execute("DROP TABLE nowhere")')
+    with pytest.raises(Transient, match="no such table: nowhere") as caught:
+        Database(url, scripts=fails)
+    assert isinstance(caught.value.__cause__, OperationalError)
+    assert tables(tmp_path / "ledger.db") == before
+    again = Ledger.open(url, "here")
+    assert again.watermark("gpu") == 900
+    again.close()
+
+
+def test_a_table_made_anew_keeps_what_refers_to_it(
+    old: Path, url: str, scripts: Callable[[str], Path]
+) -> None:
+    """SQLite changes a column by making its table anew, which must not take its children's rows along."""
+    body = 'with op.batch_alter_table("meter") as to: to.alter_column("name", type_=sa.String(253))'
+    database = Database(url, scripts=scripts(body))
+    with database.writing() as connection:
+        assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
+        assert connection.exec_driver_sql("SELECT count(*) FROM line").scalar() == 2
+    database.close()
+
+
+def test_a_newer_ledger_is_left_alone(url: str, scripts: Callable[[str], Path]) -> None:
+    """A program that was rolled back must not write into tables it does not know."""
+    Database(url, scripts=scripts("pass")).close()
+    with pytest.raises(Stalled, match=r"newer AIBudget.*next_table.*put back the copy"):
+        Ledger.open(url, "here")
+
+
+def test_a_version_from_far_ahead_is_left_alone(url: str, tmp_path: Path) -> None:
+    """The number that shuts out programs without migrations can shut out this one too."""
+    Ledger.open(url, "here").close()
+    with closing(sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)) as raw:
+        raw.execute("UPDATE schema_version SET version = 99")
+    with pytest.raises(Stalled, match="version 99"):
+        Ledger.open(url, "here")
