@@ -19,6 +19,7 @@ SUMMARIES: Final[dict[str, str]] = {
     "crds": "Print the CustomResourceDefinitions.",
     "explain": "Explain why a workload is held, or why it is not.",
     "holds": "Show which workloads and namespaces are held, by which budget, and how to get them back.",
+    "ledger": "Look after the ledger: check it, copy it.",
     "release": "Give held workloads back, even with no operator running.",
     "run": "Run the operator.",
     "sandbox": "Run a real Kubernetes control plane and Prometheus on this machine.",

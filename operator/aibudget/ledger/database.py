@@ -12,24 +12,37 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, IntegrityError
 
 from aibudget.errors import Conflict, Stalled
-from aibudget.ledger.migration import SCRIPTS, migrate, wanting
+from aibudget.ledger.migration import SCRIPTS, migrate, older, wanting
 from aibudget.ledger.sqlite import File
 
 
 class Database:
     """One ledger. Not for several threads at once. Raises `Stalled`, `Transient`, `Conflict`."""
 
-    def __init__(self, url: str, *, checked: bool = False, scripts: Path = SCRIPTS) -> None:
-        """`checked`: another connection of this process has looked the file over, which takes time."""
-        self._backend = _backend(url)
+    def __init__(
+        self, url: str, *, checked: bool = False, borrowed: bool = False, scripts: Path = SCRIPTS
+    ) -> None:
+        """`checked`: another connection of this process has looked the file over, which takes time.
+
+        `borrowed`: it is an operator's, so it is neither made nor migrated here.
+        """
+        self._backend = _backend(url, borrowed=borrowed)
         try:
             with self._translated():
                 if not checked:
                     self._backend.check()
-                self._migrate(scripts)
+                if not borrowed:
+                    self._migrate(scripts)
+                elif missing := self.wanting():
+                    raise older(self.name, missing)
         except BaseException:
             self.close()
             raise
+
+    @property
+    def name(self) -> str:
+        """What messages call it: no secret is in it."""
+        return self._backend.name
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -43,17 +56,29 @@ class Database:
         with self._translated(), self._backend.writer.begin() as connection:
             yield connection
 
+    def copy(self, target: Path) -> None:
+        """Everything that is committed, in a file of its own, while others read and write."""
+        self._backend.copy(target)
+
+    def faults(self) -> tuple[str, ...]:
+        """Everything that is wrong with the database itself; reads all of it."""
+        with self._translated():
+            return self._backend.faults()
+
+    def wanting(self, scripts: Path = SCRIPTS) -> tuple[str, ...]:
+        """The migrations that it lacks."""
+        with self._backend.engine.begin() as connection:
+            return wanting(connection, self.name, scripts)
+
     def close(self) -> None:
         self._backend.engine.dispose()
 
     def _migrate(self, scripts: Path) -> None:
         """Only the first of several processes finds something to do."""
-        name = self._backend.name
-        with self._backend.engine.begin() as connection:
-            if not wanting(connection, name, scripts):
-                return
+        if not self.wanting(scripts):
+            return
         with self._backend.migrating() as connection:
-            missing = wanting(connection, name, scripts)
+            missing = wanting(connection, self.name, scripts)
             if missing:
                 self._backend.keep(missing[-1])
                 migrate(connection, missing, scripts)
@@ -71,7 +96,7 @@ class Database:
             raise self._backend.translated(error) from error
 
 
-def _backend(url: str) -> File:
+def _backend(url: str, *, borrowed: bool) -> File:
     try:
         parsed = make_url(url)
     except ArgumentError as error:
@@ -83,4 +108,4 @@ def _backend(url: str) -> File:
             "LedgerUnusable",
             f"{parsed.render_as_string()} cannot hold a ledger; write sqlite:////absolute/path/to/ledger.db",
         )
-    return File(parsed)
+    return File(parsed, made=not borrowed)

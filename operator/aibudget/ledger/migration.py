@@ -51,6 +51,15 @@ def migrate(connection: Connection, revisions: tuple[str, ...], scripts: Path = 
         context.stamp(directory, revision)
 
 
+def older(name: str, missing: tuple[str, ...]) -> Stalled:
+    """The ledger lacks these migrations, and who found it may not run them."""
+    return Stalled(
+        "LedgerUnusable",
+        f"the ledger {name} was written by an older AIBudget (it lacks {', '.join(missing)}); use that "
+        "version's commands, or start this version's operator on it.",
+    )
+
+
 def _newer(name: str, found: object) -> Stalled:
     return Stalled(
         "LedgerUnusable",

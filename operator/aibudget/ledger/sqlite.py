@@ -21,9 +21,10 @@ BUSY_TIMEOUT_MS: Final = 5000
 
 
 class File:
-    """One ledger file, made for its owner alone where there is none. Raises `Stalled`."""
+    """One ledger file. Raises `Stalled`."""
 
-    def __init__(self, url: URL) -> None:
+    def __init__(self, url: URL, *, made: bool) -> None:
+        """`made`: it is made, for its owner alone, where there is none."""
         if not url.database or url.database == ":memory:":
             raise Stalled(
                 "LedgerUnusable",
@@ -31,6 +32,8 @@ class File:
             )
         self.path = Path(url.database)
         self.name = str(self.path)
+        if not made and not self.path.is_file():
+            raise Stalled("LedgerUnusable", f"there is no ledger at {self.path}; name another path.")
         _create_private(self.path)
         self.engine = _engine(url)
         self.writer = self.engine.execution_options(writes=True)
@@ -42,15 +45,20 @@ class File:
         if verdict != "ok":
             raise self._corrupt(str(verdict))
 
+    def faults(self) -> tuple[str, ...]:
+        """What a look at every row and every index finds wrong; nothing where all is well."""
+        with self.engine.connect() as connection:
+            found = [str(row[0]) for row in connection.exec_driver_sql("PRAGMA integrity_check")]
+            return (*(line for line in found if line != "ok"), *_lost(connection))
+
     @contextmanager
     def migrating(self) -> Iterator[Connection]:
         """One transaction in which tables may be made anew; nobody else writes meanwhile."""
         try:
             with self.engine.execution_options(migrates=True).begin() as connection:
                 yield connection
-                lost = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
-                if lost is not None:
-                    raise self._corrupt(f"{lost[0]} has rows of a {lost[2]} that is not there")
+                if lost := _lost(connection):
+                    raise self._corrupt(lost[0])
         finally:
             # Its connection does not look after foreign keys.
             self.engine.dispose()
@@ -71,6 +79,8 @@ class File:
 
     def copy(self, target: Path) -> None:
         """A copy of what is committed, whole or not at all; what was at the target gives way to it."""
+        if target.exists() and target.samefile(self.path):
+            raise Stalled("LedgerUnusable", f"{target} is the ledger itself; name another path.")
         unfinished = target.with_name(f"{target.name}.unfinished")
         unfinished.unlink(missing_ok=True)
         _create_private(unfinished)
@@ -104,6 +114,11 @@ class File:
             f"the ledger {self.name} is damaged ({found}). Put a backup in its place, or move it away: a "
             "new one is then filled again from Prometheus as far back as that goes.",
         )
+
+
+def _lost(connection: Connection) -> list[str]:
+    rows = connection.exec_driver_sql("PRAGMA foreign_key_check")
+    return sorted({f"{row[0]} has rows of a {row[2]} that is not there" for row in rows})
 
 
 def _create_private(path: Path) -> None:
