@@ -14,6 +14,8 @@ from aibudget.api.model import LIST_ATOMIC, LIST_BY_NAME, Observed
 
 ThresholdState = Literal["Below", "Crossed", "Active", "Waiting"]
 
+PastState = Literal["Settling", "Closed"]
+
 Count = Annotated[int, Field(ge=0, json_schema_extra={"format": "int32"})]
 Percent = Annotated[int, Field(json_schema_extra={"format": "int64"})]
 """May pass any bound: a limit can be tiny."""
@@ -132,6 +134,10 @@ class PastPeriod(Observed):
     """What was spent in it."""
     used_percent: Percent
     """Spent in percent of the limit."""
+    state: PastState | None = None
+    """Settling while some of it may still become known; Closed for good. Absent where the ledger was lost."""
+    corrected: AmountText | None = None
+    """What is known since its close to have been spent in it; absent while that is the same."""
 
 
 class BudgetStatus(Observed):

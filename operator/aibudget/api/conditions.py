@@ -82,6 +82,10 @@ class Reason(StrEnum):
     )
     QUERY_REFUSED = "QueryRefused", "Prometheus refuses the meter's query; the message has its own words"
     LABELS_MISSING = "LabelsMissing", "the meter's query returns series that do not say who used it"
+    CLOCK_BEHIND = (
+        "ClockBehind",
+        "the clock says that a period has not begun that has; nothing is judged until it is right",
+    )
     INTERNAL_ERROR = "InternalError", "an error of AIBudget itself; the operator's log has its trace"
 
     # WithinBudget

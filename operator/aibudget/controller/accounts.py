@@ -14,6 +14,7 @@ from typing import Final
 
 from aibudget.budgeting.gate import WINDOW_SECONDS
 from aibudget.budgeting.share import Recent
+from aibudget.budgeting.turning import SETTLING_SECONDS
 from aibudget.controller.head import Backfill, Head, Labels, Source, runs
 from aibudget.controller.vanished import Vanished
 from aibudget.ledger.posting import MeterState, Posting
@@ -34,8 +35,6 @@ BRISK_SECONDS, SLOW_SECONDS = 2.0, 8.0
 """A chunk that took less may be followed by a larger one, one that took longer keeps a cycle waiting."""
 CHUNK_USAGES: Final = 100_000
 """How many usages may be held at once while the past is read: some 60 MB."""
-SETTLING_SECONDS: Final = 24 * 3600
-"""For how long after its end a period's spend may still grow by late samples, or change by new prices."""
 ASK_AGAIN_SECONDS: Final = 24 * 3600
 """For how long a gap may still be filled by samples that come late."""
 
@@ -245,6 +244,10 @@ class Accounts:
         """How far the past is read that is needed from `wanted` on; None before the first reading."""
         begins = self._ledger.begins(self.key)
         return None if begins is None else Backfill(begins, slot_of(wanted))
+
+    def recount(self, interval: Interval) -> Statement:
+        """What is posted of an interval, added up anew; all that is known of it, where it is over."""
+        return self._ledger.recount(self.key, interval)
 
     def statement(self, interval: Interval) -> Statement:
         """All that is known of an interval on slots: what is posted, and the head over it."""

@@ -23,6 +23,7 @@ from aibudget.controller import logs
 from aibudget.controller.accounts import Accounts
 from aibudget.controller.books import Books
 from aibudget.controller.cache import Cache
+from aibudget.controller.calendar import Calendar
 from aibudget.controller.counted import CounterSource
 from aibudget.controller.cycle import Cycle, Parts
 from aibudget.controller.head import Source
@@ -43,6 +44,7 @@ from aibudget.enforcement.waves import Waves
 from aibudget.errors import AIBudgetError
 from aibudget.inventory.climb import Climber
 from aibudget.inventory.kubernetes import Cluster
+from aibudget.ledger.register import Register
 from aibudget.ledger.store import Ledger
 from aibudget.metering.catalogue import COUNTED, GPU, GPU_IDLE
 from aibudget.metering.prometheus import Prometheus
@@ -184,6 +186,9 @@ class Replica:
         loop = asyncio.get_running_loop()
         books, upstream, meters, live = await loop.run_in_executor(self._worker, self._open_books, prometheus)
         link = Link(settings.cluster, lease.held, self._now)
+        register = await loop.run_in_executor(
+            self._worker, Register.open, settings.ledger_url, settings.cluster
+        )
         parts = Parts(
             cache=cache,
             books=books,
@@ -203,6 +208,7 @@ class Replica:
             ),
             sharing=settings.shared_cost,
             kinship=Kinship(Climber(self._cluster), upstream, books),
+            calendar=await loop.run_in_executor(self._worker, Calendar, register),
         )
         return Cycle(parts, enforcement=settings.enforcement)
 

@@ -84,6 +84,14 @@ class Books:
             if accounts is self.first or accounts.is_kept or accounts.head is not None
         }
 
+    def recount(self, interval: Interval) -> Mapping[str, Statement]:
+        """As `statements` of an interval that is over, from the slots themselves and no running totals."""
+        return {
+            accounts.meter: accounts.recount(interval)
+            for accounts in self._accounts
+            if accounts is self.first or accounts.is_kept
+        }
+
     def newest(self, now: int) -> Mapping[str, Recent]:
         """What each meter says of the newest time."""
         return {

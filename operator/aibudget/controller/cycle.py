@@ -20,11 +20,10 @@ from aibudget.api.budget import AIBudget, ClusterAIBudget
 from aibudget.api.budgetstatus import BudgetStatus
 from aibudget.api.conditions import Condition
 from aibudget.api.meter import MeterSpec
-from aibudget.budgeting.period import preceding, steady
 from aibudget.budgeting.sharing import Sharing
-from aibudget.controller.accounts import SETTLING_SECONDS
 from aibudget.controller.books import Books
 from aibudget.controller.cache import Cache, World
+from aibudget.controller.calendar import Calendar
 from aibudget.controller.head import Labels
 from aibudget.controller.judge import NOT_SHARED, Judge, Judged
 from aibudget.controller.kinship import Kinship
@@ -37,7 +36,7 @@ from aibudget.controller.tariffs import LivePrices
 from aibudget.enforcement.claimant import Claimant
 from aibudget.enforcement.cluster import Enforcer
 from aibudget.enforcement.cluster import Report as Enforced
-from aibudget.errors import AIBudgetError
+from aibudget.errors import AIBudgetError, Transient
 from aibudget.inventory.owners import OwnerBook
 from aibudget.pricing.rate import Rate
 from aibudget.reporting import enforcing, events, status
@@ -68,6 +67,7 @@ class Parts:
     live: LivePrices | None = None
     meters: Meters | None = None
     sharing: Sharing = NOT_SHARED
+    calendar: Calendar = field(default_factory=Calendar)
 
 
 class Cycle:
@@ -92,7 +92,7 @@ class Cycle:
         began, phases = time.monotonic(), _Phases()
         world, instant = self._parts.cache.world(), int(now)
         labels = {name: metadata.labels for name, metadata in world.namespaces.items()}
-        wanted = earliest(world, instant)
+        wanted = self._earliest(world, instant)
         with phases("measure"):
             meters = await self._work(self._arrange_meters, world, wanted)
             live = await self._work(self._live_prices, instant)
@@ -126,6 +126,7 @@ class Cycle:
             balances=self._parts.books.balances(),
             lines=self._lines(),
             folded=self._lines(folded=True),
+            clock_behind=self._parts.calendar.behind,
         )
         standing = resting | {report.seen.uid: report.status.conditions for report in reports}
         return self._snapshot(judged, standing, enforced, view)
@@ -140,8 +141,12 @@ class Cycle:
         labels: Labels = {name: metadata.labels for name, metadata in world.namespaces.items()}
         deadline = time.monotonic() + seconds
         return await self._work(
-            self._measuring.fill, earliest(world, int(now)), self._shelf.book, labels, deadline
+            self._measuring.fill, self._earliest(world, int(now)), self._shelf.book, labels, deadline
         )
+
+    def _earliest(self, world: World, now: int) -> int:
+        """From where on usage is needed: the start of the earliest period that is not closed."""
+        return max(self._parts.calendar.earliest(world.budgets, now), now - LONGEST_PAST)
 
     async def _climb(self, now: int) -> None:
         kinship = self._parts.kinship
@@ -169,8 +174,18 @@ class Cycle:
         return () if self._parts.live is None else self._parts.live.rates(now)
 
     def _judge(self, world: World, measured: Measured, now: int) -> tuple[Judged, ...]:
-        judge = Judge(self._parts.books, measured, now, self._parts.sharing)
-        return judge.judge(world.budgets, self._parts.reporter)
+        calendar = self._parts.calendar
+        judge = Judge(self._parts.books, measured, now, calendar, self._parts.sharing)
+        judged = judge.judge(world.budgets, self._parts.reporter)
+        if calendar.behind:
+            log.warning("the clock is %d s behind a period that has begun", calendar.behind)
+        try:
+            calendar.commit()
+        except Transient as error:
+            # Periods go on by the clock; the next cycle finds the same to be written.
+            log.warning("periods and decisions are not written: %s", error.message)
+            self._errors[error.reason] += 1
+        return judged
 
     async def _enforce(self, judged: Sequence[Judged], now: float) -> Enforced | None:
         claimants = [
@@ -293,19 +308,6 @@ class Cycle:
             ),
             deliveries=self._parts.notifier.view(view.finished or 0.0),
         )
-
-
-def earliest(world: World, now: int) -> int:
-    """The start of the earliest period that is open, or has ended so lately that it may still grow."""
-    starts = [now]
-    for seen in world.budgets:
-        if isinstance(seen.model, AIBudget | ClusterAIBudget):
-            spec = seen.model.spec.period
-            period = steady(spec, now, None)
-            before = preceding(spec, period)
-            settling = before is not None and now - before.interval.end < SETTLING_SECONDS
-            starts.append(before.interval.start if before is not None and settling else period.interval.start)
-    return max(min(starts), now - LONGEST_PAST)
 
 
 class _Phases:

@@ -15,19 +15,18 @@ from aibudget.api.budget import AIBudget, Budget, ClusterAIBudget
 from aibudget.api.budgetstatus import BudgetStatus, PastPeriod
 from aibudget.budgeting.evaluation import BudgetKey, Evaluation
 from aibudget.budgeting.memory import Memory
-from aibudget.budgeting.period import preceding, steady
 from aibudget.budgeting.share import Share, Shares
 from aibudget.budgeting.sharing import Allotments, Sharing
+from aibudget.budgeting.turning import Turn, is_known, is_overdue, recalled, scope_of
 from aibudget.budgeting.verdict import Moment, evaluate
-from aibudget.controller.accounts import SETTLING_SECONDS
 from aibudget.controller.books import Books
 from aibudget.controller.cache import Seen
+from aibudget.controller.calendar import Calendar
 from aibudget.controller.measuring import Knowledge, Measured
 from aibudget.errors import AIBudgetError, InvalidManifest, Stalled
 from aibudget.metering.slots import Interval, snapped
 from aibudget.pricing.charge import amount_of
 from aibudget.reporting.facts import DataState
-from aibudget.reporting.status import HISTORY, past_period
 
 NOT_SHARED: Final = Sharing()
 
@@ -70,18 +69,30 @@ class Past(Protocol):
 class Judge:
     """For one cycle and the worker's thread."""
 
-    def __init__(self, books: Books, measured: Measured, now: int, sharing: Sharing = NOT_SHARED) -> None:
+    def __init__(
+        self,
+        books: Books,
+        measured: Measured,
+        now: int,
+        calendar: Calendar,
+        sharing: Sharing = NOT_SHARED,
+    ) -> None:
         self._books = books
+        self._calendar = calendar
         self._sharing = sharing
         self._allotments: dict[tuple[Interval, str], Allotments] = {}
         self._measured = measured
         self._now = now
         self._shares: dict[tuple[Interval, str], Shares] = {}
+        self._recounts: dict[tuple[Interval, str], Shares] = {}
         self._knowledge: dict[frozenset[str], Knowledge] = {}
 
     def judge(self, budgets: Iterable[Seen], past: Past) -> tuple[Judged, ...]:
-        """All budgets."""
-        return tuple(self._guarded(seen, past) for seen in budgets)
+        """All budgets. What is to be remembered of it waits in the calendar to be written."""
+        self._calendar.begin()
+        judged = tuple(self._guarded(seen, past) for seen in budgets)
+        self._calendar.abandon({one.seen.uid for one in judged}, self._now)
+        return judged
 
     def _guarded(self, seen: Seen, past: Past) -> Judged:
         stalled = self._measured.stalled
@@ -103,17 +114,19 @@ class Judge:
     def _one(self, seen: Seen, past: Past) -> Judged:
         budget = seen.model
         assert isinstance(budget, AIBudget | ClusterAIBudget), "only budgets are evaluated"
-        memory = past.memory(seen)
-        period = steady(budget.spec.period, self._now, memory.period_start)
+        told = past.memory(seen)
+        turn = self._calendar.turn(budget, told, self._now)
+        memory = recalled(turn, told)
+        period = turn.period
         share = self._share(budget, period.interval)
         known = self._known(share.meters)
         moment = Moment(self._now, known.gate, repriced=self._measured.repriced > memory.evaluated)
         evaluation = evaluate(budget, period, share, memory, moment)
+        self._calendar.judged(turn, told, evaluation)
         if not evaluation.changes:
             past.unchanged(seen, self._now)
         evaluation = replace(evaluation, shared=self._shared(budget, period.interval))
-        history = self._history(seen, past, evaluation)
-        return Judged(seen, evaluation, history=history, data=known.data)
+        return Judged(seen, evaluation, history=self._history(seen, budget, past, turn), data=known.data)
 
     def _known(self, meters: frozenset[str]) -> Knowledge:
         found = self._knowledge.get(meters)
@@ -140,21 +153,31 @@ class Judge:
             self._allotments[whole, currency] = found
         return amount_of(found.of(budget))
 
-    def _history(self, seen: Seen, past: Past, evaluation: Evaluation) -> tuple[PastPeriod, ...] | None:
-        """The periods before this one; the last of them is counted again while it may still grow."""
-        budget = seen.model
-        assert isinstance(budget, AIBudget | ClusterAIBudget), "only budgets have periods"
-        last = preceding(budget.spec.period, evaluation.period)
-        if last is None or self._now - last.interval.end > SETTLING_SECONDS:
-            return None
-        before = past.before(seen)
-        known = next((past for past in before.history if past.id == last.id), None)
-        if known is not None:
-            limit = known.limit
-        elif before.period is not None and before.period.id == last.id and before.limit is not None:
-            limit = before.limit.amount
-        else:
-            return None
-        spent = amount_of(self._share(budget, last.interval).units)
-        earlier = (past for past in before.history if past.id != last.id)
-        return (past_period(last.id, limit, spent), *earlier)[:HISTORY]
+    def _history(self, seen: Seen, budget: Budget, past: Past, turn: Turn) -> tuple[PastPeriod, ...] | None:
+        """The periods before this one; those that are over are counted, and closed when all is known."""
+        calendar, provisional = self._calendar, {}
+        for row in calendar.settling(seen.uid):
+            share = self._share(budget, row.interval)
+            provisional[row.id] = amount_of(share.units)
+            overdue = is_overdue(row, self._now)
+            if (overdue or is_known(row, share)) and calendar.may_recount(row.interval):
+                counted = self._recount(budget, row.interval)
+                # What was just read is known and not posted yet.
+                if overdue or is_known(row, counted):
+                    calendar.close(row, counted, self._now)
+        scope = scope_of(budget)
+        row_again = calendar.wants_recount(seen.uid, scope, self._measured.repriced, self._now)
+        if row_again is not None and calendar.may_recount(row_again.interval):
+            share = self._recount(budget, row_again.interval)
+            calendar.recounted(row_again, share, self._now)
+        return calendar.history(seen.uid, turn.period.id, provisional, lambda: past.before(seen).history)
+
+    def _recount(self, budget: Budget, interval: Interval) -> Share:
+        """From the slots themselves, whatever running totals say."""
+        whole, currency = snapped(interval), budget.spec.limit.currency
+        found = self._recounts.get((whole, currency))
+        if found is None:
+            statements, measured = self._books.recount(whole), self._measured
+            found = Shares(statements, measured.newest, measured.priced, currency)
+            self._recounts[whole, currency] = found
+        return found.of(budget)

@@ -205,3 +205,66 @@ delivery = Table(
     Index("delivery_due", "cluster_id", "state", "receiver", "due"),
     sqlite_with_rowid=False,
 )
+
+# Periods of budgets, by the budget's uid: what is closed never changes, and a correction stands beside it.
+period = Table(
+    "period",
+    metadata,
+    Column("cluster_id", Integer, primary_key=True),
+    Column("budget_uid", String(64), primary_key=True),
+    Column("id", String(128), primary_key=True),
+    Column("kind", String(63), nullable=False),
+    Column("namespace", String(253), nullable=False),
+    Column("name", String(253), nullable=False),
+    Column("start", BigInteger, nullable=False),
+    Column("end", BigInteger, nullable=False),
+    Column("state", String(8), nullable=False),
+    Column("currency", String(3), nullable=False),
+    # Decimals as text. NULL is unknown: a budget that could not be evaluated, or that was gone by then.
+    Column("limit_amount", Text),
+    Column("rolled_over", Text),
+    Column("spent", Text),
+    Column("coverage_percent", Integer),
+    Column("opened", BigInteger, nullable=False),
+    Column("ended", BigInteger),
+    Column("closed", BigInteger),
+    # What a lost status is made from: the generation that was evaluated, and where thresholds stood.
+    Column("generation", BigInteger, nullable=False),
+    Column("thresholds", Text, nullable=False),
+    Column("told", Integer, nullable=False),
+    Column("scope", String(64), nullable=False),
+    Index("period_end", "cluster_id", "state", "end"),
+)
+
+# Append-only: what a closed period is known since then to have cost.
+period_correction = Table(
+    "period_correction",
+    metadata,
+    Column("cluster_id", Integer, primary_key=True),
+    Column("budget_uid", String(64), primary_key=True),
+    Column("period_id", String(128), primary_key=True),
+    Column("known", BigInteger, primary_key=True),
+    Column("spent", Text, nullable=False),
+)
+
+# Append-only, and each row's hash covers the row before it: what was decided, with what was known of it.
+decision = Table(
+    "decision",
+    metadata,
+    Column("cluster_id", Integer, primary_key=True),
+    Column("number", BigInteger, primary_key=True),
+    Column("subject", String(512), nullable=False),
+    Column("event", String(63), nullable=False),
+    Column("content", Text, nullable=False),
+    Column("hash", String(64), nullable=False),
+    Index("decision_subject", "cluster_id", "subject", "number"),
+)
+
+# How many there are and the last one's hash: rows that are cut off at the end are missed.
+decision_head = Table(
+    "decision_head",
+    metadata,
+    Column("cluster_id", Integer, primary_key=True),
+    Column("number", BigInteger, nullable=False),
+    Column("hash", String(64), nullable=False),
+)

@@ -154,6 +154,13 @@ class Ledger:
                 known.statements[interval] = found
             return found
 
+    def recount(self, meter: str, interval: Interval) -> Statement:
+        """As `statement`, added up from the slots anew."""
+        known = self._meter(meter)
+        with self._database.reading() as connection:
+            state = meters.state(connection, known.id)
+            return self._statement(connection, known, state, interval, anew=True)
+
     def coverage(self, meter: str, interval: Interval) -> Mapping[int, Coverage]:
         """How much of each posted slot was covered; a slot that is absent was never asked for."""
         with self._database.reading() as connection:
@@ -286,14 +293,24 @@ class Ledger:
         return _Meter(meter_id, Lines(self._cluster_id, meter_id, meter_of(name)))
 
     def _statement(
-        self, connection: Connection, known: _Meter, state: MeterState, interval: Interval
+        self,
+        connection: Connection,
+        known: _Meter,
+        state: MeterState,
+        interval: Interval,
+        *,
+        anew: bool = False,
     ) -> Statement:
         if state.watermark is None or state.begins is None:
             return Statement((), Coverage(0, 0), None, complete=False)
         end = min(interval.end, state.watermark)
         if end <= interval.start:
             return Statement((), Coverage(0, 0), state.watermark, complete=state.begins <= interval.start)
-        rows, covered = _summed(connection, known, Interval(interval.start, end), state.watermark)
+        span = Interval(interval.start, end)
+        if anew:
+            rows, covered = _counted(connection, known, span)
+        else:
+            rows, covered = _summed(connection, known, span, state.watermark)
         return Statement(
             lines=self._lines(connection, known, rows),
             coverage=Coverage(covered.covered_seconds, covered.total_seconds),
@@ -326,7 +343,7 @@ def _summed(
     """From running totals, where the interval ends at the watermark or where another begins; else counted."""
     past = span.end < watermark
     if past and not known.totals.asked(span.end):
-        return slots.sums(connection, known.id, span), slots.covered(connection, known.id, span)
+        return _counted(connection, known, span)
     if not known.totals.asked(span.start):
         # What another beginning has counted already is not counted again.
         base = known.totals.nearest(span.start, watermark)
@@ -336,6 +353,10 @@ def _summed(
     if past:
         return known.totals.between(span.start, span.end)
     return known.totals.since(span.start)
+
+
+def _counted(connection: Connection, known: _Meter, span: Interval) -> tuple[Sequence[Row], Covered]:
+    return slots.sums(connection, known.id, span), slots.covered(connection, known.id, span)
 
 
 def _carry_over(

@@ -154,7 +154,7 @@ def _reconciling(facts: Facts) -> Fact | None:
     if isinstance(facts.problem, Stalled):
         return None
     if facts.problem is not None:
-        return "True", Reason.PROGRESSING_WITH_RETRY, facts.problem.message
+        return "True", reason_of(facts.problem), facts.problem.message
     if facts.evaluation is None:
         return "True", Reason.PROGRESSING, "The first evaluation is still to come."
     return None if facts.backfill is None else ("True", Reason.PROGRESSING, facts.backfill)

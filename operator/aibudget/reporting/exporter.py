@@ -46,6 +46,7 @@ class CycleView:
     balances: Mapping[str, Balance] = field(default_factory=dict)
     lines: Mapping[str, float] = field(default_factory=dict)
     folded: Mapping[str, float] = field(default_factory=dict)
+    clock_behind: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +213,11 @@ def _cycle(cycle: CycleView) -> Iterator[Metric]:
         ("aibudget_last_cycle_timestamp_seconds", "When the last cycle ended.", cycle.finished),
         ("aibudget_cycle_duration_seconds", "How long the last cycle took.", cycle.seconds),
         ("aibudget_data_age_seconds", "How old the newest known usage was then.", cycle.data_age),
+        (
+            "aibudget_clock_behind_seconds",
+            "How far the clock is behind a period that has begun; nothing of such a budget is judged.",
+            cycle.clock_behind,
+        ),
     )
     yield from (_gauge(name, text, value) for name, text, value in single if value is not None)
     yield _by(

@@ -29,6 +29,7 @@ from aibudget.enforcement.sparing import Spared
 from aibudget.errors import AIBudgetError
 from aibudget.inventory.owners import OwnerBook
 from aibudget.inventory.workload import Workload
+from aibudget.ledger.periodrow import PeriodState
 from aibudget.reporting.conditions import (
     conditions_of,
     conditions_of_meter,
@@ -164,10 +165,20 @@ def merge_patch(before: Mapping[str, Any], after: Mapping[str, Any]) -> JsonObje
     return difference
 
 
-def past_period(period_id: str, limit: Decimal, spent: Decimal) -> PastPeriod:
-    """How a period ended, rounded for display."""
+def past_period(
+    period_id: str, limit: Decimal, spent: Decimal, *, state: PeriodState, corrected: Decimal | None
+) -> PastPeriod:
+    """How a period ended, rounded for display; `corrected` is what it is known to have cost since."""
     percent = int((spent * 100 / limit).to_integral_value(ROUND_FLOOR)) if limit else 0
-    return PastPeriod(id=period_id, limit=limit, spent=_cents(spent), used_percent=percent)
+    told = None if corrected is None or _cents(corrected) == _cents(spent) else _cents(corrected)
+    return PastPeriod(
+        id=period_id,
+        state="Closed" if state == "Closed" else "Settling",
+        limit=limit,
+        spent=_cents(spent),
+        used_percent=percent,
+        corrected=told,
+    )
 
 
 def _figures(evaluation: Evaluation, owners: OwnerBook) -> JsonObject:
