@@ -3,12 +3,13 @@
 Nothing here makes, migrates or changes a ledger: that is the operator's.
 """
 
+import json
 import shutil
 import sys
 from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 STDOUT: Final = "-"
 _COLUMNS: Final = ("cluster", "meter", "from", "until", "covered", "rows")
+_DECIDED: Final = ("number", "time", "budget", "event", "about", "spent", "limit", "by")
 
 url_option = click.option(
     "--ledger-url",
@@ -35,7 +37,7 @@ url_option = click.option(
 
 @click.group()
 def ledger() -> None:
-    """Look after the ledger: check it, copy it.
+    """Look after the ledger: check it, copy it, prove and read the log of what was decided.
 
     They find the operator's ledger in its pod: kubectl exec deploy/aibudget -- aibudget ledger check
     """
@@ -97,3 +99,70 @@ def backup(url: str, path: str) -> None:
             database.copy(copy)
             with copy.open("rb") as content:
                 shutil.copyfileobj(content, sys.stdout.buffer)
+
+
+@ledger.command(short_help="Prove that the decision log is as it was written.")
+@url_option
+def verify(url: str) -> None:
+    """Prove that the decision log is as it was written, from its first entry to its last.
+
+    The operator logs the number and the hash of the last entry whenever it adds some: compare them with what
+    is printed here to see that nothing was cut off or written anew. Exit codes: 0 all of it is, 1 an entry is
+    broken or missing, which is named, 2 it could not be read.
+    """
+    from aibudget.ledger.database import Database
+    from aibudget.ledger.proof import proofs
+
+    with closing(Database(url, checked=True, borrowed=True)) as database:
+        found = list(proofs(database))
+    for cluster, head, broken in found:
+        if broken is not None:
+            click.echo(f"{cluster}: entry {broken.number} is broken: {broken.message}")
+        else:
+            click.echo(f"{cluster}: {head.number} entries, the last one's hash is {head.hash}")
+    sys.exit(1 if any(one.broken for one in found) else 0)
+
+
+@ledger.command(short_help="Show what was decided, and by what.")
+@url_option
+@click.option("--budget", metavar="[NAMESPACE/]NAME", help="Of this budget only.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="How to print; json has all that was known, one entry a line.",
+)
+def decisions(url: str, budget: str | None, output: str) -> None:
+    """Show what was decided, and by what: thresholds, notices, stops, releases and periods, oldest first."""
+    from aibudget.ledger.database import Database
+    from aibudget.ledger.proof import logged
+
+    with closing(Database(url, checked=True, borrowed=True)) as database:
+        found = [one for one in logged(database) if budget in (None, _budget(one))]
+    if output == "json":
+        for one in found:
+            click.echo(json.dumps(one, sort_keys=True, ensure_ascii=False))
+    else:
+        click.echo(table(_DECIDED, [_decided(one) for one in found]))
+
+
+def _budget(decision: dict[str, Any]) -> str:
+    budget = decision.get("budget", {})
+    return "/".join(part for part in (budget.get("namespace"), budget.get("name")) if part)
+
+
+def _decided(decision: dict[str, Any]) -> tuple[str, ...]:
+    known, target = decision.get("inputs", decision), decision.get("target", {})
+    about = "/".join(part for part in (target.get("kind"), target.get("name")) if part)
+    return (
+        str(decision["number"]),
+        decision["time"],
+        _budget(decision),
+        decision["event"],
+        about or decision.get("threshold") or decision.get("period", ""),
+        known.get("spent") or "",
+        known.get("limit") or "",
+        decision.get("decidedBy") or "",
+    )

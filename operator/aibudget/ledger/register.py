@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from aibudget.ledger import decisions, meters, periods
 from aibudget.ledger.database import Database
-from aibudget.ledger.decision import Broken, Decision, Entry, Head, origin, prove
+from aibudget.ledger.decision import Decision, Entry, Head, origin
 from aibudget.ledger.periodrow import PeriodCorrection, PeriodRow
 
 
@@ -68,12 +68,6 @@ class Register:
         """The whole log."""
         with self._database.reading() as connection:
             return tuple(decisions.entries(connection, self._cluster_id))
-
-    def prove(self) -> Broken | None:
-        """Follow the chain from its beginning to its head; None where all of it is as it was written."""
-        with self._database.reading() as connection:
-            stored = decisions.head(connection, self._cluster_id)
-            return prove(self._cluster, decisions.entries(connection, self._cluster_id), stored)
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:

@@ -16,6 +16,7 @@ from aibudget.controller import judge
 from aibudget.controller.accounts import Accounts
 from aibudget.controller.books import Books
 from aibudget.controller.cache import WATCHED, Cache, read
+from aibudget.controller.calendar import Calendar
 from aibudget.controller.cycle import Cycle, Parts
 from aibudget.controller.kinship import Kinship
 from aibudget.controller.notifier import Notifier
@@ -34,6 +35,7 @@ from aibudget.inventory.resource import (
     PRICE_LISTS,
     Resource,
 )
+from aibudget.ledger.register import Register
 from aibudget.ledger.store import Ledger
 from aibudget.reporting.events import Event
 from unit.controller.meters import DAY, MIDNIGHT, IdleMeter, Meter
@@ -91,13 +93,20 @@ class World:
     notifier: Notifier = field(default_factory=Notifier)
     idle: IdleMeter | None = None
     sharing: Sharing = field(default_factory=Sharing)
+    register: Register = field(init=False)
+
+    @property
+    def url(self) -> str:
+        """Where the ledger is."""
+        return f"sqlite:///{self.directory / 'l.db'}"
 
     def start(self) -> None:
         """A new process: nothing in memory."""
         self.stop()
-        self.ledger = self.in_worker(lambda: Ledger.open(f"sqlite:///{self.directory / 'l.db'}", "test"))
+        self.ledger = self.in_worker(lambda: Ledger.open(self.url, "test"))
         books = self.in_worker(self._books)
         self.cache = Cache()
+        self.register = self.in_worker(lambda: Register.open(self.url, "test"))
         parts = Parts(
             cache=self.cache,
             books=books,
@@ -107,6 +116,7 @@ class World:
             notifier=self.notifier,
             kinship=Kinship(Climber(self.cluster), Owners(self.ledger), books),
             sharing=self.sharing,
+            calendar=self.in_worker(lambda: Calendar(self.register)),
         )
         self.cycle = Cycle(parts)
 
@@ -114,6 +124,7 @@ class World:
         """The end of the process."""
         if self.ledger is not None:
             self.in_worker(self.ledger.close)
+            self.in_worker(self.register.close)
             self.ledger = None
 
     def _books(self) -> Books:
@@ -499,7 +510,8 @@ def test_a_new_period_begins_at_nothing_and_the_old_one_is_remembered(world: Wor
     assert Decimal(status["spend"]["amount"]) < 1
     assert status["thresholds"] == [{"name": "full", "state": "Below"}]
     assert [past["id"] for past in status["history"]] == [day]
-    assert status["history"][0] == {"id": day, "limit": "62", "spent": "72.00", "usedPercent": 116}
+    last = {"id": day, "state": "Closed", "limit": "62", "spent": "72.00", "usedPercent": 116}
+    assert status["history"][0] == last
     assert "PeriodStarted" in world.events("b")
 
 
