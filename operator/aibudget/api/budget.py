@@ -19,6 +19,13 @@ from aibudget.api.fields import (
 )
 from aibudget.api.model import LIST_BY_NAME, LIST_SET, Resource, Value, celed, once_each, once_each_by, rule
 from aibudget.api.money import Money
+from aibudget.api.scope import (
+    FENCES_NEED_THE_WHOLE_NAMESPACE,
+    FENCES_NEED_WHOLE_NAMESPACES,
+    NO_FENCE,
+    Scope,
+    WorkloadScope,
+)
 from aibudget.api.selector import LabelSelector
 
 PeriodType = Literal["Daily", "Weekly", "Monthly", "Quarterly", "Yearly", "Fixed"]
@@ -169,18 +176,19 @@ _IMMUTABLE_PERIOD: Final = (
 )
 
 
-class BudgetSpec(Value):
-    """A budget over its own namespace."""
+# The rule sits above the period, which may come and go: a rule inside it would not see that.
+_SPEC_RULES: Final = (
+    rule(
+        _IMMUTABLE_PERIOD,
+        "period is immutable; make a new budget",
+        ".period",
+        reason="FieldValueForbidden",
+    ),
+)
 
-    # The rule sits above the period, which may come and go: a rule inside it would not see that.
-    model_config = celed(
-        rule(
-            _IMMUTABLE_PERIOD,
-            "period is immutable; make a new budget",
-            ".period",
-            reason="FieldValueForbidden",
-        )
-    )
+
+class CommonSpec(Value):
+    """What budgets of both kinds say; each adds its scope."""
 
     limit: Limit
     """How much may be spent in one period."""
@@ -207,44 +215,40 @@ class BudgetSpec(Value):
         return tuple(sorted(self.thresholds or BUILT_IN_THRESHOLDS, key=lambda threshold: threshold.percent))
 
 
-class Scope(Value):
-    """The namespaces that a ClusterAIBudget covers: the union of both fields."""
+class BudgetSpec(CommonSpec):
+    """A budget over its own namespace, or a part of it."""
 
-    model_config = celed(
-        rule(
-            "has(self.namespaceSelector) || has(self.namespaces)",
-            "give namespaceSelector or namespaces; an empty namespaceSelector {} covers every namespace",
-        )
-    )
+    model_config = celed(*_SPEC_RULES, FENCES_NEED_THE_WHOLE_NAMESPACE)
 
-    namespace_selector: LabelSelector | None = None
-    """Namespaces by their labels; an empty selector covers all."""
-    namespaces: Annotated[
-        tuple[Name, ...] | None,
-        Field(min_length=1, max_length=256, json_schema_extra=LIST_SET),
-        AfterValidator(once_each),
-    ] = None
-    """Namespaces by name."""
+    scope: WorkloadScope | None = None
+    """What of the namespace it counts; all of it if absent."""
 
     @model_validator(mode="after")
-    def _covers_something(self) -> Self:
-        if self.namespace_selector is None and self.namespaces is None:
-            raise ValueError(
-                "give namespaceSelector or namespaces; an empty namespaceSelector {} covers every namespace"
-            )
+    def _fences_fit_scope(self) -> Self:
+        if self.scope and (self.scope.workload_selector is not None or self.scope.workloads):
+            _refuse_fences(self)
         return self
 
-    def covers(self, namespace: str, labels: dict[str, str]) -> bool:
-        """Whether a namespace with this name and these labels belongs to the scope."""
-        named = namespace in (self.namespaces or ())
-        return named or (self.namespace_selector is not None and self.namespace_selector.matches(labels))
 
-
-class ClusterBudgetSpec(BudgetSpec):
+class ClusterBudgetSpec(CommonSpec):
     """A budget over many namespaces; namespaced budgets keep applying inside it."""
 
+    model_config = celed(*_SPEC_RULES, FENCES_NEED_WHOLE_NAMESPACES)
+
     scope: Scope
-    """The namespaces that it covers."""
+    """The namespaces that it covers, and what of them it counts."""
+
+    @model_validator(mode="after")
+    def _fences_fit_scope(self) -> Self:
+        if self.scope.workload_selector is not None:
+            _refuse_fences(self)
+        return self
+
+
+def _refuse_fences(spec: CommonSpec) -> None:
+    for threshold in spec.thresholds or ():
+        if fences := sorted({"Freeze", "Block"} & set(threshold.actions)):
+            raise ValueError(f"threshold {threshold.name} has {fences[0]}: {NO_FENCE}")
 
 
 class AIBudget(Resource):

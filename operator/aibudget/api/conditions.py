@@ -44,6 +44,11 @@ class ConditionType(StrEnum):
         "normal-true",
         "every receiver in `notify` is configured for this budget; absent where none is named",
     )
+    SCOPE_UNCLEAR = (
+        "ScopeUnclear",
+        "abnormal-true",
+        "some usage cannot be told to be inside or outside of its scope, or meters of it are not read",
+    )
 
     APPLIED = "Applied", "normal-true", "the act is written to the target"
     EFFECTIVE = "Effective", "normal-true", "accelerator pods are gone, or new ones refused, as the act means"
@@ -119,6 +124,10 @@ class Reason(StrEnum):
         "ReceiverUnknown",
         "a receiver that the budget names is not configured, or not for its namespace",
     )
+
+    # ScopeUnclear
+    LABELS_UNKNOWN = "LabelsUnknown", "labels that its scope selects by are not known of some usage"
+    METERS_NOT_READ = "MetersNotRead", "meters of its scope are not read, or have no price"
 
     # Hold: Applied, Effective, Contested, Ineffective
     PENDING = "Pending", "noticed, not yet acted"

@@ -93,7 +93,8 @@ class Evaluation:
     `workloads` are those with priced usage in the period, the most expensive first; `uncharged` those that
     use right now what has no price. `rate_per_hour` is None while nothing recent is known. `shared` is the
     idle and shared cost that policies give to the scope beside its spend: no threshold looks at it, and None
-    is where no policy gives anything to anybody.
+    is where no policy gives anything to anybody. `unlabelled`, `unmetered` and `outside` are those of its
+    share.
     """
 
     budget: BudgetKey
@@ -112,6 +113,9 @@ class Evaluation:
     uncharged: tuple[Uncharged, ...] = ()
     extent: Extent = "Everything"
     shared: Decimal | None = None
+    unlabelled: tuple[str, ...] = ()
+    unmetered: tuple[str, ...] = ()
+    outside: frozenset[Workload] = frozenset()
 
     @property
     def stops_everything(self) -> bool:

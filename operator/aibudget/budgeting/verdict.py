@@ -61,6 +61,9 @@ def evaluate(budget: Budget, period: Period, share: Share, memory: Memory, momen
         evaluated=moment.now,
         uncharged=share.uncharged,
         extent=budget.spec.enforcement.extent,
+        unlabelled=share.unlabelled,
+        unmetered=share.unmetered,
+        outside=share.outside,
     )
 
 

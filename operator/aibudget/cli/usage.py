@@ -180,7 +180,7 @@ def usage(
 
 def _read(prometheus: Any, report: Any, meters: frozenset[str], given: dict[str, Any]) -> None:
     """Read the range into the report, part by part, with a bar where somebody looks on."""
-    from aibudget.metering.labels import Teams, read_kin, read_pod_labels, read_teams
+    from aibudget.metering.labels import Teams, Wanted, read_kin, read_pod_labels, read_teams
     from aibudget.metering.promql import matchers
     from aibudget.metering.readout import Readout
     from aibudget.metering.scene import MeterSettings, Scenes
@@ -196,7 +196,7 @@ def _read(prometheus: Any, report: Any, meters: frozenset[str], given: dict[str,
     scenes = Scenes(prometheus, settings)
     readout = Readout(scenes, meters or _wanted(report.book), given["now"], given["own"])
     teams, label, told, read_at = Teams(), given["team_label"], None, None
-    length = report.interval.seconds * readout.steps
+    labels, length = Wanted(settings.workload_labels), report.interval.seconds * readout.steps
     with click.progressbar(
         length=length, label="Reading", file=sys.stderr, hidden=not sys.stderr.isatty()
     ) as bar:
@@ -208,7 +208,7 @@ def _read(prometheus: Any, report: Any, meters: frozenset[str], given: dict[str,
                     teams = read_teams(prometheus, settings.queries, part, label)
                     report.problems.update(dict.fromkeys([] if teams else [_unlabelled(label)]))
                 if settings.workload_labels:
-                    told = read_pod_labels(prometheus, settings.queries, part, settings.workload_labels)
+                    told = read_pod_labels(prometheus, settings.queries, part, labels)
             if report.by in ("workload", "model") and any(one.links for one in readings.values()):
                 readout.owners = read_kin(prometheus, settings.queries, part, readout.owners)
             for meter, reading in readings.items():

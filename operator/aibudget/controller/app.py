@@ -207,6 +207,7 @@ class Replica:
                 self._worker, Notifier.open, settings.receivers, settings.ledger_url, link
             ),
             sharing=settings.shared_cost,
+            select=upstream.select,
             kinship=Kinship(Climber(self._cluster), upstream, books),
             calendar=await loop.run_in_executor(self._worker, Calendar, register),
         )

@@ -16,10 +16,11 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final, TypeVar
 
-from aibudget.api.budget import AIBudget, ClusterAIBudget
+from aibudget.api.budget import AIBudget, Budget, ClusterAIBudget
 from aibudget.api.budgetstatus import BudgetStatus
 from aibudget.api.conditions import Condition
 from aibudget.api.meter import MeterSpec
+from aibudget.budgeting.selection import labels_wanted
 from aibudget.budgeting.sharing import Sharing
 from aibudget.controller.books import Books
 from aibudget.controller.cache import Cache, World
@@ -68,6 +69,7 @@ class Parts:
     meters: Meters | None = None
     sharing: Sharing = NOT_SHARED
     calendar: Calendar = field(default_factory=Calendar)
+    select: Callable[[Mapping[str, frozenset[str]]], None] = lambda _: None
 
 
 class Cycle:
@@ -95,6 +97,7 @@ class Cycle:
         wanted = self._earliest(world, instant)
         with phases("measure"):
             meters = await self._work(self._arrange_meters, world, wanted)
+            await self._work(self._parts.select, labels_wanted(_budgets(world)))
             live = await self._work(self._live_prices, instant)
             book = self._shelf.arrange(world.price_lists, meters, live)
             measured = await self._work(self._measuring.measure, book, labels, wanted, instant)
@@ -175,7 +178,9 @@ class Cycle:
 
     def _judge(self, world: World, measured: Measured, now: int) -> tuple[Judged, ...]:
         calendar = self._parts.calendar
-        judge = Judge(self._parts.books, measured, now, calendar, self._parts.sharing)
+        kinship = self._parts.kinship
+        owners = None if kinship is None else kinship.book
+        judge = Judge(self._parts.books, measured, now, calendar, self._parts.sharing, owners)
         judged = judge.judge(world.budgets, self._parts.reporter)
         if calendar.behind:
             log.warning("the clock is %d s behind a period that has begun", calendar.behind)
@@ -308,6 +313,13 @@ class Cycle:
             ),
             deliveries=self._parts.notifier.view(view.finished or 0.0),
         )
+
+
+def _budgets(world: World) -> Iterator[Budget]:
+    """Those that can be read."""
+    for seen in world.budgets:
+        if isinstance(seen.model, AIBudget | ClusterAIBudget):
+            yield seen.model
 
 
 class _Phases:

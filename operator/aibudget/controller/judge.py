@@ -15,6 +15,7 @@ from aibudget.api.budget import AIBudget, Budget, ClusterAIBudget
 from aibudget.api.budgetstatus import BudgetStatus, PastPeriod
 from aibudget.budgeting.evaluation import BudgetKey, Evaluation
 from aibudget.budgeting.memory import Memory
+from aibudget.budgeting.selection import selection_of
 from aibudget.budgeting.share import Share, Shares
 from aibudget.budgeting.sharing import Allotments, Sharing
 from aibudget.budgeting.turning import Turn, is_known, is_overdue, recalled, scope_of
@@ -24,6 +25,7 @@ from aibudget.controller.cache import Seen
 from aibudget.controller.calendar import Calendar
 from aibudget.controller.measuring import Knowledge, Measured
 from aibudget.errors import AIBudgetError, InvalidManifest, Stalled
+from aibudget.inventory.owners import OwnerBook
 from aibudget.metering.slots import Interval, snapped
 from aibudget.pricing.charge import amount_of
 from aibudget.reporting.facts import DataState
@@ -76,9 +78,11 @@ class Judge:
         now: int,
         calendar: Calendar,
         sharing: Sharing = NOT_SHARED,
+        owners: OwnerBook | None = None,
     ) -> None:
         self._books = books
         self._calendar = calendar
+        self._owners = owners
         self._sharing = sharing
         self._allotments: dict[tuple[Interval, str], Allotments] = {}
         self._measured = measured
@@ -139,12 +143,13 @@ class Judge:
         found = self._shares.get((whole, currency))
         if found is None:
             statements, measured = self._books.statements(whole), self._measured
-            found = Shares(statements, measured.newest, measured.priced, currency)
+            found = Shares(statements, measured.newest, measured.priced, currency, self._owners)
             self._shares[whole, currency] = found
         return found.of(budget)
 
     def _shared(self, budget: Budget, interval: Interval) -> Decimal | None:
-        if not self._sharing.divides:
+        # What is given to namespaces belongs to no part of one.
+        if not self._sharing.divides or not selection_of(budget).is_whole:
             return None
         whole, currency = snapped(interval), budget.spec.limit.currency
         found = self._allotments.get((whole, currency))

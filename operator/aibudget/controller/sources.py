@@ -5,12 +5,13 @@ book of owners. So a further meter costs its own query and no more.
 """
 
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from typing import Final
 
 from aibudget.errors import AIBudgetError, Transient
 from aibudget.inventory.owners import OwnerBook, OwnerLink
 from aibudget.ledger.store import Ledger
-from aibudget.metering.labels import PodLabels, read_pod_labels
+from aibudget.metering.labels import PodLabels, Wanted, read_pod_labels
 from aibudget.metering.memory import Memory
 from aibudget.metering.meter import gpu_parts, idle_parts, whole
 from aibudget.metering.prometheus import Prometheus
@@ -28,6 +29,8 @@ CLOCKS_APART_SECONDS: Final = 120
 PODS_KEPT_SECONDS: Final = 2 * 86_400
 """For how long the owner of a single pod is kept: longer than a gap may be filled."""
 FORGET_SECONDS: Final = 86_400
+EXPORTED_SECONDS: Final = 86_400
+"""For how long a label that no pod has any more is still taken to be told of: jobs come and go."""
 
 
 class Upstream:
@@ -47,6 +50,8 @@ class Upstream:
         self._away: AIBudgetError | None = None
         self._forgotten: int | None = None
         self._pod_labels: tuple[Interval, PodLabels] | None = None
+        self._wanted = Wanted(settings.workload_labels)
+        self._exported: dict[str, int] | None = None
 
     @property
     def owners(self) -> OwnerBook:
@@ -54,6 +59,10 @@ class Upstream:
         if self._owners is None:
             self._owners = OwnerBook.of(self._ledger.owners())
         return self._owners
+
+    def select(self, selected: Mapping[str, frozenset[str]]) -> None:
+        """From now on keep usage with these labels as well, by namespace: budgets select by them."""
+        self._wanted = replace(self._wanted, selected=selected)
 
     def begin(self) -> None:
         """Begin a cycle: the time is asked anew, and so is what may have come late."""
@@ -102,7 +111,7 @@ class Upstream:
         self._recall.remember(settled if ended < interval.end else None, whole=interval.start < ended)
         reading = read()
         self.remember(reading.links, interval.end)
-        if self.scenes.settings.workload_labels:
+        if self._wanted.keys:
             reading = self._labels(interval).on(reading, self.owners)
         if reading.scrape_interval is not None:
             self._scrape_interval = reading.scrape_interval
@@ -111,10 +120,21 @@ class Upstream:
     def _labels(self, interval: Interval) -> PodLabels:
         """Asked for once for all meters that read an interval."""
         if self._pod_labels is None or self._pod_labels[0] != interval:
-            settings = self.scenes.settings
-            told = read_pod_labels(self._prometheus, settings.queries, interval, settings.workload_labels)
-            self._pod_labels = interval, told
+            self._pod_labels = interval, self._ask_labels(interval)
         return self._pod_labels[1]
+
+    def _ask_labels(self, interval: Interval) -> PodLabels:
+        queries, now = self.scenes.settings.queries, self.time()
+        since = now - EXPORTED_SECONDS
+        if self._exported is None:
+            self._exported = dict.fromkeys(self._ledger.label_keys(since), now)
+        # Of the past it is known only by what is told there whether anybody told of a label.
+        is_newest = interval.end > slot_of(now - self.lag())
+        exported = {key for key, at in self._exported.items() if at >= since} if is_newest else ()
+        told = read_pod_labels(self._prometheus, queries, interval, self._wanted, exported)
+        if is_newest:
+            self._exported |= dict.fromkeys(told.keys_told, now)
+        return told
 
     def _forget(self, now: int) -> None:
         """Once a day, let go of pods that are long gone; those that run on are asked for anew."""

@@ -191,7 +191,8 @@ def _targets(claimant: Claimant, action: FenceAction) -> tuple[str, ...]:
         return ()
     if not isinstance(claimant.budget, ClusterAIBudget):
         return (claimant.budget.namespace or "",)
-    return tuple(sorted({spend.workload.namespace for spend in claimant.evaluation.workloads}))
+    # What is charged to a team alone has no namespace.
+    return tuple(sorted({spend.workload.namespace for spend in claimant.evaluation.workloads} - {""}))
 
 
 def _keeps(

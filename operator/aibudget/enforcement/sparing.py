@@ -45,7 +45,11 @@ def exempt(claimant: Claimant, live: Live, facts: Facts, now: datetime) -> Refus
     parent = facts.lives.get(live.parent) if live.parent is not None else None
     if parent is not None and (why := exempt(claimant, parent, facts, now) or _controlled(parent)):
         return why
-    return _outside(claimant, live.workload.namespace, facts, now) or _spoken_for(claimant, live, now)
+    return (
+        _outside(claimant, live.workload.namespace, facts, now)
+        or _unselected(claimant, live)
+        or _spoken_for(claimant, live, now)
+    )
 
 
 def _outside(claimant: Claimant, name: str, facts: Facts, now: datetime) -> Refusal | None:
@@ -59,6 +63,13 @@ def _outside(claimant: Claimant, name: str, facts: Facts, now: datetime) -> Refu
         if not claimant.covers(name, namespace.labels):
             return SpareReason.OUTSIDE_SCOPE, f"namespace {name} is not in the budget's scope"
     return None
+
+
+def _unselected(claimant: Claimant, live: Live) -> Refusal | None:
+    """What the scope says of workloads. Of what it knows nothing of, it says nothing."""
+    if live.workload not in claimant.evaluation.outside:
+        return None
+    return SpareReason.OUTSIDE_SCOPE, "the budget's scope does not select it"
 
 
 def _spoken_for(claimant: Claimant, live: Live, now: datetime) -> Refusal | None:

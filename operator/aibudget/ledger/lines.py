@@ -244,3 +244,17 @@ def last_labels(
     return {
         row.namespace: json.loads(row.labels) for row in sorted(rows, key=lambda row: (row.known, row.id))
     }
+
+
+def label_keys(connection: Connection, cluster_id: int, since: int) -> frozenset[str]:
+    """The labels of pods of which some usage since an instant was kept with a value."""
+    of, used, meter = schema.line_label, schema.usage, schema.meter
+    query = (
+        select(of.c.labels)
+        .distinct()
+        .join(used, used.c.line_id == of.c.line_id)
+        .join(meter, meter.c.id == used.c.meter_id)
+        .where(meter.c.cluster_id == cluster_id, used.c.slot >= since)
+    )
+    told = (json.loads(text) for text in connection.execute(query).scalars())
+    return frozenset(key for labels in told for key, value in labels.items() if value)

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from aibudget.inventory.owners import LINKS, OwnerLink
 from aibudget.ledger import levels, links, meters, slots
 from aibudget.ledger.database import Database
-from aibudget.ledger.lines import Lines, Rates, last_labels
+from aibudget.ledger.lines import Lines, Rates, label_keys, last_labels
 from aibudget.ledger.posting import MeterState, Posting
 from aibudget.ledger.rating import EVER, Rating, adopt, corrected, remember_repriced, repriced
 from aibudget.ledger.spend import Correction, SpendLine, Statement, slots_of
@@ -106,6 +106,11 @@ class Ledger:
         """The labels that these namespaces had last, of those that anything was posted of."""
         with self._database.reading() as connection:
             return last_labels(connection, self._cluster_id, namespaces)
+
+    def label_keys(self, since: int) -> frozenset[str]:
+        """The labels of pods that usage of any meter was kept with since an instant."""
+        with self._database.reading() as connection:
+            return label_keys(connection, self._cluster_id, since)
 
     def post(self, posting: Posting) -> MeterState:
         """Replace these slots by what the posting says. Raises `Conflict` where another writer was faster.

@@ -6,8 +6,8 @@ API server; the operator reads namespaces and owners there. Pure but for the `Pr
 
 from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from aibudget.inventory.lineage import KIN, LABELS, named_by
 from aibudget.inventory.owners import LINKS, Child, OwnerBook, OwnerLink
@@ -76,50 +76,94 @@ def read_kin(source: PromSource, queries: Queries, interval: Interval, book: Own
     return book.with_links(_links(answer.series, book))
 
 
-class PodLabels:
-    """What pods said of themselves in an interval, by the keys that were asked for."""
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which labels usage is kept with: `always` those, where pods have them; and by namespace ("" is each)
+    those that selectors speak of, to which it matters as well that pods do not have them.
+    """
 
-    def __init__(self, keys: Sequence[str], told: Mapping[PodKey, Labels]) -> None:
-        self._keys = keys
+    always: tuple[str, ...] = ()
+    selected: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """All of them."""
+        return tuple(sorted(frozenset(self.always).union(*self.selected.values())))
+
+    def selects(self, namespace: str) -> frozenset[str]:
+        """Those of which it has to be known whether pods of the namespace have them."""
+        nothing = frozenset[str]()
+        return self.selected.get(namespace, nothing) | self.selected.get("", nothing)
+
+
+class PodLabels:
+    """What pods said of themselves in an interval, by the keys that were asked for.
+
+    `exported` are the keys of which somebody would tell: what is not told of them is not there.
+    """
+
+    def __init__(self, wanted: Wanted, told: Mapping[PodKey, Labels], exported: Collection[str] = ()) -> None:
+        self._wanted = wanted
         self._told = told
+        self._exported = frozenset(exported) | self.keys_told
+
+    @property
+    def keys_told(self) -> frozenset[str]:
+        """The keys that some pod has."""
+        return frozenset(key for labels in set(self._told.values()) for key, _ in labels)
 
     def on(self, reading: Reading, book: OwnerBook) -> Reading:
         """The reading with the labels of each workload: those that most of its pods had."""
-        if not self._told:
-            return replace(reading, problems=(*reading.problems, self._absent()))
         said: dict[Workload, Counter[Labels]] = defaultdict(Counter)
         for pod, labels in self._told.items():
             if book.knows(Child.of(pod)):
                 said[book.resolve(pod).workload][labels] += 1
         most = {workload: max(sorted(of), key=of.__getitem__) for workload, of in said.items()}
-        usages = (replace(usage, labels=most.get(usage.workload, ())) for usage in reading.usages)
-        return replace(reading, usages=tuple(usages)) if most else reading
+        kept = {workload: self._kept(workload, most) for workload in {u.workload for u in reading.usages}}
+        usages = tuple(replace(usage, labels=kept[usage.workload]) for usage in reading.usages)
+        missing = self._wanted.always if not self.keys_told & set(self._wanted.always) else ()
+        problems = (_absent(missing),) if missing else ()
+        return replace(reading, usages=usages, problems=(*reading.problems, *problems))
 
-    def _absent(self) -> str:
-        listed = ",".join(self._keys)
-        return (
-            f"kube_pod_labels tells none of the labels {listed}. Let kube-state-metrics export them with "
-            f"--metric-labels-allowlist=pods=[{listed}]."
-        )
+    def _kept(self, workload: Workload, most: Mapping[Workload, Labels]) -> Labels:
+        if not workload.namespace:
+            return ()
+        told, selected = dict(most.get(workload, ())), self._wanted.selects(workload.namespace)
+        absent = dict.fromkeys(selected & self._exported, "")
+        keys = {*self._wanted.always, *selected}
+        return tuple(sorted((absent | {key: told[key] for key in told.keys() & keys}).items()))
 
 
 def read_pod_labels(
-    source: PromSource, queries: Queries, interval: Interval, keys: Sequence[str]
+    source: PromSource,
+    queries: Queries,
+    interval: Interval,
+    wanted: Wanted,
+    exported: Collection[str] = (),
 ) -> PodLabels:
     """The pods of an interval that have any of these labels."""
-    spelled = {label_in_metrics(key): key for key in keys}
+    spelled = {label_in_metrics(key): key for key in wanted.keys}
     having = [Matcher(name, "!=", "") for name in spelled]
     answer = over_window(
         source, lambda seconds: queries.pod_labels(tuple(spelled), having, seconds), interval
     )
     return PodLabels(
-        keys,
+        wanted,
         {
             PodKey(own(labels, "namespace"), own(labels, "pod"), labels.get("uid", "")): tuple(
                 sorted((key, labels[name]) for name, key in spelled.items() if labels.get(name))
             )
             for labels, _, _ in answer.series
         },
+        exported,
+    )
+
+
+def _absent(keys: Sequence[str]) -> str:
+    listed = ",".join(keys)
+    return (
+        f"kube_pod_labels tells none of the labels {listed}. Let kube-state-metrics export them with "
+        f"--metric-labels-allowlist=pods=[{listed}]."
     )
 
 

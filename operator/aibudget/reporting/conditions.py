@@ -23,6 +23,7 @@ from aibudget.budgeting.evaluation import Evaluation, ThresholdState
 from aibudget.errors import AIBudgetError, Stalled
 from aibudget.metering.slots import iso
 from aibudget.reporting.facts import Enforcing, Facts, MeterFacts
+from aibudget.reporting.scoping import scope_unclear
 
 MESSAGE_LENGTH: Final = 512
 """Keeps a whole status under 8 KiB, whatever an error has to say."""
@@ -48,6 +49,7 @@ def conditions_of(facts: Facts) -> tuple[Condition, ...]:
         ),
         ConditionType.ENFORCED: _enforced(facts.enforcing),
         ConditionType.RECEIVERS_RESOLVED: _receivers(facts.unknown_receivers),
+        ConditionType.SCOPE_UNCLEAR: scope_unclear(facts.evaluation),
     }
     moment = moment_of(facts.now)
     conditions = facts.before.conditions

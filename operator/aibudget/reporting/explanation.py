@@ -15,6 +15,7 @@ from aibudget.api.budget import Budget, ClusterAIBudget
 from aibudget.api.conditions import ConditionType, find_condition
 from aibudget.api.fields import format_instant
 from aibudget.api.hold import Claim, Hold
+from aibudget.budgeting.selection import selection_of
 from aibudget.enforcement.claims import is_closed
 from aibudget.enforcement.facts import NamespaceFacts
 from aibudget.enforcement.hold import is_true, way_back, way_to_decide
@@ -151,12 +152,33 @@ def word_of(budget: Budget, subject: Subject, now: datetime) -> Word | None:
         return _claims(claim, hold, budget)
     covered = _covers(budget, subject)
     if covered is None:
-        said = f"Namespace {subject.live.workload.namespace} could not be read: its scope may cover it."
-        return Word(budget.kind, budget.name, "Unknown", said)
+        return Word(budget.kind, budget.name, "Unknown", _unknown(subject))
     return _leaves(budget, subject, now) if covered else None
 
 
+def _unknown(subject: Subject) -> str:
+    if subject.namespace is None:
+        return f"Namespace {subject.live.workload.namespace} could not be read: its scope may cover it."
+    return (
+        "Its scope selects workloads of the namespace by the labels that their pods had, or by what they are "
+        "part of: it may cover it. Whom it counts is in its status."
+    )
+
+
 def _covers(budget: Budget, subject: Subject) -> bool | None:
+    if not (inside := _is_inside(budget, subject)):
+        return inside
+    selection, workload = selection_of(budget), subject.live.workload
+    if selection.takes_all_workloads:
+        return True
+    told = [(one.namespace, one.kind, one.name) for one in budget.status.top_workloads]
+    told += [(one.namespace, one.kind, one.name) for one in budget.status.spared]
+    namespace = None if budget.namespace else workload.namespace
+    is_told = (namespace, workload.kind, workload.name) in told
+    return is_told or selection.takes((workload,), {}) or None
+
+
+def _is_inside(budget: Budget, subject: Subject) -> bool | None:
     namespace = subject.live.workload.namespace
     if not isinstance(budget, ClusterAIBudget):
         return budget.namespace == namespace
@@ -164,7 +186,7 @@ def _covers(budget: Budget, subject: Subject) -> bool | None:
         return budget.spec.scope.covers(namespace, dict(subject.namespace.labels))
     if namespace in (budget.spec.scope.namespaces or ()):
         return True
-    return None if budget.spec.scope.namespace_selector is not None else False
+    return None if budget.spec.scope.asks_labels else False
 
 
 def _claims(claim: Claim, hold: Hold, budget: Budget | None) -> Word:

@@ -98,6 +98,7 @@ def outline(facts: Facts) -> Outline | None:
         evaluation.currency,
         tuple((state.threshold.name, state.standing) for state in evaluation.thresholds),
         (status, reason, facts.data.reason, facts.backfill is None, facts.unknown_receivers),
+        (evaluation.unlabelled, evaluation.unmetered),
         facts.history,
     )
 

@@ -32,12 +32,13 @@ def rate(price: str = "1", currency: str = "USD") -> Rate:
 
 @pytest.fixture
 def make_budget() -> Callable[..., Budget]:
-    """A budget in `team`; spec fields as in YAML. With a scope it is a ClusterAIBudget."""
+    """A budget in `team`; spec fields as in YAML. With a scope of namespaces it is a ClusterAIBudget."""
 
     def make(
         amount: str = "100", generation: int = 1, enforcement: dict[str, Any] | None = None, **spec: Any
     ) -> Budget:
-        kind: type[Budget] = ClusterAIBudget if "scope" in spec else AIBudget
+        of_many = {"namespaces", "namespaceSelector", "teams"} & set(spec.get("scope", ()))
+        kind: type[Budget] = ClusterAIBudget if of_many else AIBudget
         metadata = {"name": "b", "uid": "u", "generation": generation}
         if kind is AIBudget:
             metadata["namespace"] = "team"

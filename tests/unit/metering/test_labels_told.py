@@ -4,7 +4,7 @@ import pytest
 
 from aibudget.inventory.owners import Child, OwnerBook, OwnerLink
 from aibudget.inventory.workload import Owner, PodKey, Workload
-from aibudget.metering.labels import PodLabels, Teams, read_kin
+from aibudget.metering.labels import PodLabels, Teams, Wanted, read_kin
 from aibudget.metering.scene import MeterSettings
 from aibudget.metering.slots import Interval
 from aibudget.metering.source import Result, Series
@@ -80,10 +80,10 @@ def test_usage_is_told_with_the_labels_of_most_pods() -> None:
     book = OwnerBook.of([*owned, DEPLOYED])
     alone = Workload("team", "StatefulSet", "db")
     reading = Reading(HOUR, tuple(Usage(BEGIN, of, GPU, 1) for of in (DEPLOYMENT, alone)), {}, None)
-    told = PodLabels(["v"], pods).on(reading, book)
+    told = PodLabels(Wanted(("v",)), pods).on(reading, book)
     assert [usage.labels for usage in told.usages] == [NEW, ()]
     assert told.problems == ()
-    (said,) = PodLabels(["v"], {}).on(reading, book).problems
+    (said,) = PodLabels(Wanted(("v",)), {}).on(reading, book).problems
     assert "--metric-labels-allowlist=pods=[v]" in said
 
 

@@ -1,0 +1,32 @@
+"""What conditions say of a budget's scope, and of the budgets around it. Pure; used by `conditions`.
+
+Each is abnormal-true: it is there only while there is something to be done about it, and says what.
+"""
+
+from aibudget.api.conditions import Reason, Status
+from aibudget.budgeting.evaluation import Evaluation
+
+Fact = tuple[Status, Reason, str]
+
+
+def scope_unclear(evaluation: Evaluation | None) -> Fact | None:
+    """What is not known of the usage that the scope may select; None where all of it is."""
+    if evaluation is None:
+        return None
+    if evaluation.unlabelled:
+        keys = ",".join(evaluation.unlabelled)
+        said = (
+            f"Of some usage of this period it is not known whether its pods had the labels {keys}: it is not "
+            "counted, and spend is a lower bound. Labels are kept from when a budget first asks for them and "
+            "kube-state-metrics tells them, which it does with "
+            f"--metric-labels-allowlist=pods=[{keys}]."
+        )
+        return "True", Reason.LABELS_UNKNOWN, said
+    if evaluation.unmetered:
+        names = ", ".join(evaluation.unmetered)
+        said = (
+            f"Nothing is known of the meters {names} of its scope: they are misspelt, nothing tells of them, "
+            "or nothing prices them."
+        )
+        return "True", Reason.METERS_NOT_READ, said
+    return None
