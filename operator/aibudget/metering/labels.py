@@ -16,7 +16,7 @@ from aibudget.metering.asking import over_range, over_window
 from aibudget.metering.coverage import Grid
 from aibudget.metering.nodes import label_in_metrics, own
 from aibudget.metering.promql import Matcher, Queries
-from aibudget.metering.slots import SLOT_SECONDS, Interval
+from aibudget.metering.slots import SLOT_SECONDS, Interval, slot_of
 from aibudget.metering.source import PromSource, Series
 from aibudget.metering.usage import Reading
 
@@ -97,38 +97,44 @@ class Wanted:
 
 
 class PodLabels:
-    """What pods said of themselves in an interval, by the keys that were asked for.
+    """What pods said of themselves in each slot of an interval, by the keys that were asked for.
 
     `exported` are the keys of which somebody would tell: what is not told of them is not there.
     """
 
-    def __init__(self, wanted: Wanted, told: Mapping[PodKey, Labels], exported: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        wanted: Wanted,
+        told: Iterable[tuple[int, PodKey, Labels]],
+        exported: Collection[str] = (),
+    ) -> None:
         self._wanted = wanted
-        self._told = told
+        self._told = tuple(told)
         self._exported = frozenset(exported) | self.keys_told
 
     @property
     def keys_told(self) -> frozenset[str]:
         """The keys that some pod has."""
-        return frozenset(key for labels in set(self._told.values()) for key, _ in labels)
+        return frozenset(key for labels in {labels for _, _, labels in self._told} for key, _ in labels)
 
     def on(self, reading: Reading, book: OwnerBook) -> Reading:
-        """The reading with the labels of each workload: those that most of its pods had."""
-        said: dict[Workload, Counter[Labels]] = defaultdict(Counter)
-        for pod, labels in self._told.items():
+        """The reading with the labels of each workload: those that most of its pods had in the slot."""
+        said: dict[tuple[int, Workload], Counter[Labels]] = defaultdict(Counter)
+        for slot, pod, labels in self._told:
             if book.knows(Child.of(pod)):
-                said[book.resolve(pod).workload][labels] += 1
-        most = {workload: max(sorted(of), key=of.__getitem__) for workload, of in said.items()}
-        kept = {workload: self._kept(workload, most) for workload in {u.workload for u in reading.usages}}
-        usages = tuple(replace(usage, labels=kept[usage.workload]) for usage in reading.usages)
+                said[slot, book.resolve(pod).workload][labels] += 1
+        most = {key: max(sorted(of), key=of.__getitem__) for key, of in said.items()}
+        keys = {(usage.slot, usage.workload) for usage in reading.usages}
+        kept = {key: self._kept(key[1], most.get(key, ())) for key in keys}
+        usages = tuple(replace(usage, labels=kept[usage.slot, usage.workload]) for usage in reading.usages)
         missing = self._wanted.always if not self.keys_told & set(self._wanted.always) else ()
         problems = (_absent(missing),) if missing else ()
         return replace(reading, usages=usages, problems=(*reading.problems, *problems))
 
-    def _kept(self, workload: Workload, most: Mapping[Workload, Labels]) -> Labels:
+    def _kept(self, workload: Workload, most: Labels) -> Labels:
         if not workload.namespace:
             return ()
-        told, selected = dict(most.get(workload, ())), self._wanted.selects(workload.namespace)
+        told, selected = dict(most), self._wanted.selects(workload.namespace)
         absent = dict.fromkeys(selected & self._exported, "")
         keys = {*self._wanted.always, *selected}
         return tuple(sorted((absent | {key: told[key] for key in told.keys() & keys}).items()))
@@ -144,19 +150,29 @@ def read_pod_labels(
     """The pods of an interval that have any of these labels."""
     spelled = {label_in_metrics(key): key for key in wanted.keys}
     having = [Matcher(name, "!=", "") for name in spelled]
-    answer = over_window(
-        source, lambda seconds: queries.pod_labels(tuple(spelled), having, seconds), interval
+
+    def query(seconds: int) -> str:
+        return queries.pod_labels(tuple(spelled), having, seconds)
+
+    whole = Grid(interval, SLOT_SECONDS)
+    series = over_range(source, query(SLOT_SECONDS), whole).series
+    # The last slot of a head is not over yet.
+    if (begun := slot_of(interval.end)) < interval.end:
+        series += over_window(source, query, Interval(begun, interval.end)).series
+    told = (
+        (slot_of(int(t) - 1), _pod(labels), _spoken(labels, spelled))
+        for labels, times, _ in series
+        for t in times
     )
-    return PodLabels(
-        wanted,
-        {
-            PodKey(own(labels, "namespace"), own(labels, "pod"), labels.get("uid", "")): tuple(
-                sorted((key, labels[name]) for name, key in spelled.items() if labels.get(name))
-            )
-            for labels, _, _ in answer.series
-        },
-        exported,
-    )
+    return PodLabels(wanted, told, exported)
+
+
+def _pod(labels: Mapping[str, str]) -> PodKey:
+    return PodKey(own(labels, "namespace"), own(labels, "pod"), labels.get("uid", ""))
+
+
+def _spoken(labels: Mapping[str, str], spelled: Mapping[str, str]) -> Labels:
+    return tuple(sorted((key, labels[name]) for name, key in spelled.items() if labels.get(name)))
 
 
 def _absent(keys: Sequence[str]) -> str:

@@ -80,10 +80,10 @@ def test_usage_is_told_with_the_labels_of_most_pods() -> None:
     book = OwnerBook.of([*owned, DEPLOYED])
     alone = Workload("team", "StatefulSet", "db")
     reading = Reading(HOUR, tuple(Usage(BEGIN, of, GPU, 1) for of in (DEPLOYMENT, alone)), {}, None)
-    told = PodLabels(Wanted(("v",)), pods).on(reading, book)
+    told = PodLabels(Wanted(("v",)), [(BEGIN, *one) for one in pods.items()]).on(reading, book)
     assert [usage.labels for usage in told.usages] == [NEW, ()]
     assert told.problems == ()
-    (said,) = PodLabels(Wanted(("v",)), {}).on(reading, book).problems
+    (said,) = PodLabels(Wanted(("v",)), ()).on(reading, book).problems
     assert "--metric-labels-allowlist=pods=[v]" in said
 
 
