@@ -62,7 +62,9 @@ class Upstream:
 
     def select(self, selected: Mapping[str, frozenset[str]]) -> None:
         """From now on keep usage with these labels as well, by namespace: budgets select by them."""
-        self._wanted = replace(self._wanted, selected=selected)
+        if selected != self._wanted.selected:
+            self._wanted = replace(self._wanted, selected=selected)
+            self._exported = None
 
     def begin(self) -> None:
         """Begin a cycle: the time is asked anew, and so is what may have come late."""
@@ -127,13 +129,14 @@ class Upstream:
         queries, now = self.scenes.settings.queries, self.time()
         since = now - EXPORTED_SECONDS
         if self._exported is None:
-            self._exported = dict.fromkeys(self._ledger.label_keys(since), now)
+            known = self._ledger.label_keys(since) if self._wanted.selected else ()
+            self._exported = dict.fromkeys(known, now)
         # Of the past it is known only by what is told there whether anybody told of a label.
         is_newest = interval.end > slot_of(now - self.lag())
         exported = {key for key, at in self._exported.items() if at >= since} if is_newest else ()
         told = read_pod_labels(self._prometheus, queries, interval, self._wanted, exported)
-        if is_newest:
-            self._exported |= dict.fromkeys(told.keys_told, now)
+        for key in told.keys_told:
+            self._exported[key] = max(interval.end, self._exported.get(key, 0))
         return told
 
     def _forget(self, now: int) -> None:

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from aibudget.controller.sources import FORGET_SECONDS, PODS_KEPT_SECONDS, Upstream
+from aibudget.controller.sources import EXPORTED_SECONDS, FORGET_SECONDS, PODS_KEPT_SECONDS, Upstream
 from aibudget.inventory.owners import Child, OwnerLink
-from aibudget.inventory.workload import Owner, PodKey
+from aibudget.inventory.workload import Owner, PodKey, Workload
 from aibudget.ledger.store import Ledger
 from aibudget.metering.scene import MeterSettings
-from aibudget.metering.slots import Interval
+from aibudget.metering.slots import Interval, slot_of
 from aibudget.metering.source import PrometheusUnavailable, Result, Series
 from aibudget.metering.usage import Reading, Usage
 from unit.controller.meters import H100, LLM, MIDNIGHT
@@ -32,6 +32,7 @@ class Told:
         self.asked = 0
         self.times = 0
         self.down = False
+        self.pods = True
 
     def begin(self) -> None:
         """Nothing to spend."""
@@ -46,7 +47,12 @@ class Told:
     def query(self, promql: str, at: float) -> Result:
         """One pod with one label."""
         self.asked += 1
-        return Result([self._pod(at)])
+        return Result([self._pod(at)] if self.pods else [])
+
+    def query_range(self, promql: str, start: int, end: int, step: int) -> Result:
+        """The same at the end of each slot."""
+        assert (start, end, step) == (SLOT.end, SLOT.end, 900), promql
+        return self.query(promql, end)
 
     def _pod(self, at: float) -> Series:
         labels = {"namespace": "team", "pod": POD.name, "uid": POD.uid, "label_tier": "gold"}
@@ -76,6 +82,27 @@ def test_labels_are_asked_for_once_for_all_meters(upstream: Upstream, told: Told
     upstream.begin()
     upstream.read(SLOT, lambda: Reading(SLOT, (), {}, SLOT.end))
     assert told.asked == 2
+
+
+def test_labels_of_selectors_are_kept_also_where_a_pod_has_none(upstream: Upstream, told: Told) -> None:
+    """In the namespaces that they are about, once anybody tells of the label: else it is unknown."""
+
+    def kept(interval: Interval, *namespaces: str) -> list[dict[str, str]]:
+        upstream.begin()
+        workloads = [Workload(one, "Deployment", "bare") for one in namespaces]
+        usages = tuple(Usage(interval.start, of, H100, 1) for of in workloads)
+        reading = Reading(interval, usages, {}, None, links=LINKS)
+        return [dict(usage.labels) for usage in upstream.read(interval, lambda: reading).usages]
+
+    upstream.select({"team": frozenset({"tier", "unheard-of"})})
+    assert kept(SLOT, "team", "other") == [{"tier": ""}, {}]
+    told.pods = False
+    newest, past = Interval(SLOT.start, SLOT.end + 60), SLOT
+    assert kept(newest, "team") == [{"tier": ""}], "a job that is not running now"
+    assert kept(past, "team") == [{}], "nobody told of it at that time"
+    told.now += EXPORTED_SECONDS + 1
+    later = Interval(slot_of(int(told.now)), int(told.now))
+    assert kept(later, "team") == [{}], "nobody has told of it for long"
 
 
 def test_a_prometheus_that_is_away_is_waited_for_once(upstream: Upstream, told: Told) -> None:
