@@ -183,6 +183,6 @@ class Judge:
         found = self._recounts.get((whole, currency))
         if found is None:
             statements, measured = self._books.recount(whole), self._measured
-            found = Shares(statements, measured.newest, measured.priced, currency)
+            found = Shares(statements, measured.newest, measured.priced, currency, self._owners)
             self._recounts[whole, currency] = found
         return found.of(budget)
