@@ -26,6 +26,7 @@ from aibudget.controller.cache import Cache
 from aibudget.controller.calendar import Calendar
 from aibudget.controller.counted import CounterSource
 from aibudget.controller.cycle import Cycle, Parts
+from aibudget.controller.fence import Fence
 from aibudget.controller.head import Source
 from aibudget.controller.kinship import Kinship
 from aibudget.controller.lease import Lease, LeaseLost, Timing
@@ -189,16 +190,12 @@ class Replica:
         register = await loop.run_in_executor(
             self._worker, Register.open, settings.ledger_url, settings.cluster
         )
+        fence = Fence(self._cluster, lease.remaining)
         parts = Parts(
             cache=cache,
             books=books,
-            enforcer=Enforcer(
-                self._cluster,
-                _limits(settings),
-                lease.held,
-                self._now,
-            ),
-            reporter=Reporter(self._cluster, self._identity),
+            enforcer=Enforcer(fence, _limits(settings), lease.held, self._now),
+            reporter=Reporter(fence, self._identity),
             worker=self._worker,
             meters=meters,
             live=live,

@@ -48,7 +48,7 @@ class LeaseStore(Protocol):
 class Timing:
     """In seconds. A leader gives up after `renew_deadline`, others take over after `duration`."""
 
-    duration: float = 15.0
+    duration: float = 10.0
 
     @property
     def renew_deadline(self) -> float:
@@ -57,6 +57,13 @@ class Timing:
     @property
     def retry_period(self) -> float:
         return self.duration * 2 / 15
+
+
+def passed() -> float:
+    """Seconds by a clock that goes on while the machine sleeps, where there is one: a leader that was
+    suspended with its machine must find that its time is over.
+    """
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 
 @dataclass(slots=True)
@@ -80,7 +87,7 @@ class Lease:
         identity: str,
         timing: Timing,
         *,
-        monotonic: Callable[[], float] = time.monotonic,
+        monotonic: Callable[[], float] = passed,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._store = store
@@ -92,11 +99,22 @@ class Lease:
         self._seen: _Seen | None = None
         self._version: str | None = None
         self._renewed: float | None = None
+        self._answered: float | None = None
         self.epoch = 0
 
     def held(self) -> bool:
         """Whether we lead at this moment, judged without asking anybody."""
-        return self._renewed is not None and self._monotonic() < self._renewed + self._timing.renew_deadline
+        return self.remaining() > 0
+
+    def remaining(self) -> float:
+        """For how many seconds we lead if no renewal succeeds any more; 0 where we do not lead."""
+        if self._renewed is None:
+            return 0.0
+        return max(0.0, self._renewed + self._timing.renew_deadline - self._monotonic())
+
+    def heard(self) -> float | None:
+        """How many seconds ago the API server last answered about the Lease; None before it first did."""
+        return None if self._answered is None else self._monotonic() - self._answered
 
     async def acquire(self) -> None:
         """Return as the leader; until then wait as a standby, through outages too."""
@@ -117,6 +135,7 @@ class Lease:
 
     async def renew(self) -> None:
         """Renew until it fails for too long; never returns, raises `LeaseLost`."""
+        led = self.epoch
         while True:
             await self._sleep(self._timing.retry_period)
             try:
@@ -129,6 +148,13 @@ class Lease:
                     self._renewed = None
                     raise LeaseLost(
                         "LeaseLost", f"{holder} leads now; this process ends and stands by again."
+                    )
+                if self.epoch != led:
+                    # Free again, and ours again: but what this process knows is from before the other.
+                    self._renewed = None
+                    raise LeaseLost(
+                        "LeaseLost",
+                        "another replica has led meanwhile; this process ends and stands by again.",
                     )
             if not self.held():
                 raise LeaseLost(
@@ -170,6 +196,7 @@ class Lease:
 
     async def _attempt(self, asked: float) -> str:
         found = await self._store.get(LEASES, LEASE_NAME, self._namespace)
+        self._answered = self._monotonic()
         try:
             if found is None:
                 await self._create()

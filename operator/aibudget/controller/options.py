@@ -279,9 +279,9 @@ OPTIONS: Final = (
     Option(
         "lease_seconds",
         _seconds(3, 300),
-        "whole seconds from 3 to 300, such as 15",
+        "whole seconds from 3 to 300, such as 10",
         "How long a leader that fell silent keeps the others out.",
-        default="15",
+        default="10",
     ),
     Option(
         "enforcement",

@@ -21,7 +21,7 @@ from aibudget.api.pricelist import PriceListStatus
 from aibudget.budgeting.memory import Memory
 from aibudget.controller.cache import Seen
 from aibudget.controller.turns import Settled, Turns
-from aibudget.errors import AIBudgetError
+from aibudget.errors import AIBudgetError, Conflict
 from aibudget.inventory.kubernetes import NotFound
 from aibudget.inventory.resource import Resource
 from aibudget.reporting.events import Event, EventSink, tell
@@ -65,17 +65,20 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class _Draft:
-    """What of a report is to be written; `waited` since when, where it may wait for its turn."""
+    """What of a report is to be written; `waited` since when, where it may wait for its turn. `version` is
+    that of the object which the difference was made for.
+    """
 
     seen: Seen
     events: tuple[Event, ...]
     difference: Mapping[str, Any] | None
     waited: int | None
+    version: str
 
 
 @dataclass(frozen=True, slots=True)
 class _Written:
-    version: int
+    version: str
     status: str
 
 
@@ -97,11 +100,14 @@ class Reporter:
         return status
 
     def _text(self, seen: Seen) -> str:
-        ours = self._written.get(seen.uid)
-        if ours is not None and ours.version <= version_of(seen.metadata.resource_version):
-            ours = None
-            del self._written[seen.uid]
-        return seen.stored if ours is None else ours.status
+        return self._newest(seen).status
+
+    def _newest(self, seen: Seen) -> _Written:
+        ours, theirs = self._written.get(seen.uid), seen.metadata.resource_version
+        if ours is not None and version_of(ours.version) > version_of(theirs):
+            return ours
+        self._written.pop(seen.uid, None)
+        return _Written(theirs, seen.stored)
 
     def memory(self, seen: Seen) -> Memory:
         """What a budget remembers; read from its status when that has changed, and kept until then."""
@@ -150,14 +156,15 @@ class Reporter:
         await asyncio.gather(*(self._one(draft, now, gate) for draft in _in_turn(drafts)))
 
     def _draft(self, report: Report, now: int) -> _Draft:
-        text = self._text(report.seen)
-        stored = json.loads(text)
+        newest = self._newest(report.seen)
+        text, stored = newest.status, json.loads(newest.status)
         difference = patch(stored, report.status, now)
         quiet = difference is not None and is_quiet(stored, difference)
         if report.outline is not None and (quiet or difference is None):
             settled = Settled(text, report.outline, written(stored), report.status.conditions)
             self._turns.settle(report.seen.uid, settled)
-        return _Draft(report.seen, report.events, difference, written(stored) if quiet else None)
+        waited = written(stored) if quiet else None
+        return _Draft(report.seen, report.events, difference, waited, newest.version)
 
     async def tell(self, events: Iterable[Event], now: int) -> None:
         """Events alone, each of them whatever becomes of the others."""
@@ -179,18 +186,23 @@ class Reporter:
                 await tell(self._sink, draft.events, now, self._instance)
                 if draft.difference is None:
                     return
-                change = {"status": draft.difference}
+                # A status is also memory: one that was made for an older object must not replace a newer one.
+                change = {"metadata": {"resourceVersion": draft.version}, "status": draft.difference}
                 stored = await self._sink.patch(
                     seen.resource, metadata.name, change, metadata.namespace, status=True
                 )
             except NotFound:
+                return
+            except Conflict:
+                # It was edited a moment ago; the watch tells, and that is another cycle.
+                log.info("the status of %s is not written: it has changed meanwhile", metadata.name)
                 return
             except AIBudgetError as error:
                 self._failed(f"{seen.resource.kind} {metadata.name}", error)
                 return
         self.writes += 1
         self._written[seen.uid] = _Written(
-            version_of(stored["metadata"]["resourceVersion"]), json.dumps(stored.get("status") or {})
+            stored["metadata"]["resourceVersion"], json.dumps(stored.get("status") or {})
         )
 
     def _failed(self, what: str, error: AIBudgetError) -> None:
