@@ -57,8 +57,15 @@ class Refusal:
         return web.json_response(status | said, status=self.code, headers=headers)
 
 
+@dataclass(frozen=True, slots=True)
+class Delay:
+    """Keep the write, and forward it once this is true; others pass meanwhile."""
+
+    until: Callable[[], bool]
+
+
 Phase = Literal["before", "after"]
-Hook = Callable[[Write, Phase], bool | Refusal]  # False: drop the request or its answer
+Hook = Callable[[Write, Phase], bool | Refusal | Delay]  # False: drop the request or its answer
 
 
 class Interception:
@@ -115,6 +122,8 @@ class Interception:
         verdict = self._hook(write, "before") if write else True
         if isinstance(verdict, Refusal):
             return verdict.response()
+        while isinstance(verdict, Delay) and not verdict.until():  # noqa: ASYNC110 - set by another thread
+            await asyncio.sleep(0.05)
         if not verdict:
             return web.Response(status=503)
         headers = {k: v for k, v in request.headers.items() if k.lower() not in HOP_BY_HOP}
