@@ -9,16 +9,9 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from aibudget.api.budgetstatus import BudgetStatus
-from aibudget.api.fields import (
-    Currency,
-    Integer,
-    LimitAmount,
-    Name,
-    SlotInstant,
-    TimeZone,
-)
+from aibudget.api.fields import Integer, Name, SlotInstant, TimeZone
+from aibudget.api.limit import IN_ORDER, Cap, DatedAmount, Limit, Rollover, in_order
 from aibudget.api.model import LIST_BY_NAME, LIST_SET, Resource, Value, celed, once_each, once_each_by, rule
-from aibudget.api.money import Money
 from aibudget.api.scope import (
     FENCES_NEED_THE_WHOLE_NAMESPACE,
     FENCES_NEED_WHOLE_NAMESPACES,
@@ -35,29 +28,6 @@ Action = Literal["Notify", "Annotate", "Freeze", "Block", "ScaleDown"]
 Mode = Literal["Observe", "Approve", "Enforce"]
 OnAlreadyCrossed = Literal["NextPeriod", "Enforce"]
 Extent = Literal["Everything", "UntilForecastFits"]
-
-
-class Limit(Value):
-    """How much may be spent in one period."""
-
-    model_config = celed(
-        rule(
-            "self.currency == oldSelf.currency",
-            "currency is immutable; make a new budget",
-            ".currency",
-            reason="FieldValueForbidden",
-        )
-    )
-
-    amount: LimitAmount
-    """More than 0: an integer, or a quoted decimal such as "12000.50"."""
-    currency: Currency
-    """ISO 4217 code, such as USD. Cannot be changed later."""
-
-    @property
-    def money(self) -> Money:
-        """The limit as money."""
-        return Money(self.amount, self.currency)
 
 
 class Period(Value):
@@ -115,7 +85,7 @@ class Threshold(Value):
     name: Name
     """Names it within the budget."""
     percent: Annotated[Integer, Field(ge=1, le=1000, json_schema_extra={"format": "int32"})]
-    """Percent of the limit, 1 to 1000."""
+    """Percent of the limit, or of the cap of which most is used, 1 to 1000."""
     basis: Basis = "Actual"
     """What is compared with the limit: Actual is what has been spent."""
     actions: Annotated[
@@ -151,8 +121,9 @@ class Enforcement(Value):
     """Mode Approve: how long a Hold waits for a person, at most a week and not past the period's end.
     Then the question lapses: nothing is done, and it is not asked again for that threshold in this period."""
     on_already_crossed: OnAlreadyCrossed = "NextPeriod"
-    """What happens to thresholds that were crossed already when the budget was created, cut
-    or left mode Observe: NextPeriod leaves them alone until the next period begins, Enforce acts on them."""
+    """What happens to thresholds that no new usage has crossed: those that were crossed when the budget was
+    created, edited or left mode Observe, or that a dated amount, the end of a settling period or new prices
+    crossed. NextPeriod leaves them alone until the next period begins, Enforce acts on them."""
     extent: Extent = "Everything"
     """How much a ScaleDown stops: Everything that spends and is not protected, or, UntilForecastFits,
     the first in the order of victims until spend and the current rate for the rest of the period fit the
@@ -167,6 +138,9 @@ class Notification(Value):
     name: Name
     """The name of a receiver in the operator's configuration."""
 
+
+NOTHING_LIMITED: Final = "give at least one of limit, caps"
+NEEDS_LIMIT: Final = "needs a limit, of which it is a part"
 
 # Written with has() instead of optionals: the API server cannot bound the cost of an optional string.
 _DEFAULT_PERIOD: Final = "(!has({0}.period) || {0}.period.type == 'Monthly' && {0}.period.timeZone == 'UTC')"
@@ -184,14 +158,36 @@ _SPEC_RULES: Final = (
         ".period",
         reason="FieldValueForbidden",
     ),
+    rule("has(self.limit) || has(self.caps)", NOTHING_LIMITED),
+    rule("has(self.limit) || !has(self.amounts)", f"amounts {NEEDS_LIMIT}"),
+    rule("has(self.limit) || !has(self.rollover)", f"rollover {NEEDS_LIMIT}"),
 )
 
 
 class CommonSpec(Value):
     """What budgets of both kinds say; each adds its scope."""
 
-    limit: Limit
-    """How much may be spent in one period."""
+    limit: Limit | None = None
+    """How much may be spent in one period; may be absent where there are caps."""
+    amounts: Annotated[
+        tuple[DatedAmount, ...] | None,
+        Field(min_length=1, max_length=64, json_schema_extra=IN_ORDER),
+        AfterValidator(in_order),
+    ] = None
+    """Other amounts of the limit, each from an instant on, earliest first. In the middle of a period one does
+    what an edit of limit.amount would do at that instant."""
+    rollover: Rollover | None = None
+    """What is left of the limit when a period ends carries over into the next one; if absent nothing does."""
+    holdback_percent: Annotated[Integer, Field(ge=1, le=99, json_schema_extra={"format": "int32"})] | None = (
+        None
+    )
+    """Percent of the limit, and of each cap, that are kept back: percents count against the rest."""
+    caps: Annotated[
+        tuple[Cap, ...] | None,
+        Field(min_length=1, max_length=8, json_schema_extra=LIST_BY_NAME),
+        AfterValidator(once_each_by("name")),
+    ] = None
+    """Limits that are not money; what has used most of its own, limit or cap, is compared with thresholds."""
     period: Period = Period()
     """When the budget starts anew; calendar months in UTC if absent."""
     thresholds: Annotated[
@@ -208,6 +204,20 @@ class CommonSpec(Value):
         AfterValidator(once_each_by("name")),
     ] = None
     """Who is told, besides the Events: receivers that are configured for the operator, by name."""
+
+    @model_validator(mode="after")
+    def _limits_something(self) -> Self:
+        if self.limit is None and self.caps is None:
+            raise ValueError(NOTHING_LIMITED)
+        for name, field in (("amounts", self.amounts), ("rollover", self.rollover)):
+            if self.limit is None and field is not None:
+                raise ValueError(f"{name} {NEEDS_LIMIT}")
+        return self
+
+    @property
+    def currency(self) -> str:
+        """What its money is told in: the limit's currency, or USD where it has caps alone."""
+        return "USD" if self.limit is None else self.limit.currency
 
     @property
     def effective_thresholds(self) -> tuple[Threshold, ...]:

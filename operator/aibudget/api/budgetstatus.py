@@ -34,12 +34,36 @@ class PeriodStatus(Observed):
 
 
 class LimitStatus(Observed):
-    """The limit that the figures were compared with."""
+    """The money that percents count against: base - heldBack + rolledOver."""
 
     amount: AmountText
     """A decimal."""
     currency: Currency
     """ISO 4217 code."""
+    base: AmountText | None = None
+    """The amount in force by the spec; absent where it is all there is."""
+    held_back: AmountText | None = None
+    """What of it is kept back."""
+    rolled_over: AmountText | None = None
+    """What was left of the period before; absent where that is not known."""
+    provisional: bool | None = None
+    """Whether what is rolled over may still change, for the period before is not closed yet."""
+
+
+class MeasureStatus(Observed):
+    """One limit beside what is used of it; the money among them where it is limited."""
+
+    name: Annotated[str, Field(max_length=63)]
+    """The cap, or limit for the money."""
+    unit: Annotated[str, Field(max_length=63)]
+    """The unit of limit and used."""
+    limit: AmountText
+    """What percents count against."""
+    used: AmountText | None = None
+    """What is known to be used, a lower bound; absent where the meter tells nothing: unknown, not zero."""
+    used_percent: Percent | None = None
+    """In percent of the limit, rounded down, as far as it is known; absent until its meter has been read
+    back to the period's start."""
 
 
 class Spend(Observed):
@@ -48,7 +72,9 @@ class Spend(Observed):
     amount: AmountText | None = None
     """A decimal in the currency of the limit; a lower bound while coverage is below 100."""
     used_percent: Percent | None = None
-    """The amount in percent of the limit, rounded down."""
+    """The amount in percent of the limit, rounded down; with caps, of the measure of which most is used."""
+    measure: Annotated[str, Field(max_length=63)] | None = None
+    """Which measure that is; absent without caps."""
     as_of_time: Instant | None = None
     """The instant up to which usage is known."""
     coverage_percent: Share | None = None
@@ -129,7 +155,7 @@ class PastPeriod(Observed):
     id: Annotated[str, Field(max_length=128)]
     """The period."""
     limit: AmountText
-    """Its limit."""
+    """Its limit, as percents counted against it."""
     spent: AmountText
     """What was spent in it."""
     used_percent: Percent
@@ -150,7 +176,9 @@ class BudgetStatus(Observed):
     period: PeriodStatus | None = None
     """The current period."""
     limit: LimitStatus | None = None
-    """The limit in force."""
+    """The limit in force; absent for a budget of caps alone."""
+    measures: Annotated[tuple[MeasureStatus, ...], Field(max_length=9, json_schema_extra=LIST_BY_NAME)] = ()
+    """The limit and each cap, and what is used of it; absent without caps."""
     spend: Spend | None = None
     """What is known to be spent."""
     rate: Rate | None = None

@@ -81,6 +81,8 @@ class Reason(StrEnum):
         "MixedCurrencies",
         "budget and prices have different currencies and no exchange rate is known",
     )
+    UNKNOWN_METER = "UnknownMeter", "a cap is on a meter that nobody defines"
+    UNIT_MISMATCH = "UnitMismatch", "a cap is in another unit than its meter"
     AMBIGUOUS_CLUSTER = (
         "AmbiguousCluster",
         "Prometheus holds several clusters and no matcher tells which is this one",

@@ -51,12 +51,18 @@ _READY: Final = Column("Ready", _condition("Ready", "status"), "Whether it is ac
 _AGE: Final = Column("Age", ".metadata.creationTimestamp", "Since when it exists", type="date")
 
 _BUDGET_COLUMNS: Final = (
-    Column("Limit", ".spec.limit.amount", "How much may be spent"),
+    Column("Limit", ".status.limit.amount", "How much may be spent in this period"),
     Column("Used", ".status.spend.amount", "What is known to be spent"),
-    Column("Used%", ".status.spend.usedPercent", "Spent in percent of the limit", type="integer"),
+    Column(
+        "Used%",
+        ".status.spend.usedPercent",
+        "Of the limit, or of the cap in the lead",
+        type="integer",
+    ),
     Column("State", _condition("WithinBudget", "reason"), "Where the budget stands"),
     _READY,
     Column("Currency", ".spec.limit.currency", "Of limit and spend", wide=True),
+    Column("Measure", ".status.spend.measure", "What Used% speaks of; empty without caps", wide=True),
     Column("Period", ".status.period.id", "The current period", wide=True),
     # A date column prints <invalid> for times to come.
     Column("Resets", ".status.period.endTime", "When the next period begins", wide=True),

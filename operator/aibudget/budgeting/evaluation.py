@@ -4,11 +4,13 @@ Everything that people are told and everything that enforcement does derives fro
 budget, its own remembered thresholds and `now` go in.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Literal
 
 from aibudget.api.budget import Extent, Threshold
+from aibudget.budgeting.limits import Allowance, Measure, leading
 from aibudget.budgeting.period import Period
 from aibudget.inventory.workload import Workload
 
@@ -32,11 +34,16 @@ class BudgetKey:
 
 @dataclass(frozen=True, slots=True)
 class ThresholdState:
-    """`crossed` is the moment (Unix seconds) of the evaluation that first saw it crossed in this period."""
+    """`crossed` is the moment (Unix seconds) of the evaluation that first saw it crossed in this period.
+
+    `fresh` says whether the data gate of a measure that crosses it is open; None where the whole evaluation's
+    says it.
+    """
 
     threshold: Threshold
     standing: ThresholdStanding
     crossed: int | None
+    fresh: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +76,10 @@ class Uncharged:
 class Spend:
     """`amount` counts priced usage only and is a lower bound unless `complete` and wholly covered.
 
-    `as_of` is None where nothing is known; `amount` is then 0 and says nothing. `estimated` is the part of
-    `amount` that short gaps were filled with. `unpriced` names what had no price, `assumed` says in sentences
-    where a price stands in for another, such as an on-demand price for spot.
+    `used_percent` is that of the measure of which most is used, money or a cap. `as_of` is None where nothing
+    is known; `amount` is then 0 and says nothing. `estimated` is the part of `amount` that short gaps were
+    filled with. `unpriced` names what had no price, `assumed` says in sentences where a price stands in for
+    another, such as an on-demand price for spot.
     """
 
     amount: Decimal
@@ -86,7 +94,12 @@ class Spend:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """`fresh` is the data gate: False forbids new acts and any release but the period's end.
+    """`fresh` is the data gate: False forbids any release but the period's end, and new acts but for those of
+    thresholds that another measure crosses.
+
+    `limit` is the money that percents count against, None for a budget of caps alone; `allowance` is how it
+    comes about. `measures` are the limit and the caps; `judged_percents` what was used of each when it was
+    last judged since an edit: the memory of which were below a threshold, of budgets with caps.
 
     `began` is True on the first evaluation of a period. `changes` are the thresholds whose standing differs
     from what was remembered, in the order of their percent; what was never crossed is no change.
@@ -100,7 +113,7 @@ class Evaluation:
     budget: BudgetKey
     generation: int
     period: Period
-    limit: Decimal
+    limit: Decimal | None
     currency: str
     spend: Spend
     rate_per_hour: Decimal | None
@@ -116,13 +129,54 @@ class Evaluation:
     unlabelled: tuple[str, ...] = ()
     unmetered: tuple[str, ...] = ()
     outside: frozenset[Workload] = frozenset()
+    allowance: Allowance | None = None
+    measures: tuple[Measure, ...] = ()
+    judged_percents: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def stops_everything(self) -> bool:
-        """Whether a ScaleDown takes all that spends: by the budget's word, or since the limit is passed."""
-        return self.extent == "Everything" or self.spend.amount > self.limit
+        """Whether a ScaleDown takes all that spends: by the budget's word, or since the limit is passed.
+
+        A cap that crosses such a threshold takes all, too: nobody forecasts what each will use of it.
+        """
+        passed = self.limit is not None and self.spend.amount > self.limit
+        return self.extent == "Everything" or passed or self._caps_stop
+
+    @property
+    def _caps_stop(self) -> bool:
+        stopping = [
+            s for s in self.thresholds if s.standing == "Active" and "ScaleDown" in s.threshold.actions
+        ]
+        percent = min((state.threshold.percent for state in stopping), default=None)
+        caps = (one.share for one in self.measures if not one.is_money and one.share is not None)
+        return percent is not None and any(share * 100 >= percent for share in caps)
+
+    @property
+    def leading_cap(self) -> Measure | None:
+        """The cap of which more is used than of anything else; None where that is the money."""
+        found = leading(self.measures)
+        return None if found is None or found.is_money else found
+
+    @property
+    def unknown_caps(self) -> tuple[str, ...]:
+        """The caps of which nothing is known."""
+        return tuple(one.name for one in self.measures if one.used is None and not one.is_money)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether anything is known of what is used."""
+        return self.spend.as_of is not None or leading(self.measures) is not None
 
     def active(self, action: str) -> ThresholdState | None:
         """The highest threshold in force that lists the action, or None."""
         found = [s for s in self.thresholds if s.standing == "Active" and action in s.threshold.actions]
         return max(found, key=lambda s: s.threshold.percent, default=None)
+
+    def may_act(self, action: str) -> bool:
+        """Whether a threshold in force lists the action and is crossed by what is known well enough."""
+        return any(
+            state.standing == "Active"
+            and action in state.threshold.actions
+            and (self.fresh if state.fresh is None else state.fresh)
+            for state in self.thresholds
+        )

@@ -21,7 +21,7 @@ def inputs(evaluation: Evaluation) -> Facts:
         "period": evaluation.period.id,
         "inputs": {
             "spent": str(spend.amount),
-            "limit": str(evaluation.limit),
+            "limit": None if evaluation.limit is None else str(evaluation.limit),
             "currency": evaluation.currency,
             "usedPercent": spend.used_percent,
             "asOf": None if spend.as_of is None else iso(spend.as_of),
@@ -29,8 +29,26 @@ def inputs(evaluation: Evaluation) -> Facts:
             "complete": spend.complete,
             "fresh": evaluation.fresh,
             "generation": evaluation.generation,
+            **_caps(evaluation),
         },
     }
+
+
+def _caps(evaluation: Evaluation) -> Facts:
+    caps = [one for one in evaluation.measures if not one.is_money]
+    if not caps:
+        return {}
+    told = [
+        {
+            "name": one.name,
+            "unit": one.unit,
+            "limit": str(one.limit),
+            "used": None if one.used is None else str(one.used),
+            "fresh": one.fresh,
+        }
+        for one in caps
+    ]
+    return {"caps": told}
 
 
 def crossed(evaluation: Evaluation, state: ThresholdState) -> Decision:

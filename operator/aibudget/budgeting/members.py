@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from aibudget.api.budget import Budget, ClusterAIBudget
+from aibudget.budgeting.caps import Counting, wanted
+from aibudget.budgeting.limits import Counted
 from aibudget.budgeting.selection import Selection
 from aibudget.budgeting.tally import Prices, Subject
 from aibudget.inventory.owners import OwnerBook
@@ -22,7 +24,8 @@ Labels = tuple[tuple[str, str], ...]
 class Member:
     """A workload under one version of its labels and of its namespace's; `chain` is what it is part of.
 
-    Its lines of the interval, those of the newest so many seconds, and those of the last half hour or so.
+    Its lines of the interval, those of the newest so many seconds, those of the last half hour or so, and
+    what caps count of it.
     """
 
     chain: tuple[Workload, ...]
@@ -31,6 +34,7 @@ class Member:
     lines: list[SpendLine] = field(default_factory=list)
     recent: list[tuple[SpendLine, int]] = field(default_factory=list)
     watched: list[SpendLine] = field(default_factory=list)
+    countings: list[Counting] = field(default_factory=list)
 
     @property
     def workload(self) -> Workload:
@@ -47,11 +51,15 @@ class Member:
         for line in self.watched:
             if selection.counts(line.sku.meter):
                 subject.watch(line)
+        # A cap names its own meter, whatever meters the scope's money comes from.
+        for counting in self.countings:
+            subject.count(counting)
 
-    def spends(self, selection: Selection) -> bool:
-        """Whether any of its usage counts."""
+    def spends(self, selection: Selection, caps: frozenset[Counted]) -> bool:
+        """Whether any of its usage counts, for money or for these caps."""
         lines = (*self.lines, *(line for line, _ in self.recent))
-        return any(selection.counts(line.sku.meter) for line in lines)
+        counts = any(selection.counts(line.sku.meter) for line in lines)
+        return counts or any(counting.counted in caps for counting in self.countings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +95,14 @@ class Members:
         members: list[Member] = []
         unlabelled: set[str] = set()
         outside: set[Workload] = set()
+        caps = wanted([budget])
         for member in self._within(budget):
             verdict = selection.takes(member.chain, member.labels)
             if verdict:
                 members.append(member)
             elif verdict is False:
                 outside.add(member.workload)
-            elif member.spends(selection):
+            elif member.spends(selection, caps):
                 unlabelled |= selection.keys - member.labels.keys()
         inside = {member.workload for member in members}
         return Taken(tuple(members), frozenset(unlabelled), frozenset(outside - inside))

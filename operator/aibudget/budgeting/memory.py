@@ -6,6 +6,7 @@ anywhere else. A status that was deleted makes the budget a new one: then what i
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 from aibudget.api.budgetstatus import BudgetStatus
 from aibudget.budgeting.evaluation import Evaluation, ThresholdStanding
@@ -23,7 +24,9 @@ class Remembered:
 class Memory:
     """`generation` is -1 and `period_id` None for a budget that was never evaluated.
 
-    `evaluated` is when it was, as far as its status tells: a cycle may have told nobody.
+    `evaluated` is when it was, as far as its status tells: a cycle may have told nobody. `limit` is the
+    money that percents counted against; `percents` what was used of each measure when it was last judged, for
+    budgets with caps.
     """
 
     generation: int = -1
@@ -31,6 +34,8 @@ class Memory:
     period_start: int | None = None
     thresholds: Mapping[str, Remembered] = field(default_factory=dict)
     evaluated: int = 0
+    limit: Decimal | None = None
+    percents: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def from_status(cls, status: BudgetStatus) -> "Memory":
@@ -51,6 +56,8 @@ class Memory:
                 for threshold in status.thresholds
             },
             evaluated=evaluated,
+            limit=None if status.limit is None else status.limit.amount,
+            percents={one.name: one.used_percent for one in status.measures if one.used_percent is not None},
         )
 
     @classmethod
@@ -65,4 +72,6 @@ class Memory:
                 for state in evaluation.thresholds
             },
             evaluated=evaluation.evaluated,
+            limit=evaluation.limit,
+            percents=evaluation.judged_percents,
         )

@@ -8,10 +8,14 @@ Money is in whole `UNITS` all the way, so a thousand budgets and one sum agree t
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from fractions import Fraction
 
 from aibudget.api.budget import Budget, ClusterAIBudget
+from aibudget.budgeting.caps import Counting, Sum, Use, use_of
 from aibudget.budgeting.evaluation import Uncharged, WorkloadSpend
+from aibudget.budgeting.limits import Counted, counted_by
 from aibudget.budgeting.members import Members
 from aibudget.budgeting.selection import Selection, selection_of
 from aibudget.budgeting.tally import Prices, Subject, dearest, merged, priced
@@ -19,7 +23,7 @@ from aibudget.inventory.owners import OwnerBook
 from aibudget.inventory.workload import Workload
 from aibudget.ledger.spend import SpendLine, Statement
 from aibudget.metering.usage import Coverage
-from aibudget.pricing.charge import Units
+from aibudget.pricing.charge import UNITS, Units
 
 SubjectKey = tuple[str, tuple[tuple[str, str], ...]]
 
@@ -46,7 +50,7 @@ class Share:
     spend comes from, the first always among them unless the scope names others; `coverage`, `as_of` and
     `complete` are the worst of theirs. `unlabelled` are labels that are not known of some of the usage that
     its scope may select; that is not in it. `unmetered` are meters of its scope that are not read. `outside`
-    are workloads of its namespaces that its scope does not select.
+    are workloads of its namespaces that its scope does not select. `uses` is what the budget's caps count.
     """
 
     units: Units
@@ -64,6 +68,21 @@ class Share:
     unlabelled: tuple[str, ...] = ()
     unmetered: tuple[str, ...] = ()
     outside: frozenset[Workload] = frozenset()
+    uses: Mapping[Counted, Use] = field(default_factory=dict)
+
+    def left_of(self, limit: Decimal, spent: Decimal | None = None) -> Decimal | None:
+        """What of a limit was surely left: time that nobody measured counts like the rest, on average.
+
+        `spent` is what the period was closed with, if it was. None where the period is not known from its
+        start on: what is unknown is nobody's to spend.
+        """
+        coverage = self.coverage
+        if not self.complete or not coverage.covered_seconds:
+            return None
+        known = Fraction(self.units, UNITS) if spent is None else Fraction(spent)
+        spent_at_most = known * coverage.total_seconds / coverage.covered_seconds
+        left = Fraction(limit) - spent_at_most
+        return Decimal(max(0, left.numerator * 100 // left.denominator)) / 100
 
 
 class Shares:
@@ -71,7 +90,7 @@ class Shares:
 
     `statements` are by meter, the one that every budget counts on first; `priced` are the meters that have
     some rate: usage of others has no price to miss. Money is in `currency`, at the exchange of its time.
-    `owners` know what workloads are part of.
+    `owners` know what workloads are part of; `countings` are what caps count.
     """
 
     def __init__(
@@ -81,6 +100,7 @@ class Shares:
         priced: frozenset[str],
         currency: str = "USD",
         owners: OwnerBook | None = None,
+        countings: Iterable[Counting] = (),
     ) -> None:
         self._statements = statements
         self._first = next(iter(statements))
@@ -99,14 +119,33 @@ class Shares:
             self._subject(line).add_recent(line, seconds, self._prices)
         for line in self._watched():
             self._subject(line).watch(line)
+        self._countings = tuple(countings)
+        for counting in self._countings:
+            self._subject(counting.line).count(counting)
         self._keys.clear()
 
     def of(self, budget: Budget) -> Share:
         """The share of this budget's scope."""
         selection = selection_of(budget)
-        if selection.is_whole:
-            return self._share(self._selected(budget), frozenset({self._first}))
-        return self._part(budget, selection)
+        if not selection.is_whole:
+            return self._part(budget, selection)
+        subjects = self._selected(budget)
+        share = self._share(subjects, frozenset({self._first}))
+        return replace(share, uses=self._uses(budget, subjects)) if budget.spec.caps else share
+
+    def _uses(
+        self, budget: Budget, subjects: Iterable[Subject], *, complete: bool = True
+    ) -> dict[Counted, Use]:
+        """What its caps count; not `complete` where of some usage it is not known whether it is in scope."""
+        found = {}
+        for counted in map(counted_by, budget.spec.caps or ()):
+            total = Sum()
+            for subject in subjects:
+                if counted in subject.sums:
+                    total.add(subject.sums[counted])
+            use = use_of(total, self._statements.get(counted[0]))
+            found[counted] = replace(use, complete=use.complete and complete)
+        return found
 
     def _part(self, budget: Budget, selection: Selection) -> Share:
         taken = self.members.taken(budget, selection)
@@ -124,6 +163,7 @@ class Shares:
             unlabelled=tuple(sorted(taken.unlabelled)),
             unmetered=tuple(sorted(meters - read)),
             outside=taken.outside,
+            uses=self._uses(budget, [subject], complete=not taken.unlabelled),
         )
 
     @property
@@ -137,6 +177,8 @@ class Shares:
                 self._members.of(line).recent.append((line, seconds))
             for line in self._watched():
                 self._members.of(line).watched.append(line)
+            for counting in self._countings:
+                self._members.of(counting.line).countings.append(counting)
         return self._members
 
     def _share(self, subjects: list[Subject], least: frozenset[str]) -> Share:

@@ -9,7 +9,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
+from aibudget.budgeting.caps import Counting, Sum
 from aibudget.budgeting.evaluation import WorkloadSpend
+from aibudget.budgeting.limits import Counted
 from aibudget.inventory.workload import Workload
 from aibudget.ledger.spend import SpendLine
 from aibudget.metering.catalogue import scale_of
@@ -87,6 +89,7 @@ class Subject:
     assumed: set[str] = field(default_factory=set)
     uncharged: dict[Workload, str] = field(default_factory=dict)
     spends: tuple[WorkloadSpend, ...] | None = None
+    sums: dict[Counted, Sum] = field(default_factory=lambda: defaultdict(Sum))
 
     def add(self, line: SpendLine, prices: "Prices") -> None:
         """A line of the interval."""
@@ -121,6 +124,15 @@ class Subject:
         tally.hourly += hourly
         if assumed := assumption(line.sku, line.rate):
             tally.assumed.add(assumed)
+
+    def count(self, counting: Counting) -> None:
+        """What a cap counts."""
+        total, quantity = self.sums[counting.counted], counting.quantity
+        if quantity is None:
+            total.missing.add(counting.line.sku.dimension("region") or "nodes without a region")
+        else:
+            total.known = True
+            total.quantity += quantity
 
     def watch(self, line: SpendLine) -> None:
         """A line of the last half hour or so, for whether anything is done."""

@@ -9,11 +9,13 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Any, Final
 
 from aibudget.api.budget import Budget
 from aibudget.api.budget import Period as PeriodSpec
 from aibudget.budgeting.evaluation import Evaluation
+from aibudget.budgeting.limits import allowance
 from aibudget.budgeting.memory import Memory, Remembered
 from aibudget.budgeting.period import Period, current, preceding, steady
 from aibudget.budgeting.share import Share
@@ -133,10 +135,17 @@ def standing(row: PeriodRow, evaluation: Evaluation, told: Memory) -> PeriodRow:
     return replace(
         row,
         limit=evaluation.limit,
+        rolled_over=_fixed(evaluation),
         generation=after.generation,
         thresholds={name: (one.standing, one.crossed) for name, one in after.thresholds.items()},
         told=row.told or told.period_id == row.id,
     )
+
+
+def _fixed(evaluation: Evaluation) -> Decimal | None:
+    """What was left of the period before, once that is closed: from then on it does not change."""
+    rollover = None if evaluation.allowance is None else evaluation.allowance.rollover
+    return None if rollover is None or rollover.provisional else rollover.left
 
 
 def scope_of(budget: Budget) -> str:
@@ -148,7 +157,8 @@ def scope_of(budget: Budget) -> str:
 def _memory(row: PeriodRow, told: Memory) -> Memory:
     # Only names that the status's own vocabulary has are written into a row.
     stood = {name: Remembered(was, since) for name, (was, since) in row.thresholds.items()}  # type: ignore[arg-type]
-    return Memory(row.generation, row.id, row.interval.start, stood, max(told.evaluated, row.opened))
+    evaluated = max(told.evaluated, row.opened)
+    return Memory(row.generation, row.id, row.interval.start, stood, evaluated, limit=row.limit)
 
 
 def _missed(budget: Budget, period: Period, newest: PeriodRow, now: int) -> list[PeriodRow]:
@@ -163,14 +173,14 @@ def _missed(budget: Budget, period: Period, newest: PeriodRow, now: int) -> list
 
 
 def _row(budget: Budget, period: Period, now: int) -> PeriodRow:
-    limit = budget.spec.limit
+    money = allowance(budget.spec, period, now, None)
     return PeriodRow(
         owner=Owner(budget.kind, budget.namespace, budget.name, budget.uid),
         id=period.id,
         interval=period.interval,
         state="Open",
-        currency=limit.currency,
+        currency=budget.spec.currency,
         opened=now,
-        limit=limit.amount,
+        limit=None if money is None else money.amount,
         scope=scope_of(budget),
     )

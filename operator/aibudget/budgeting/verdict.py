@@ -1,85 +1,161 @@
-"""The verdict on one budget: its share of the spend against its limit, given what it remembers.
+"""The verdict on one budget: its share of the spend against its limits, given what it remembers.
 
 Everything that people are told and that enforcement does begins with the `Evaluation` made here. Pure.
 """
 
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
 
 from aibudget.api.budget import Budget, Enforcement, Threshold
+from aibudget.api.limit import MONEY
 from aibudget.budgeting.evaluation import BudgetKey, Evaluation, Spend, ThresholdState
 from aibudget.budgeting.gate import Gate
+from aibudget.budgeting.limits import (
+    Allowance,
+    Measure,
+    Rollover,
+    allowance,
+    cap_limit,
+    counted_by,
+    in_unit,
+    leading,
+)
 from aibudget.budgeting.memory import Memory, Remembered
 from aibudget.budgeting.period import Period
 from aibudget.budgeting.share import Share
 from aibudget.budgeting.threshold import Known, states
 from aibudget.errors import Stalled
-from aibudget.pricing.charge import amount_of, share_of
+from aibudget.metering.usage import Coverage
+from aibudget.pricing.charge import UNITS, amount_of
 
-PERCENT_MAX: Final = 2**31 - 1
-"""The largest percentage that a status can hold; thresholds compare the exact amount."""
+NOT_READ = Gate(fresh=False, reasons=("nothing has been read yet",))
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
     """When, and on what data, budgets are evaluated.
 
-    `repriced` says that prices of posted usage changed since the evaluation before: what that crosses is
-    treated as the work of an edit, not of new spending.
+    `gate` is that of the meters which the money comes from, `gates` are those of each meter. `repriced` says
+    that prices of posted usage changed since the evaluation before: what that crosses is treated as the work
+    of an edit, not of new spending. `rollover` is what came over from the period before, where it is known.
     """
 
     now: int
     gate: Gate
     repriced: bool = False
+    gates: Mapping[str, Gate] = field(default_factory=dict)
+    rollover: Rollover | None = None
 
 
 def evaluate(budget: Budget, period: Period, share: Share, memory: Memory, moment: Moment) -> Evaluation:
     """Where the budget stands. Raises `Stalled` where spend lacks an exchange rate to the limit."""
-    limit = budget.spec.limit
     _check_currency(budget, share)
+    spec = budget.spec
+    money = allowance(spec, period, moment.now, moment.rollover)
     new_period = period.id != memory.period_id
-    remembered = _rolled_over(memory, budget.spec.effective_thresholds) if new_period else memory
+    remembered = _rolled_over(memory, spec.effective_thresholds) if new_period else memory
     # An edit can cross nothing at the turn of a period, where spend begins at zero.
     edited = memory.generation != budget.metadata.generation and not (new_period and memory.period_id)
-    judged = moment.gate.fresh and share.complete
-    known = _known(share, budget, judged=judged, edited=edited or moment.repriced)
-    enforcement = budget.spec.enforcement if period.standing == "Running" else Enforcement(mode="Observe")
-    thresholds = states(budget.spec.effective_thresholds, enforcement, known, remembered, moment.now)
+    measures = _measures(budget, share, money, moment)
+    known = _known(measures, remembered, edited=edited or moment.repriced)
+    enforcement = spec.enforcement if period.standing == "Running" else Enforcement(mode="Observe")
+    thresholds = states(spec.effective_thresholds, enforcement, known, remembered, moment.now)
+    most = leading(measures)
     return Evaluation(
         budget=BudgetKey(budget.kind, budget.namespace, budget.name, budget.uid),
         generation=budget.metadata.generation,
         period=period,
-        limit=limit.amount,
-        currency=limit.currency,
-        spend=_spend(share, period, min(int(known.used * 100), PERCENT_MAX)),
+        limit=None if money is None else money.amount,
+        currency=spec.currency,
+        spend=_spend(share, budget, period, 0 if most is None else most.percent or 0),
         rate_per_hour=None if share.hourly_units is None else amount_of(share.hourly_units),
         thresholds=thresholds,
         changes=tuple(s for s in thresholds if _changed(s, memory, new_period=new_period)),
         workloads=share.workloads,
-        fresh=moment.gate.fresh,
+        fresh=all(gate.fresh for gate in _gates(budget, share, moment)),
         began=new_period,
         evaluated=moment.now,
         uncharged=share.uncharged,
-        extent=budget.spec.enforcement.extent,
+        extent=spec.enforcement.extent,
+        allowance=money,
+        measures=measures,
+        judged_percents=_percents(measures, remembered, edited=edited) if spec.caps else {},
         unlabelled=share.unlabelled,
         unmetered=share.unmetered,
         outside=share.outside,
     )
 
 
-def _known(share: Share, budget: Budget, *, judged: bool, edited: bool) -> Known:
-    limit, coverage = budget.spec.limit.amount, share.coverage
-    used = share_of(share.units, limit)
+def _gates(budget: Budget, share: Share, moment: Moment) -> list[Gate]:
+    """Those of all measures of which anything is known."""
+    caps = [cap for cap in budget.spec.caps or () if share.uses[counted_by(cap)].quantity is not None]
+    gates = [moment.gates.get(cap.meter, NOT_READ) for cap in caps]
+    return gates if budget.spec.limit is None and gates else [moment.gate, *gates]
+
+
+def _measures(budget: Budget, share: Share, money: Allowance | None, moment: Moment) -> tuple[Measure, ...]:
+    spec, found = budget.spec, []
+    if money is not None:
+        spent = Fraction(share.units, UNITS)
+        ceiling = _ceiling(spent, share.coverage, complete=share.complete)
+        limit, fresh = Fraction(money.amount), moment.gate.fresh
+        found.append(Measure(MONEY, spec.currency, limit, spent, ceiling, fresh, share.complete))
+    for cap in spec.caps or ():
+        counted = counted_by(cap)
+        use, gate = share.uses[counted], moment.gates.get(cap.meter, NOT_READ)
+        used = None if use.quantity is None else in_unit(counted, use.quantity)
+        ceiling = None if used is None else _ceiling(used, use.coverage, complete=use.complete)
+        limit = cap_limit(cap, spec.holdback_percent or 0)
+        found.append(Measure(cap.name, cap.unit, limit, used, ceiling, gate.fresh, use.complete))
+    return tuple(found)
+
+
+def _ceiling(used: Fraction, coverage: Coverage, *, complete: bool) -> Fraction | None:
+    """What would be used if uncovered time were like covered time; None where nothing can be said."""
     if coverage.total_seconds == 0:
-        ceiling = used if share.complete else None
-    elif coverage.covered_seconds == 0:
-        ceiling = None
-    else:
-        ceiling = used * coverage.total_seconds / coverage.covered_seconds
-    return Known(used=used, ceiling=ceiling, judged=judged, edited=edited)
+        return used if complete else None
+    if coverage.covered_seconds == 0:
+        return None
+    return used * coverage.total_seconds / coverage.covered_seconds
 
 
-def _spend(share: Share, period: Period, used_percent: int) -> Spend:
+def _known(measures: Sequence[Measure], memory: Memory, *, edited: bool) -> tuple[Known, ...]:
+    several = len(measures) > 1
+    return tuple(
+        Known(
+            used=one.share,
+            ceiling=None if one.ceiling is None else one.ceiling / one.limit,
+            judged=one.judged,
+            edited=edited,
+            by_usage=_by_usage(one, memory),
+            before=memory.percents.get(one.name),
+            fresh=one.fresh if several else None,
+        )
+        for one in measures
+    )
+
+
+def _by_usage(measure: Measure, memory: Memory) -> Fraction | None:
+    """The share under the limit of before, where that was higher: what a limit does is not usage."""
+    if measure.used is None or not measure.is_money or memory.limit is None:
+        return measure.share
+    return measure.used / max(measure.limit, Fraction(memory.limit))
+
+
+def _percents(measures: Sequence[Measure], memory: Memory, *, edited: bool) -> dict[str, int]:
+    """What was used when it was last judged; while it is not, that does not fall, and an edit forgets it."""
+    found: dict[str, int] = {}
+    for one in measures:
+        percent, before = one.percent, None if edited else memory.percents.get(one.name)
+        if one.judged and percent is not None:
+            found[one.name] = percent
+        elif before is not None:
+            found[one.name] = max(before, percent or 0)
+    return found
+
+
+def _spend(share: Share, budget: Budget, period: Period, used_percent: int) -> Spend:
     # Before the first reading of a new period nothing of it is known, though nothing of it is missing either.
     early = share.as_of is not None and share.as_of < period.interval.start and period.standing == "Running"
     return Spend(
@@ -89,7 +165,10 @@ def _spend(share: Share, period: Period, used_percent: int) -> Spend:
         coverage_percent=0 if share.as_of is None or early else share.coverage.percent,
         complete=share.complete,
         estimated=amount_of(share.estimated_units),
-        unpriced=share.unpriced,
+        unpriced=(
+            *share.unpriced,
+            *(f"{other} without an exchange rate to USD" for other in _foreign(budget, share)),
+        ),
         assumed=share.assumed,
     )
 
@@ -98,7 +177,11 @@ def _rolled_over(memory: Memory, thresholds: tuple[Threshold, ...]) -> Memory:
     """A new period begins with nothing crossed; a budget that has no memory yet begins with nothing known."""
     if memory.period_id is None:
         return memory
-    return Memory(memory.generation, thresholds={t.name: Remembered("Below") for t in thresholds})
+    return Memory(
+        memory.generation,
+        thresholds={t.name: Remembered("Below") for t in thresholds},
+        percents=dict.fromkeys(memory.percents, 0),
+    )
 
 
 def _changed(state: ThresholdState, memory: Memory, *, new_period: bool) -> bool:
@@ -110,9 +193,14 @@ def _changed(state: ThresholdState, memory: Memory, *, new_period: bool) -> bool
     return state.standing != was or new_period
 
 
+def _foreign(budget: Budget, share: Share) -> list[str]:
+    return sorted(share.currencies - {budget.spec.currency})
+
+
 def _check_currency(budget: Budget, share: Share) -> None:
-    currency = budget.spec.limit.currency
-    if others := sorted(share.currencies - {currency}):
+    """Money that is not limited stops no budget of caps alone: it is told as having no price."""
+    currency, others = budget.spec.currency, _foreign(budget, share)
+    if others and budget.spec.limit is not None:
         raise Stalled(
             "CurrencyMismatch",
             f"{budget} has its limit in {currency}, but some of its usage is priced in {', '.join(others)} "

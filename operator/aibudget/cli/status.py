@@ -12,6 +12,7 @@ import click
 from aibudget.api.budgetstatus import BudgetStatus
 from aibudget.api.conditions import Condition, ConditionType, find_condition
 from aibudget.api.fields import format_instant
+from aibudget.api.limit import MONEY
 from aibudget.api.model import JsonObject
 from aibudget.cli.connection import Connection, connection_options, namespace_options
 from aibudget.cli.output import objects, output_option
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from aibudget.inventory.kubernetes import Cluster
 
 COLUMNS = ("namespace", "kind", "name", "limit", "used", "used%", "state", "data", "held", "resets")
-WIDE = (*COLUMNS, "period", "per hour", "coverage", "as of", "message")
+WIDE = (*COLUMNS, "caps", "period", "per hour", "coverage", "as of", "message")
 
 
 @click.command()
@@ -68,7 +69,7 @@ class Standing:
 
     def row(self, *, wide: bool) -> tuple[str, ...]:
         """The cells of `COLUMNS`, or of `WIDE`."""
-        metadata, limit = self.budget["metadata"], self.budget["spec"]["limit"]
+        metadata = self.budget["metadata"]
         spend, period, holds = self.status.spend, self.status.period, self.status.holds
         state = self._condition(ConditionType.STALLED) or self._condition(ConditionType.WITHIN_BUDGET)
         data = self._condition(ConditionType.DATA_FRESH)
@@ -76,7 +77,7 @@ class Standing:
             metadata.get("namespace", ""),
             self.budget["kind"],
             metadata["name"],
-            f"{limit['amount']} {limit['currency']}",
+            self._limit(),
             _text(spend and spend.amount),
             _text(spend and spend.used_percent, "%"),
             state.reason if state else "",
@@ -88,11 +89,26 @@ class Standing:
             return cells
         return (
             *cells,
+            self._measures(),
             period.id if period else "",
             _text(self.status.rate and self.status.rate.per_hour),
             _text(spend and spend.coverage_percent, "%"),
             format_instant(spend.as_of_time) if spend and spend.as_of_time else "",
             state.message if state else "",
+        )
+
+    def _limit(self) -> str:
+        """The limit in force, as soon as the operator has said it."""
+        known, written = self.status.limit, self.budget["spec"].get("limit")
+        if known is not None:
+            return f"{known.amount} {known.currency}"
+        return f"{written['amount']} {written['currency']}" if written else ""
+
+    def _measures(self) -> str:
+        return ", ".join(
+            f"{one.name} {_text(one.used) or '?'}/{one.limit} {one.unit}"
+            for one in self.status.measures
+            if one.name != MONEY
         )
 
     def _condition(self, condition: ConditionType) -> Condition | None:

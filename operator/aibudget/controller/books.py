@@ -38,6 +38,7 @@ class Books:
         self._built_in = tuple(accounts)
         self._accounts = self._built_in
         self._coming: tuple[Accounts, ...] = ()
+        self._capped: frozenset[str] = frozenset()
         self._turn = 0
 
     @property
@@ -53,9 +54,14 @@ class Books:
         self._accounts = (*self._built_in, *accounts)
         self._coming = tuple(coming)
 
+    def cap(self, meters: frozenset[str]) -> None:
+        """From now on read these whether they have a price or not, for caps count them."""
+        self._capped = meters
+
     def open(self, book: PriceBook) -> tuple[Accounts, ...]:
         """The meters to read, those that are stated first."""
-        return tuple(one for one in (*self._accounts, *self._coming) if one.is_open(book))
+        found = (*self._accounts, *self._coming)
+        return tuple(one for one in found if one.is_open(book) or one.meter in self._capped)
 
     def is_stated(self, accounts: Accounts) -> bool:
         """Whether budgets count on them."""
@@ -107,9 +113,12 @@ class Books:
 
     def past(self, wanted: int, book: PriceBook) -> Backfill | None:
         """How far the past is read by the meter that is the least far; None before any reading."""
-        wanting = [accounts for accounts in self.open(book) if accounts.is_wanted(book)]
+        wanting = [accounts for accounts in self.open(book) if self._is_wanted(accounts, book)]
         known = [past for accounts in wanting if (past := accounts.past(wanted)) is not None]
         return max(known, key=lambda past: past.begins, default=None)
+
+    def _is_wanted(self, accounts: Accounts, book: PriceBook) -> bool:
+        return accounts.is_wanted(book) or accounts.meter in self._capped
 
     def unpriced(self) -> Mapping[str, float]:
         """What of the newest usage has no price, by meter, in its pricing unit."""

@@ -98,6 +98,10 @@ class Calendar:
             self._change(row)
         return turn
 
+    def ended_at(self, uid: str, instant: int) -> PeriodRow | None:
+        """The period of a budget that ended where another began."""
+        return next((row for row in self._standing(uid) if row.interval.end == instant), None)
+
     def settling(self, uid: str) -> tuple[PeriodRow, ...]:
         """The periods of a budget that are over and not closed yet."""
         return tuple(row for row in self._standing(uid) if row.state == "Settling")

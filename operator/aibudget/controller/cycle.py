@@ -25,8 +25,9 @@ from aibudget.budgeting.sharing import Sharing
 from aibudget.controller.books import Books
 from aibudget.controller.cache import Cache, World
 from aibudget.controller.calendar import Calendar
+from aibudget.controller.grounds import Grounds, reserved
 from aibudget.controller.head import Labels
-from aibudget.controller.judge import NOT_SHARED, Judge, Judged
+from aibudget.controller.judge import Judge, Judged
 from aibudget.controller.kinship import Kinship
 from aibudget.controller.measuring import Measured, Measuring, progress
 from aibudget.controller.meters import Meters
@@ -67,7 +68,7 @@ class Parts:
     kinship: Kinship | None = None
     live: LivePrices | None = None
     meters: Meters | None = None
-    sharing: Sharing = NOT_SHARED
+    sharing: Sharing = field(default_factory=Sharing)
     calendar: Calendar = field(default_factory=Calendar)
     select: Callable[[Mapping[str, frozenset[str]]], None] = lambda _: None
 
@@ -166,7 +167,8 @@ class Cycle:
         return await asyncio.get_running_loop().run_in_executor(self._parts.worker, work, *given)
 
     def _arrange_meters(self, world: World, wanted: int) -> Mapping[str, MeterSpec]:
-        """Take up the meters of users as they are now."""
+        """Take up the meters of users as they are now, and what caps count that has no price."""
+        self._parts.books.cap(reserved(seen.model for seen in world.budgets))
         meters = self._parts.meters
         if meters is None:
             return {}
@@ -178,9 +180,13 @@ class Cycle:
 
     def _judge(self, world: World, measured: Measured, now: int) -> tuple[Judged, ...]:
         calendar = self._parts.calendar
-        kinship = self._parts.kinship
-        owners = None if kinship is None else kinship.book
-        judge = Judge(self._parts.books, measured, now, calendar, self._parts.sharing, owners)
+        kinship, meters = self._parts.kinship, self._parts.meters
+        grounds = Grounds(
+            sharing=self._parts.sharing,
+            owners=OwnerBook() if kinship is None else kinship.book,
+            units={} if meters is None else {name: spec.unit for name, spec in meters.specs().items()},
+        )
+        judge = Judge(self._parts.books, measured, now, calendar, grounds)
         judged = judge.judge(world.budgets, self._parts.reporter)
         if calendar.behind:
             log.warning("the clock is %d s behind a period that has begun", calendar.behind)

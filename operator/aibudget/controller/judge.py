@@ -9,28 +9,27 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Final, Protocol
+from typing import Protocol
 
 from aibudget.api.budget import AIBudget, Budget, ClusterAIBudget
 from aibudget.api.budgetstatus import BudgetStatus, PastPeriod
 from aibudget.budgeting.evaluation import BudgetKey, Evaluation
+from aibudget.budgeting.limits import Rollover, rolled_over
 from aibudget.budgeting.memory import Memory
 from aibudget.budgeting.selection import selection_of
 from aibudget.budgeting.share import Share, Shares
-from aibudget.budgeting.sharing import Allotments, Sharing
+from aibudget.budgeting.sharing import Allotments
 from aibudget.budgeting.turning import Turn, is_known, is_overdue, recalled, scope_of
 from aibudget.budgeting.verdict import Moment, evaluate
 from aibudget.controller.books import Books
 from aibudget.controller.cache import Seen
 from aibudget.controller.calendar import Calendar
+from aibudget.controller.grounds import Grounds
 from aibudget.controller.measuring import Knowledge, Measured
 from aibudget.errors import AIBudgetError, InvalidManifest, Stalled
-from aibudget.inventory.owners import OwnerBook
 from aibudget.metering.slots import Interval, snapped
 from aibudget.pricing.charge import amount_of
 from aibudget.reporting.facts import DataState
-
-NOT_SHARED: Final = Sharing()
 
 log = logging.getLogger(__name__)
 
@@ -77,13 +76,12 @@ class Judge:
         measured: Measured,
         now: int,
         calendar: Calendar,
-        sharing: Sharing = NOT_SHARED,
-        owners: OwnerBook | None = None,
+        grounds: Grounds,
     ) -> None:
         self._books = books
         self._calendar = calendar
-        self._owners = owners
-        self._sharing = sharing
+        self._grounds = grounds
+        self._capped: tuple[Budget, ...] = ()
         self._allotments: dict[tuple[Interval, str], Allotments] = {}
         self._measured = measured
         self._now = now
@@ -93,6 +91,9 @@ class Judge:
 
     def judge(self, budgets: Iterable[Seen], past: Past) -> tuple[Judged, ...]:
         """All budgets. What is to be remembered of it waits in the calendar to be written."""
+        budgets = tuple(budgets)
+        models = (seen.model for seen in budgets if isinstance(seen.model, AIBudget | ClusterAIBudget))
+        self._capped = tuple(budget for budget in models if budget.spec.caps)
         self._calendar.begin()
         judged = tuple(self._guarded(seen, past) for seen in budgets)
         self._calendar.abandon({one.seen.uid for one in judged}, self._now)
@@ -122,15 +123,24 @@ class Judge:
         turn = self._calendar.turn(budget, told, self._now)
         memory = recalled(turn, told)
         period = turn.period
+        self._grounds.check(budget)
         share = self._share(budget, period.interval)
-        known = self._known(share.meters)
-        moment = Moment(self._now, known.gate, repriced=self._measured.repriced > memory.evaluated)
+        capped = frozenset(cap.meter for cap in budget.spec.caps or ())
+        known = self._known(share.meters | capped)
+        history = self._history(seen, budget, past, turn)
+        moment = Moment(
+            self._now,
+            self._known(share.meters).gate,
+            repriced=self._measured.repriced > memory.evaluated,
+            gates={meter: one.gate for meter, one in self._measured.meters.items() if meter in capped},
+            rollover=self._rollover(budget, turn),
+        )
         evaluation = evaluate(budget, period, share, memory, moment)
         self._calendar.judged(turn, told, evaluation)
         if not evaluation.changes:
             past.unchanged(seen, self._now)
         evaluation = replace(evaluation, shared=self._shared(budget, period.interval))
-        return Judged(seen, evaluation, history=self._history(seen, budget, past, turn), data=known.data)
+        return Judged(seen, evaluation, history=history, data=known.data)
 
     def _known(self, meters: frozenset[str]) -> Knowledge:
         found = self._knowledge.get(meters)
@@ -139,22 +149,24 @@ class Judge:
         return found
 
     def _share(self, budget: Budget, interval: Interval) -> Share:
-        whole, currency = snapped(interval), budget.spec.limit.currency
+        whole, currency = snapped(interval), budget.spec.currency
         found = self._shares.get((whole, currency))
         if found is None:
             statements, measured = self._books.statements(whole), self._measured
-            found = Shares(statements, measured.newest, measured.priced, currency, self._owners)
+            counted = self._grounds.countings(self._capped, self._books, statements, whole)
+            owners = self._grounds.owners
+            found = Shares(statements, measured.newest, measured.priced, currency, owners, counted)
             self._shares[whole, currency] = found
         return found.of(budget)
 
     def _shared(self, budget: Budget, interval: Interval) -> Decimal | None:
         # What is given to namespaces belongs to no part of one.
-        if not self._sharing.divides or not selection_of(budget).is_whole:
+        if not self._grounds.sharing.divides or not selection_of(budget).is_whole:
             return None
-        whole, currency = snapped(interval), budget.spec.limit.currency
+        whole, currency = snapped(interval), budget.spec.currency
         found = self._allotments.get((whole, currency))
         if found is None:
-            found = Allotments(self._books.statements(whole).values(), self._sharing, currency)
+            found = Allotments(self._books.statements(whole).values(), self._grounds.sharing, currency)
             self._allotments[whole, currency] = found
         return amount_of(found.of(budget))
 
@@ -177,12 +189,28 @@ class Judge:
             calendar.recounted(row_again, share, self._now)
         return calendar.history(seen.uid, turn.period.id, provisional, lambda: past.before(seen).history)
 
+    def _rollover(self, budget: Budget, turn: Turn) -> Rollover | None:
+        """What came over from the period before, fixed once that is closed; None where it is not known."""
+        row, spec = turn.row, budget.spec
+        if spec.rollover is None or row is None:
+            return None
+        last = self._calendar.ended_at(budget.uid, row.interval.start)
+        if last is None or last.limit is None or last.currency != spec.currency:
+            return None
+        if last.state == "Closed" and row.rolled_over is not None:
+            left: Decimal | None = row.rolled_over
+        else:
+            left = self._share(budget, last.interval).left_of(last.limit, last.spent)
+        if left is None:
+            return None
+        return rolled_over(spec, turn.period, self._now, left, provisional=last.state != "Closed")
+
     def _recount(self, budget: Budget, interval: Interval) -> Share:
         """From the slots themselves, whatever running totals say."""
-        whole, currency = snapped(interval), budget.spec.limit.currency
+        whole, currency = snapped(interval), budget.spec.currency
         found = self._recounts.get((whole, currency))
         if found is None:
             statements, measured = self._books.recount(whole), self._measured
-            found = Shares(statements, measured.newest, measured.priced, currency, self._owners)
+            found = Shares(statements, measured.newest, measured.priced, currency, self._grounds.owners)
             self._recounts[whole, currency] = found
         return found.of(budget)

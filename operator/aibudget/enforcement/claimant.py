@@ -29,7 +29,7 @@ class Claimant:
 
     def may_claim(self, action: Action) -> bool:
         """Whether it may ask for something new: by fresh data alone."""
-        return self.active(action) is not None and self.evaluation.fresh
+        return self.mode != "Observe" and self.evaluation.may_act(action)
 
     @property
     def mode(self) -> Mode:

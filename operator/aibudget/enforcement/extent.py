@@ -24,7 +24,7 @@ Hours = Fraction
 class Outlook:
     """What a budget below its limit has left, and for how long.
 
-    `known` is False where that is not known in full.
+    `known` is False where that is not known in full, as of a budget whose money is not limited.
     """
 
     room: Decimal
@@ -38,8 +38,13 @@ class Outlook:
         spend = evaluation.spend
         since = evaluation.evaluated if spend.as_of is None else spend.as_of
         left = max(0, evaluation.period.interval.end - since)
-        known = spend.as_of is not None and spend.complete and evaluation.rate_per_hour is not None
-        return cls(evaluation.limit - spend.amount, evaluation.limit, Fraction(left, 3600), known)
+        limit, known = evaluation.limit or Decimal(0), spend.as_of is not None and spend.complete
+        return cls(
+            limit - spend.amount,
+            limit,
+            Fraction(left, 3600),
+            known and evaluation.limit is not None and evaluation.rate_per_hour is not None,
+        )
 
     def saving(self, rate: Decimal, runs_on: Hours) -> Fraction:
         """What a stop keeps from being spent, if it comes after so many hours."""

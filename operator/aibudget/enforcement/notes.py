@@ -68,7 +68,7 @@ def changes(
 def _notes(
     claimant: Claimant, known: Mapping[Workload, Note], untouchable: Untouchable
 ) -> dict[Workload, Note]:
-    if not claimant.evaluation.fresh or claimant.active("Annotate") is None:
+    if not claimant.may_claim("Annotate"):
         return {}
     full = claimant.evaluation.spend.used_percent >= 100
     note = Note(title(claimant), Reason.LIMIT_EXCEEDED if full else Reason.THRESHOLD_REACHED)

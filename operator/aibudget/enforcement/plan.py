@@ -211,7 +211,7 @@ def _with_due(wish: Wish, by_uid: Mapping[str, Claimant], draft: _Draft) -> Wish
 
     def is_due(claim: Claim) -> bool:
         claimant = by_uid.get(claim.uid)
-        if claimant is None or not claimant.evaluation.fresh or claimant.active(_ACTION) is None:
+        if claimant is None or not claimant.may_claim(_ACTION):
             return False
         when = due_time(claim, claimant)
         needed = (claim.uid, _billed(wish.workload, wish.live)) not in draft.unneeded

@@ -196,6 +196,8 @@ def _room(claimant: Claimant, now: datetime) -> Decimal:
     """What may be spent beside what spends already, until the period ends, before anything is stopped."""
     evaluation = claimant.evaluation
     percents = [t.threshold.percent for t in evaluation.thresholds if "ScaleDown" in t.threshold.actions]
+    if evaluation.limit is None:
+        return Decimal("Infinity")
     until = evaluation.limit * min(percents, default=100) / 100
     going = (evaluation.rate_per_hour or Decimal(0)) * _hours_left(claimant, now)
     return until - evaluation.spend.amount - going

@@ -30,8 +30,8 @@ class Owner:
 class PeriodRow:
     """One period of one budget; times are Unix seconds.
 
-    `limit` is the one in force, `rolled_over` the part of it that came from the period before, `spent` what
-    was counted at the close; each None where it is not known. `ended` and `closed` are when it began to
+    `limit` is the one in force, `rolled_over` what was left of the period before once that is closed, `spent`
+    what was counted at the close; each None where it is not known. `ended` and `closed` are when it began to
     settle and was closed. `generation` and `thresholds` are where the budget stood last, and `told` says that
     its status has spoken of this period. `scope` is a digest of whose usage counts.
     """

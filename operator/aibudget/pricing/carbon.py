@@ -20,6 +20,7 @@ from aibudget.api.fields import PositiveDecimal, SlotInstant, Text
 from aibudget.api.model import Value, problems
 from aibudget.errors import Stalled
 from aibudget.metering.catalogue import ENERGY
+from aibudget.metering.slots import Interval
 from aibudget.metering.usage import Usage
 
 
@@ -63,6 +64,11 @@ class Carbon:
                 continue
             found = Factor(grams * grid.pue, grid)
         return found
+
+    def changes(self, interval: Interval) -> tuple[int, ...]:
+        """The instants within an interval, its start left out, from which on some entry counts."""
+        begins = {int(grid.valid_from.timestamp()) for grid in self._grids}
+        return tuple(sorted(at for at in begins if interval.start < at < interval.end))
 
     def grams(self, usage: Usage) -> Decimal | None:
         """Grams of CO2 equivalent that a usage of energy emitted; None of what is no energy, and where the

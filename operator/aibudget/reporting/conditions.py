@@ -18,11 +18,11 @@ from aibudget.api.conditions import (
     find_condition,
     set_condition,
 )
-from aibudget.api.money import Money
 from aibudget.budgeting.evaluation import Evaluation, ThresholdState
 from aibudget.errors import AIBudgetError, Stalled
 from aibudget.metering.slots import iso
 from aibudget.reporting.facts import Enforcing, Facts, MeterFacts
+from aibudget.reporting.figures import used_of
 from aibudget.reporting.scoping import scope_unclear
 
 MESSAGE_LENGTH: Final = 512
@@ -224,15 +224,16 @@ def reason_of(problem: AIBudgetError) -> Reason:
 
 def state_of(evaluation: Evaluation) -> Fact:
     """Status, reason and message of ``WithinBudget``."""
-    spend, currency = evaluation.spend, evaluation.currency
-    if spend.as_of is None:
+    spend = evaluation.spend
+    if not evaluation.is_known:
         return "Unknown", Reason.NO_DATA, "No usage is known yet; spend is unknown, not zero."
-    known = Money(spend.amount, currency)
-    limit = Money(evaluation.limit, currency)
-    said = f"{known} of {limit} is spent ({spend.used_percent} %) in {evaluation.period.id}"
+    said = used_of(evaluation)
+    if unknown := evaluation.unknown_caps:
+        said += f"; of cap {', '.join(unknown)} nothing is known: nothing tells of its meter"
     if not spend.complete or spend.coverage_percent < 100:
         said += "; a lower bound, for part of the period is not known"
-    if spend.amount >= evaluation.limit:
+    money_out = evaluation.limit is not None and spend.amount >= evaluation.limit
+    if money_out or any((one.share or 0) >= 1 for one in evaluation.measures):
         return "False", Reason.LIMIT_EXCEEDED, f"{said}."
     reached = _highest_crossed(evaluation.thresholds)
     if reached is not None:

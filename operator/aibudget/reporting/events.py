@@ -13,7 +13,6 @@ from typing import Any, Final, Protocol
 
 from aibudget.api.budgetstatus import BudgetStatus
 from aibudget.api.conditions import ConditionType, EventReason, find_condition
-from aibudget.api.money import Money
 from aibudget.api.names import API_VERSION
 from aibudget.budgeting.evaluation import BudgetKey, Evaluation, ThresholdState
 from aibudget.inventory.kubernetes import AlreadyExists
@@ -22,6 +21,7 @@ from aibudget.inventory.workload import Workload
 from aibudget.metering.slots import iso
 from aibudget.reporting.conditions import shortened
 from aibudget.reporting.facts import DataState
+from aibudget.reporting.figures import limits_of, used_of
 
 REPORTER: Final = "aibudget"
 MOST_NAMED: Final = 5
@@ -164,8 +164,8 @@ def _new_period(subject: Subject, before: BudgetStatus, evaluation: Evaluation) 
     period = evaluation.period
     if before.period is None or before.period.id == period.id:
         return
-    limit = Money(evaluation.limit, evaluation.currency)
-    message = f"Period {period.id} began with a limit of {limit}; it ends at {iso(period.interval.end)}."
+    began = f"Period {period.id} began with a limit of {limits_of(evaluation)}"
+    message = f"{began}; it ends at {iso(period.interval.end)}."
     yield Event(subject, EventReason.PERIOD_STARTED, "StartPeriod", message, period.id)
 
 
@@ -201,9 +201,7 @@ def _acts(state: ThresholdState) -> list[str]:
 
 
 def _where(evaluation: Evaluation) -> str:
-    spent = Money(evaluation.spend.amount, evaluation.currency)
-    limit = Money(evaluation.limit, evaluation.currency)
-    return f"{spent} of {limit} is spent ({evaluation.spend.used_percent} %) in {evaluation.period.id}."
+    return f"{used_of(evaluation)}."
 
 
 def _consequence(state: ThresholdState, evaluation: Evaluation, *, enforcing: bool) -> str:
@@ -212,16 +210,21 @@ def _consequence(state: ThresholdState, evaluation: Evaluation, *, enforcing: bo
         return "Nothing is stopped for it."
     match state.standing:
         case "Waiting":
-            return "An edit crossed it, not new spend: nothing is stopped in this period."
+            return "No new usage crossed it, but an edit or a new limit: nothing is stopped in this period."
         case "Crossed":
             return "Mode Observe: nothing is stopped."
     if not enforcing:
         return "Enforcement is switched off: nothing is stopped."
     return (
         f"{' '.join(_means(action, evaluation) for action in acts)} In mode Approve each waits for a person. "
-        "Raise spec.limit.amount, protect a workload or delete its Hold to keep it; "
+        f"Raise {_way(evaluation)}, protect a workload or delete its Hold to keep it; "
         f"all comes back at {iso(evaluation.period.interval.end)}."
     )
+
+
+def _way(evaluation: Evaluation) -> str:
+    cap = evaluation.leading_cap
+    return "spec.limit.amount" if cap is None else f"the quantity of spec.caps {cap.name}"
 
 
 def _means(action: str, evaluation: Evaluation) -> str:

@@ -15,6 +15,8 @@ from aibudget.api.budget import Budget, ClusterAIBudget
 from aibudget.api.conditions import ConditionType, find_condition
 from aibudget.api.fields import format_instant
 from aibudget.api.hold import Claim, Hold
+from aibudget.api.limit import MONEY
+from aibudget.api.money import Money
 from aibudget.budgeting.selection import selection_of
 from aibudget.enforcement.claims import is_closed
 from aibudget.enforcement.facts import NamespaceFacts
@@ -271,11 +273,24 @@ def _not_yet(budget: Budget) -> tuple[str, str]:
 
 
 def _used(budget: Budget) -> str:
-    spend, limit = budget.status.spend, budget.spec.limit
+    spend = budget.status.spend
     if spend is None or spend.used_percent is None:
-        return f"What is spent of {limit.money} is not known."
+        return f"What is spent of {_limit(budget, None)} is not known."
     at = f" at {format_instant(spend.as_of_time)}" if spend.as_of_time else ""
-    return f"{spend.used_percent} % of {limit.money} was spent{at}."
+    done = "spent" if spend.measure in (None, MONEY) else "used"
+    return f"{spend.used_percent} % of {_limit(budget, spend.measure)} was {done}{at}."
+
+
+def _limit(budget: Budget, measure: str | None) -> str:
+    """The limit in force: the money, or the cap of which most is used."""
+    status, spec = budget.status, budget.spec
+    if measure not in (None, MONEY) or spec.limit is None:
+        caps = [f"cap {cap.name} ({cap.quantity} {cap.unit})" for cap in spec.caps or ()]
+        found = [one for one in status.measures if one.name == measure]
+        return f"cap {found[0].name} ({found[0].limit} {found[0].unit})" if found else " and ".join(caps)
+    return str(
+        spec.limit.money if status.limit is None else Money(status.limit.amount, status.limit.currency)
+    )
 
 
 def _known(values: dict[str, Any]) -> dict[str, Any]:

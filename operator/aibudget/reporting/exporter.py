@@ -5,7 +5,7 @@ carries its currency as a label, since it has no base unit; labels stay few: no 
 they hold devices by claims. Knows nothing of how the snapshot came about.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -189,14 +189,13 @@ def _budgets(budgets: tuple[BudgetView, ...]) -> Iterator[Metric]:
     )
     for view in budgets:
         labels = [view.key.kind, view.key.namespace or "", view.key.name]
-        for fact in view.conditions:
-            for status in _STATUSES:
-                condition.add_metric([*labels, fact.type, status.lower()], float(fact.status == status))
+        _add_conditions(condition, labels, view.conditions)
         evaluation = view.evaluation
         if evaluation is None:
             continue
         in_money = [*labels, evaluation.currency]
-        limit.add_metric(in_money, float(evaluation.limit))
+        if evaluation.limit is not None:
+            limit.add_metric(in_money, float(evaluation.limit))
         if evaluation.shared is not None:
             shared.add_metric(in_money, float(evaluation.shared))
         for state in evaluation.thresholds:
@@ -204,8 +203,33 @@ def _budgets(budgets: tuple[BudgetView, ...]) -> Iterator[Metric]:
                 crossed.add_metric([*labels, state.threshold.name], float(state.standing != "Below"))
         if evaluation.spend.as_of is not None:
             spend.add_metric(in_money, float(evaluation.spend.amount))
-            used.add_metric(in_money, float(evaluation.spend.amount / evaluation.limit))
+            if evaluation.limit is not None:
+                used.add_metric(in_money, float(evaluation.spend.amount / evaluation.limit))
     yield from (limit, spend, used, shared, crossed, condition)
+    yield from _caps(budgets)
+
+
+def _add_conditions(
+    family: GaugeMetricFamily, labels: Sequence[str], conditions: Iterable[Condition]
+) -> None:
+    for fact in conditions:
+        for status in _STATUSES:
+            family.add_metric([*labels, fact.type, status.lower()], float(fact.status == status))
+
+
+def _caps(budgets: tuple[BudgetView, ...]) -> Iterator[Metric]:
+    labels = (*_BUDGET, "cap", "unit")
+    limit = GaugeMetricFamily("aibudget_cap", "What a cap allows in the current period.", labels=labels)
+    used = GaugeMetricFamily("aibudget_cap_used", "What of it is known to be used.", labels=labels)
+    for view in budgets:
+        for one in () if view.evaluation is None else view.evaluation.measures:
+            if one.is_money:
+                continue
+            of = [view.key.kind, view.key.namespace or "", view.key.name, one.name, one.unit]
+            limit.add_metric(of, float(one.limit))
+            if one.used is not None:
+                used.add_metric(of, float(one.used))
+    yield from (limit, used)
 
 
 def _cycle(cycle: CycleView) -> Iterator[Metric]:

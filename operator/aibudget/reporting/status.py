@@ -13,6 +13,7 @@ from aibudget.api.budgetstatus import (
     BudgetStatus,
     HoldCounts,
     LimitStatus,
+    MeasureStatus,
     PastPeriod,
     PeriodStatus,
     Rate,
@@ -25,6 +26,7 @@ from aibudget.api.budgetstatus import (
 from aibudget.api.meter import MeterStatus
 from aibudget.api.pricelist import PriceListStatus
 from aibudget.budgeting.evaluation import Evaluation
+from aibudget.budgeting.limits import hundredths, leading
 from aibudget.enforcement.sparing import Spared
 from aibudget.errors import AIBudgetError
 from aibudget.inventory.owners import OwnerBook
@@ -52,7 +54,7 @@ Outline = tuple[Hashable, ...]
 
 _NOTHING: Final = Enforcing()
 
-_FIGURES: Final = {"spend", "rate", "shared", "topWorkloads", "lastEvaluationTime"}
+_FIGURES: Final = {"spend", "measures", "rate", "shared", "topWorkloads", "lastEvaluationTime"}
 
 
 def render(facts: Facts) -> BudgetStatus:
@@ -95,6 +97,9 @@ def outline(facts: Facts) -> Outline | None:
         facts.generation,
         evaluation.period.id,
         evaluation.limit,
+        None if evaluation.allowance is None else evaluation.allowance.rollover,
+        evaluation.unknown_caps,
+        _leading(evaluation),
         evaluation.currency,
         tuple((state.threshold.name, state.standing) for state in evaluation.thresholds),
         (status, reason, facts.data.reason, facts.backfill is None, facts.unknown_receivers),
@@ -192,10 +197,12 @@ def _figures(evaluation: Evaluation, owners: OwnerBook) -> JsonObject:
             start_time=moment_of(period.interval.start),
             end_time=moment_of(period.interval.end),
         ),
-        "limit": LimitStatus(amount=evaluation.limit, currency=evaluation.currency),
+        "limit": _limit(evaluation),
+        "measures": _measures(evaluation),
         "spend": Spend(
             amount=_cents(total) if known else None,
-            used_percent=spend.used_percent if known else None,
+            used_percent=spend.used_percent if evaluation.is_known else None,
+            measure=_leading(evaluation),
             as_of_time=moment_of(spend.as_of) if spend.as_of is not None else None,
             coverage_percent=spend.coverage_percent if known else None,
         ),
@@ -213,6 +220,45 @@ def _figures(evaluation: Evaluation, owners: OwnerBook) -> JsonObject:
         ),
         "top_workloads": _top(evaluation, owners),
     }
+
+
+def _limit(evaluation: Evaluation) -> LimitStatus | None:
+    if evaluation.limit is None:
+        return None
+    status = LimitStatus(amount=evaluation.limit, currency=evaluation.currency)
+    money = evaluation.allowance
+    if money is None or (money.amount == money.base and money.rollover is None and not money.held_back):
+        return status
+    rollover = money.rollover
+    parts: JsonObject = {
+        "base": money.base,
+        "held_back": money.held_back or None,
+        "rolled_over": None if rollover is None else rollover.amount,
+        "provisional": None if rollover is None else rollover.provisional,
+    }
+    return status.model_copy(update=parts)
+
+
+def _measures(evaluation: Evaluation) -> tuple[MeasureStatus, ...]:
+    if all(one.is_money for one in evaluation.measures):
+        return ()
+    return tuple(
+        MeasureStatus(
+            name=one.name,
+            unit=one.unit,
+            limit=hundredths(one.limit),
+            used=None if one.used is None else hundredths(one.used),
+            used_percent=evaluation.judged_percents.get(one.name),
+        )
+        for one in evaluation.measures
+    )
+
+
+def _leading(evaluation: Evaluation) -> str | None:
+    if all(one.is_money for one in evaluation.measures):
+        return None
+    found = leading(evaluation.measures)
+    return None if found is None else found.name
 
 
 def _top(evaluation: Evaluation, owners: OwnerBook) -> tuple[TopWorkload, ...]:

@@ -11,6 +11,7 @@ from aibudget.api.budgetstatus import (
     BudgetStatus,
     HoldCounts,
     LimitStatus,
+    MeasureStatus,
     PastPeriod,
     PeriodStatus,
     Rate,
@@ -148,6 +149,7 @@ def test_a_full_status_is_kept_and_printed(server: Server) -> None:
         "State": "BelowThreshold",
         "Ready": "True",
         "Currency": "USD",
+        "Measure": "limit",
         "Period": "2026-11@UTC",
         "Resets": "2126-12-01T00:00:00Z",
         "Holds": 1,
@@ -176,8 +178,23 @@ def full_status() -> BudgetStatus:
             )
         ),
         period=PeriodStatus(id="2026-11@UTC", start_time=WHEN, end_time=datetime(2126, 12, 1, tzinfo=UTC)),
-        limit=LimitStatus(amount=Decimal(5000), currency="USD"),
-        spend=Spend(amount=Decimal("2550.00"), used_percent=51, as_of_time=WHEN, coverage_percent=100),
+        limit=LimitStatus(
+            amount=Decimal(5000),
+            currency="USD",
+            base=Decimal(5000),
+            held_back=Decimal(500),
+            rolled_over=Decimal("500.00"),
+            provisional=True,
+        ),
+        measures=(
+            MeasureStatus(
+                name="limit", unit="USD", limit=Decimal(5000), used=Decimal("2550.00"), used_percent=51
+            ),
+            MeasureStatus(name="hours", unit="GPU-Hours", limit=Decimal("1350.5")),
+        ),
+        spend=Spend(
+            amount=Decimal("2550.00"), used_percent=51, measure="limit", as_of_time=WHEN, coverage_percent=100
+        ),
         rate=Rate(per_hour=Decimal("14.20")),
         thresholds=(
             ThresholdStatus(name="far", state="Below"),
@@ -198,7 +215,10 @@ def full_status() -> BudgetStatus:
         holds=HoldCounts(active=1),
         history=(
             PastPeriod(
-                id="2026-10@UTC", limit=Decimal("0.00000001"), spent=Decimal("5000.00"), used_percent=82
+                id="2026-10@UTC",
+                limit=Decimal("0.00000001"),
+                spent=Decimal("5000.00"),
+                used_percent=82,
             ),
         ),
         last_evaluation_time=WHEN,

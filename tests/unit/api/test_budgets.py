@@ -37,6 +37,7 @@ def test_the_shortest_budget_observes_months_in_utc() -> None:
     budget = parse(manifest())
     assert isinstance(budget, AIBudget)
     spec = budget.spec
+    assert spec.limit is not None
     assert spec.limit.money == Money(Decimal(5000), "USD")
     assert (spec.period.type, spec.period.time_zone) == ("Monthly", "UTC")
     assert (spec.enforcement.mode, spec.enforcement.grace_period_seconds) == ("Observe", 900)

@@ -235,7 +235,7 @@ def test_within_a_period_nothing_but_edits_lets_go(data: st.DataObject) -> None:
         hidden = data.draw(st.booleans())
         shown = used * Fraction(data.draw(st.integers(0, 100)), 100) if hidden else used
         known = Known(shown, used if not hidden else None, judged=not hidden, edited=False)
-        [state] = states((threshold,), enforcement, known, Memory(1, "p", 0, remembered), step)
+        [state] = states((threshold,), enforcement, [known], Memory(1, "p", 0, remembered), step)
         assert not (was_active and state.standing != "Active")
         assert not (state.standing == "Active" and used < 1)
         was_active = state.standing == "Active"
