@@ -1,7 +1,7 @@
 """`make backtest`: the forecast at earlier moments of real series, beside what dashboards do, as a table.
 
-At days 5 to 25 of each of the last months the month's total is foreseen from what was known then. Ends with 1
-where a goal is missed.
+At days 5 to 25 of each of the last months the month's total is foreseen from what was known then. The table
+of `anomalies` follows. Ends with 1 where a goal is missed.
 """
 
 import argparse
@@ -13,6 +13,7 @@ from statistics import fmean
 from typing import Final
 
 from aibudget.budgeting.forecast import Forecast, forecast
+from backtest import anomalies
 from backtest.series import CHOSEN_ON, HOUR, WEEK, Hourly, production, public
 
 DAYS: Final = (5, 10, 15, 20, 25)
@@ -73,14 +74,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "aibudget" / "series")
     cache = options.parse_args(arguments).cache
     judged = {series.name: judge(series) for series in public(cache)}
+    unusual = {_title(series.name): anomalies.judged(series) for series in public(cache)}
     said = [*_rows(judged), *_means(judged)]
-    missed = [*_too_far(judged), *_no_better(judged)]
+    missed = [*_too_far(judged), *_no_better(judged), *anomalies.missed(unusual)]
     if (trace := production()) is None:
         said.append("gpu_cluster: its trace is not here (shared/data/openb_pod_list_default.csv)")
     else:
         alone = {trace.name: judge(trace, least_history=3 * WEEK)}
         said += _rows(alone)
         missed += _no_better(alone)
+        unusual[trace.name] = anomalies.judged(trace)
+        missed += anomalies.worse({trace.name: unusual[trace.name]})
+    said += ["", *anomalies.rows(unusual)]
     sys.stdout.write("\n".join([*said, "", *(missed or ["Every goal is met."])]) + "\n")
     return 1 if missed else 0
 
@@ -105,7 +110,7 @@ def _too_far(judged: Mapping[str, Errors]) -> Iterator[str]:
 def _rows(judged: Mapping[str, Errors]) -> Iterator[str]:
     yield _row("error of the month, %", "", [f"day {day}" for day in DAYS], "in 80 %")
     for name, errors in judged.items():
-        title = f"{name} (chosen on)" if name in CHOSEN_ON else name
+        title = _title(name)
         for place, way in enumerate(WAYS):
             held = f"{100 * fmean(errors.held):.0f} %" if way == WAYS[-1] and errors.held else ""
             means = [f"{errors.at(day)[place]:.2f}" for day in DAYS]
@@ -116,6 +121,10 @@ def _means(judged: Mapping[str, Errors]) -> Iterator[str]:
     for place, way in enumerate(WAYS):
         means = [fmean(errors.at(day)[place] for errors in judged.values()) for day in DAYS]
         yield _row("" if place else "mean", way, [f"{mean:.2f}" for mean in means], "")
+
+
+def _title(name: str) -> str:
+    return f"{name} (chosen on)" if name in CHOSEN_ON else name
 
 
 def _row(title: str, way: str, cells: Sequence[str], last: str) -> str:
