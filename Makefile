@@ -17,8 +17,9 @@ help: ## Explain the targets
 demo: $(INSTALLED) ## Tell the whole story on a real control plane, here, in two to three minutes
 	$(VENV)/aibudget sandbox demo
 
-test: $(INSTALLED) ## Run all tests: unit, then on a real control plane, then end to end
+test: $(INSTALLED) ## Run all tests: unit, on a real PostgreSQL, on a real control plane, end to end
 	$(VENV)/pytest -n auto tests/unit
+	$(VENV)/pytest --ledger=postgresql tests/postgresql tests/unit/ledger
 ifeq ($(AIBUDGET_SKIP_CLUSTER),1)
 	@echo "AIBUDGET_SKIP_CLUSTER=1: the tests on a real control plane were NOT run." >&2
 else

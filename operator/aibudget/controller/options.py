@@ -28,7 +28,7 @@ from aibudget.notification.receivers import Receiver
 class Option:
     """One setting: its flag is `--name-with-dashes`; `variables` are asked in order.
 
-    A `default` is text, too.
+    A `default` is text, too. What is `secret` is in no message.
     """
 
     name: str
@@ -38,6 +38,7 @@ class Option:
     default: str | None = None
     optional: bool = False
     also: tuple[str, ...] = ()
+    secret: bool = False
 
     @property
     def flag(self) -> str:
@@ -158,8 +159,9 @@ def _level(text: str) -> str:
 
 
 def _ledger(text: str) -> str:
-    if not re.match(r"sqlite:///[^:]", text.strip()):
-        raise ValueError("no file of SQLite")
+    server = r"postgres(ql)?://([^/?#]+/[^/?#@]+|/?)(\?.*)?"
+    if not re.fullmatch(rf"sqlite:///[^:].*|{server}", text.strip()):
+        raise ValueError("neither a file of SQLite nor a database of PostgreSQL")
     return text.strip()
 
 
@@ -246,9 +248,10 @@ OPTIONS: Final = (
     Option(
         "ledger_url",
         _ledger,
-        "an address such as sqlite:////var/lib/aibudget/ledger.db",
-        "The database that keeps usage and charges.",
+        "an address such as sqlite:////var/lib/aibudget/ledger.db or postgresql://user@host/database",
+        "The database that keeps usage and charges. One with a password belongs into the variable.",
         default="sqlite:////var/lib/aibudget/ledger.db",
+        secret=True,
     ),
     Option(
         "namespace",

@@ -76,7 +76,8 @@ def _value(option: Option, flag: str | None, environment: Mapping[str, str]) -> 
     try:
         return option.read(text)
     except ValueError as error:
-        raise InvalidSetting(f"{source} is {text!r} ({error}): write {option.write}.") from error
+        given = "not right" if option.secret else repr(text)
+        raise InvalidSetting(f"{source} is {given} ({error}): write {option.write}.") from error
 
 
 def _prometheus(values: dict[str, Any]) -> PrometheusSettings:

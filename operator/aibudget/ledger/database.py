@@ -6,6 +6,7 @@ What is peculiar to a backend is in a module of its own; to all others it is SQL
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from sqlalchemy import Connection
 from sqlalchemy.engine import make_url
@@ -13,7 +14,10 @@ from sqlalchemy.exc import ArgumentError, DatabaseError, IntegrityError
 
 from aibudget.errors import Conflict, Stalled
 from aibudget.ledger.migration import SCRIPTS, migrate, older, wanting
+from aibudget.ledger.postgresql import Server
 from aibudget.ledger.sqlite import File
+
+_WRITE: Final = "write sqlite:////absolute/path/to/ledger.db or postgresql://user@host/database"
 
 
 class Database:
@@ -47,7 +51,7 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """One consistent view."""
-        with self._translated(), self._backend.engine.connect() as connection, connection.begin():
+        with self._translated(), self._backend.reader.begin() as connection:
             yield connection
 
     @contextmanager
@@ -67,7 +71,7 @@ class Database:
 
     def wanting(self, scripts: Path = SCRIPTS) -> tuple[str, ...]:
         """The migrations that it lacks."""
-        with self._backend.engine.begin() as connection:
+        with self._backend.reader.begin() as connection:
             return wanting(connection, self.name, scripts)
 
     def close(self) -> None:
@@ -96,16 +100,16 @@ class Database:
             raise self._backend.translated(error) from error
 
 
-def _backend(url: str, *, borrowed: bool) -> File:
+def _backend(url: str, *, borrowed: bool) -> File | Server:
     try:
         parsed = make_url(url)
-    except ArgumentError as error:
-        raise Stalled(
-            "LedgerUnusable", f"{url!r} is not a database URL; write sqlite:///path/to/file"
-        ) from error
-    if parsed.get_backend_name() != "sqlite":
-        raise Stalled(
-            "LedgerUnusable",
-            f"{parsed.render_as_string()} cannot hold a ledger; write sqlite:////absolute/path/to/ledger.db",
-        )
-    return File(parsed, made=not borrowed)
+    except (ArgumentError, ValueError) as error:
+        # Not the text itself: a password may be in it.
+        raise Stalled("LedgerUnusable", f"that is no address of a database; {_WRITE}.") from error
+    match parsed.get_backend_name():
+        case "sqlite":
+            return File(parsed, made=not borrowed)
+        case "postgresql" | "postgres":
+            return Server(parsed, made=not borrowed)
+        case other:
+            raise Stalled("LedgerUnusable", f"{other} cannot hold a ledger; {_WRITE}.")

@@ -13,6 +13,7 @@ from itertools import chain
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Column, Connection, Table, select
+from sqlalchemy.dialects import postgresql, sqlite
 
 from aibudget.inventory.owners import LINKS
 from aibudget.inventory.workload import Workload
@@ -194,10 +195,20 @@ def identify(connection: Connection, table: Table, rows: Sequence[dict[str, Any]
     """The integer of each row by its hash, after writing down those rows that are not there yet."""
     wanted = {row["hash"]: row for row in rows}
     found = _by_hash(connection, table, list(wanted))
-    if missing := [row for key, row in wanted.items() if key not in found]:
-        connection.execute(table.insert(), missing)
+    if missing := [wanted[key] for key in sorted(wanted.keys() - found.keys())]:
+        add(connection, table, missing)
         found |= _by_hash(connection, table, [row["hash"] for row in missing])
     return found
+
+
+def add(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
+    """Write rows down, but for those that another writer has written meanwhile.
+
+    Rows that clusters share come in one order, that of their hashes, or their writers lock each other out.
+    """
+    on_postgresql = connection.dialect.name == "postgresql"
+    insert = postgresql.insert(table) if on_postgresql else sqlite.insert(table)
+    connection.execute(insert.on_conflict_do_nothing(), rows)
 
 
 def _label(connection: Connection, labels: Mapping[int, str]) -> None:

@@ -7,6 +7,7 @@ from sqlalchemy import Connection, select
 
 from aibudget.errors import Conflict
 from aibudget.ledger import schema
+from aibudget.ledger.lines import add
 from aibudget.ledger.posting import MeterState, Posting
 from aibudget.metering.slots import SLOT_SECONDS, iso
 
@@ -42,7 +43,7 @@ def cluster_id(connection: Connection, name: str) -> int:
     table = schema.cluster
     found = connection.execute(select(table.c.id).where(table.c.name == name)).scalar()
     if found is None:
-        connection.execute(table.insert().values(name=name, epoch=0))
+        add(connection, table, [{"name": name, "epoch": 0}])
         return cluster_id(connection, name)
     return int(found)
 
@@ -59,7 +60,7 @@ def meter_id(connection: Connection, cluster: int, name: str) -> int:
     here = select(table.c.id).where(table.c.cluster_id == cluster, table.c.name == name)
     found = connection.execute(here).scalar()
     if found is None:
-        connection.execute(table.insert().values(cluster_id=cluster, name=name, revision=0))
+        add(connection, table, [{"cluster_id": cluster, "name": name, "revision": 0}])
         return meter_id(connection, cluster, name)
     return int(found)
 
@@ -84,6 +85,16 @@ def epoch(connection: Connection, cluster: int) -> int:
     return int(connection.execute(select(table.c.epoch).where(table.c.id == cluster)).scalar_one())
 
 
+def lock(connection: Connection, cluster: int) -> int:
+    """Let nobody else write to the cluster until the transaction ends; its epoch.
+
+    SQLite has locked the whole ledger already, and ignores it.
+    """
+    table = schema.cluster
+    query = select(table.c.epoch).where(table.c.id == cluster).with_for_update(key_share=True)
+    return int(connection.execute(query).scalar_one())
+
+
 def next_epoch(connection: Connection, cluster: int) -> int:
     """A new epoch, which shuts out the writers of earlier ones."""
     table = schema.cluster
@@ -92,8 +103,8 @@ def next_epoch(connection: Connection, cluster: int) -> int:
 
 
 def check_epoch(connection: Connection, cluster: int, ours: int) -> None:
-    """Raises `Conflict` where another writer took the ledger over since."""
-    if ours != (current := epoch(connection, cluster)):
+    """Lock the cluster for this writer. Raises `Conflict` where another one took the ledger over since."""
+    if ours != (current := lock(connection, cluster)):
         raise Conflict(
             "LedgerTakenOver",
             f"another process took the ledger over (epoch {current}, ours is {ours}); stop writing to it.",

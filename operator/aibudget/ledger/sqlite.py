@@ -36,6 +36,7 @@ class File:
             raise Stalled("LedgerUnusable", f"there is no ledger at {self.path}; name another path.")
         _create_private(self.path)
         self.engine = _engine(url)
+        self.reader = self.engine
         self.writer = self.engine.execution_options(writes=True)
 
     def check(self) -> None:

@@ -203,7 +203,7 @@ class Ledger:
 
     def keep_rates(self, rates: Iterable[Rate], at: int) -> None:
         """Write rates down before any usage has them."""
-        with self._database.writing() as connection:
+        with self._writing() as connection:
             self._rates.ids(connection, rates, at)
 
     def kept_rates(self) -> tuple[Rate, ...]:
@@ -247,6 +247,13 @@ class Ledger:
         )
 
     @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        """For what is right whoever writes it; the rest is refused to all but the newest writer."""
+        with self._database.writing() as connection:
+            meters.lock(connection, self._cluster_id)
+            yield connection
+
+    @contextmanager
     def _rating(self, book: PriceBook, at: int, epoch: int) -> Iterator[Rating]:
         with self._database.writing() as connection:
             meters.check_epoch(connection, self._cluster_id, epoch)
@@ -274,7 +281,7 @@ class Ledger:
     def remember_owners(self, found: Iterable[OwnerLink], at: int) -> None:
         """Keep owner links for good: their objects will be gone. An owner that is known stays."""
         if found := tuple(found):
-            with self._database.writing() as connection:
+            with self._writing() as connection:
                 links.write(connection, self._cluster_id, found, at)
             if any(link.child.kind in LINKS for link in found):
                 for meter in self._meters.values():
@@ -283,13 +290,13 @@ class Ledger:
 
     def forget_pods(self, before: int) -> None:
         """Let go of the owners of single pods that were learnt before an instant: they can be asked for."""
-        with self._database.writing() as connection:
+        with self._writing() as connection:
             links.forget_pods(connection, self._cluster_id, before)
 
     def _meter(self, name: str) -> _Meter:
         """The meter's integer, given out when it is first asked for."""
         if name not in self._meters:
-            with self._database.writing() as connection:
+            with self._writing() as connection:
                 meter_id = meters.meter_id(connection, self._cluster_id, name)
             self._meters[name] = self._of(name, meter_id)
         return self._meters[name]

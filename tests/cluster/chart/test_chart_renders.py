@@ -216,6 +216,28 @@ def test_an_existing_claim_is_used_as_it_is(render: Render) -> None:
     assert {"name": "ledger", "persistentVolumeClaim": {"claimName": "restored"}} in volumes
 
 
+def test_a_ledger_on_a_server_needs_no_volume(render: Render) -> None:
+    """Its address, with the password, comes from a Secret and is in no argument; replicas may overlap."""
+    objects = render(
+        "ledger.postgresql.urlSecretRef.name=ledger-app", "ledger.postgresql.caSecretRef.name=ledger-ca"
+    )
+    deployment = only(objects, "Deployment")["spec"]
+    container = deployment["template"]["spec"]["containers"][0]
+    given = {variable["name"]: variable for variable in container["env"]}
+
+    assert not [item for item in objects if item["kind"] == "PersistentVolumeClaim"]
+    assert "strategy" not in deployment
+    assert given["AIBUDGET_LEDGER_URL"]["valueFrom"] == {"secretKeyRef": {"name": "ledger-app", "key": "uri"}}
+    assert (given["PGSSLMODE"]["value"], given["PGSSLROOTCERT"]["value"]) == (
+        "verify-full",
+        "/etc/aibudget/ledger/ca.crt",
+    )
+    assert {"name": "ledger-ca", "mountPath": "/etc/aibudget/ledger", "readOnly": True} in container[
+        "volumeMounts"
+    ]
+    assert "ledger" not in {volume["name"] for volume in deployment["template"]["spec"]["volumes"]}
+
+
 def test_a_service_monitor_needs_its_kind(render: Render) -> None:
     """Without the Prometheus Operator an enabled monitor is left out instead of failing the release."""
     served = ("monitoring.coreos.com/v1/ServiceMonitor",)

@@ -51,9 +51,6 @@ def test_the_downward_api_names_the_replica() -> None:
         ("AIBUDGET_INTERVAL_SECONDS", "0"),
         ("AIBUDGET_INTERVAL_SECONDS", "1e1"),
         ("AIBUDGET_INTERVAL_SECONDS", "٣٠"),
-        ("AIBUDGET_LEDGER_URL", "postgresql://ledger/aibudget"),
-        ("AIBUDGET_LEDGER_URL", "sqlite:///:memory:"),
-        ("AIBUDGET_LEDGER_URL", "/var/lib/ledger.db"),
         ("AIBUDGET_NAMESPACE", "Not_A_Name"),
         ("AIBUDGET_UNTOUCHABLE_NAMESPACES", "monitoring,Gpu Operator"),
         ("AIBUDGET_CLUSTER_MATCHERS", "cluster=eu-1"),
@@ -77,6 +74,38 @@ def test_a_bad_value_is_named_with_its_variable_and_the_way_out(variable: str, v
     assert repr(value) in message
     assert ": write " in message
     assert message.endswith(".")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "mysql://user:hunter2@ledger/aibudget",
+        "postgresql://user:hunter2@ledger",
+        "postgresql://user:hunter2/3@ledger",
+        "sqlite:///:memory:?hunter2",
+        "/var/lib/hunter2.db",
+    ],
+)
+def test_a_bad_address_of_the_ledger_is_not_repeated(address: str) -> None:
+    """There may be a password in it, and messages end up in logs."""
+    with pytest.raises(
+        InvalidSetting, match=r"AIBUDGET_LEDGER_URL is not right .* write .*postgresql://"
+    ) as caught:
+        settings({}, {**URL, "AIBUDGET_LEDGER_URL": address})
+    assert "hunter2" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "postgresql://aibudget@ledger.finops:5432/aibudget",
+        "postgres://aibudget:a%2Fb@[::1]/aibudget?sslmode=require",
+        "postgresql:///?host=/run/postgresql&dbname=aibudget",
+    ],
+)
+def test_a_ledger_may_be_on_a_server(address: str) -> None:
+    """As CloudNativePG and others write addresses into Secrets."""
+    assert settings({}, {**URL, "AIBUDGET_LEDGER_URL": address}).ledger_url == address
 
 
 def test_policies_of_shared_cost_are_read_once(tmp_path: Path) -> None:

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
 from aibudget.inventory.workload import Workload
+from aibudget.ledger.database import Database
 from aibudget.ledger.posting import Posting
 from aibudget.ledger.store import Ledger
 from aibudget.metering.slots import SLOT_SECONDS, Interval
@@ -20,9 +21,29 @@ H100 = sku("gpu", {"gpuProduct": "H100"})
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> str:
-    """Where the ledger of this test lives."""
-    return f"sqlite:///{tmp_path / 'ledger.db'}"
+def url(request: pytest.FixtureRequest) -> str:
+    """Where the ledger of this test lives: nothing is in it."""
+    if request.config.getoption("--ledger") == "postgresql":
+        return str(request.getfixturevalue("postgresql").fresh("ledger"))
+    return f"sqlite:///{request.getfixturevalue('tmp_path') / 'ledger.db'}"
+
+
+@pytest.fixture(scope="module")
+def database(request: pytest.FixtureRequest) -> Iterator[Database]:
+    """One for all examples of a property; each has a cluster of its own in it."""
+    if request.config.getoption("--ledger") == "postgresql":
+        opened = Database(request.getfixturevalue("postgresql").fresh("examples"))
+    else:
+        directory = request.getfixturevalue("tmp_path_factory").mktemp("ledger")
+        opened = Database(f"sqlite:///{directory / 'ledger.db'}")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="module")
+def another(database: Database) -> Callable[[], Ledger]:
+    """An empty ledger for each example."""
+    return lambda: Ledger(database, uuid4().hex)
 
 
 @pytest.fixture

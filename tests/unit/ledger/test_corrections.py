@@ -118,14 +118,14 @@ def test_a_reopened_time_is_repriced_and_not_corrected_as_well(posted: Ledger, m
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=12)
 @given(st.lists(st.tuples(st.integers(1, 9), st.integers(0, 5)), min_size=1, max_size=4))
 def test_bill_and_corrections_are_the_newest_price(
-    tmp_path_factory: pytest.TempPathFactory,
+    another: Callable[[], Ledger],
     post: Post,
     make_charge: Make,
     make_rate: MakeRate,
     edits: list[tuple[int, int]],
 ) -> None:
     """Whatever was edited how often: they add up to quantity times price, exactly."""
-    ledger = Ledger.open(f"sqlite:///{tmp_path_factory.mktemp('ledger') / 'l.db'}", "here")
+    ledger = another()
     base = make_rate("2")
     post(ledger, dict.fromkeys(range(6), FULL), *(make_charge(n, "llm", n * 7 + 1, base) for n in range(6)))
     ledger.rerate(PriceBook([base]), CLOSED, at=6000, epoch=0)
@@ -137,4 +137,3 @@ def test_bill_and_corrections_are_the_newest_price(
     charges = book.charges(make_charge(n, "llm", n * 7 + 1).usage for n in range(4))
     assert before == billed(ledger)
     assert round(before + added, 20) == round(sum((c.cost or Decimal(0) for c in charges), Decimal(0)), 20)
-    ledger.close()

@@ -13,6 +13,8 @@ from aibudget.metering.usage import Coverage
 
 FULL = Coverage(900, 900)
 
+pytestmark = pytest.mark.file
+
 
 def test_only_its_owner_may_read_it(ledger: Ledger, tmp_path: Path, post: Callable[..., None]) -> None:
     """What teams spend is nobody else's business: file, log and index."""
@@ -20,7 +22,7 @@ def test_only_its_owner_may_read_it(ledger: Ledger, tmp_path: Path, post: Callab
     assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o600}
 
 
-@pytest.mark.parametrize("url", ["postgresql://db/ledger", "sqlite://", "ledger.db", ""])
+@pytest.mark.parametrize("url", ["mysql://db/ledger", "sqlite://", "ledger.db", ""])
 def test_other_databases_are_refused(url: str) -> None:
     """A ledger in memory or on a server is not promised; the message says what to write."""
     with pytest.raises(Stalled, match="sqlite:///"):

@@ -1,6 +1,7 @@
 """Owner links outlive their objects and the process that saw them."""
 
 from collections.abc import Callable
+from contextlib import closing
 
 from aibudget.inventory.owners import Child, OwnerLink
 from aibudget.inventory.workload import Owner, Workload
@@ -23,7 +24,8 @@ def test_links_survive_a_restart(ledger: Ledger, url: str) -> None:
     }
     ledger.remember_owners(links, at=1)
     ledger.close()
-    assert set(Ledger.open(url, "here").owners()) == links
+    with closing(Ledger.open(url, "here")) as again:
+        assert set(again.owners()) == links
 
 
 def test_the_first_owner_stays(ledger: Ledger) -> None:

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 
@@ -173,7 +174,8 @@ def test_rates_and_observation_come_back(
         make_charge(1, "odd", 3_600_000),
     )
     ledger.close()
-    lines = Ledger.open(url, "here").statement("gpu", Interval(0, 1800)).lines
+    with closing(Ledger.open(url, "here")) as again:
+        lines = again.statement("gpu", Interval(0, 1800)).lines
     found = {(line.workload.name, line.rate): (line.cost, line.busy, line.observed) for line in lines}
     assert found == {
         ("llm", old): (Decimal(2), 5, 10),

@@ -1,12 +1,11 @@
 """Whatever was charged before: after a re-rating the ledger says what pricing all of it at once would say."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from functools import partial
 
-import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
@@ -85,14 +84,14 @@ def stated(ledger: Ledger) -> dict[tuple[int, str | None], Cost]:
 @settings(deadline=None, max_examples=12, phases=(Phase.explicit, Phase.reuse, Phase.generate))
 @given(st.lists(books, min_size=1, max_size=4), quantities, small(SLOTS - 1), st.booleans())
 def test_the_way_to_the_last_book_does_not_matter(
-    tmp_path_factory: pytest.TempPathFactory,
+    another: Callable[[], Ledger],
     several: list[PriceBook],
     used: list[tuple[int, int]],
     later: int,
     whole: bool,
 ) -> None:
     """Dates, tiers, exchange rates, history that was read late: the last book has priced it all, exactly."""
-    ledger = Ledger.open(f"sqlite:///{tmp_path_factory.mktemp('ledger') / 'l.db'}", "here")
+    ledger = another()
     all_of_it, split = usages(used), MONTH + later * SLOT_SECONDS
     first, last = several[0], several[-1]
     post(ledger, first, [usage for usage in all_of_it if usage.slot >= split], split)
@@ -107,4 +106,3 @@ def test_the_way_to_the_last_book_does_not_matter(
         for charge in last.charges(all_of_it)
     }
     assert stated(ledger) == expected
-    ledger.close()

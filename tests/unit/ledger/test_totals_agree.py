@@ -1,13 +1,11 @@
 """Running totals, recounts and a model in plain Python agree, whatever is posted in whatever order."""
 
 from collections import Counter
-from collections.abc import Iterator
 from decimal import Decimal
 from itertools import count
 from random import Random
 from typing import NamedTuple
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -93,14 +91,6 @@ def model(held: dict[int, Content], start: int, end: int) -> Counter[tuple[str, 
                 for column in columns:
                     sums[*key, column] += getattr(charge.usage, column)
     return +sums
-
-
-@pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
-    """One file for all examples; each has a cluster of its own in it."""
-    opened = Database(f"sqlite:///{tmp_path_factory.mktemp('ledger') / 'ledger.db'}")
-    yield opened
-    opened.close()
 
 
 @settings(max_examples=15)
