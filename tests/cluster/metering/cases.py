@@ -248,6 +248,18 @@ def kin(start: int) -> str:
     )
 
 
+def divided(start: int) -> str:
+    """Labels of three pods: one moves to another part of its team at half an hour, one has none."""
+    exporter = {**ksm_target(0), "job": "kube-state-metrics", "namespace": "team"}
+    told = [("first", "detector", range(0, 3600, 30)), ("moved", "chat", range(0, 1800, 30))]
+    told += [("moved", "detector", range(1800, 3600, 30)), ("first", "", range(3600, HOURS, 30))]
+    lines = []
+    for name, part, when in told:
+        who = {**exporter, "pod": name, "uid": f"team-{name}-{start}", "label_app_part": part}
+        lines += [f"{selector('kube_pod_labels', who.items())} 1 {start + t + 7}\n" for t in when]
+    return "".join(lines)
+
+
 def observed(start: int) -> list[Past]:
     """Two pods, one of which dcgm-exporter tells of."""
     pods = whole(start, utilisation=25.0), whole(start, "other")
@@ -517,6 +529,18 @@ CASES = (
     ),
     Case("owners", owned, {("team", DEMAND): 900}),
     Case("kin", known, {("team", DEMAND): 3600, ("other", DEMAND): 1800}, more=kin),
+    Case(
+        "parts",
+        lambda s: simple(
+            s,
+            pod("team", "first", s, (0, 3600)),
+            pod("team", "moved", s, (600, 3000), gpus=2.0),
+            pod("team", "plain", s, (0, HOURS)),
+            pod("other", "first", s, (0, HOURS)),
+        ),
+        {("team", DEMAND): 3600 + 2 * 2400 + HOURS, ("other", DEMAND): HOURS},
+        more=divided,
+    ),
     Case("devices-observed", observed, {("team", DEMAND): HOURS, ("other", DEMAND): HOURS}),
     Case("nothing-at-all", lambda _: [], {}),
 )
