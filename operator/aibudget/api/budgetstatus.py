@@ -166,6 +166,15 @@ class PastPeriod(Observed):
     """What is known since its close to have been spent in it; absent while that is the same."""
 
 
+class BindingBudget(Observed):
+    """The budget that is nearest to its limit, of those that count all that this one counts."""
+
+    kind: Annotated[str, Field(max_length=63)]
+    """AIBudget, in the same namespace, or ClusterAIBudget."""
+    name: Annotated[str, Field(max_length=253)]
+    """Its name."""
+
+
 class BudgetStatus(Observed):
     """Where the budget stands. Written by the operator; absent fields are unknown."""
 
@@ -191,6 +200,8 @@ class BudgetStatus(Observed):
     """Where each threshold stands."""
     top_workloads: Annotated[tuple[TopWorkload, ...], Field(max_length=5, json_schema_extra=LIST_ATOMIC)] = ()
     """The workloads that spend most, at most 5."""
+    binding: BindingBudget | None = None
+    """Which of several budgets decides: itself or the one that is tighter; absent where there is no other."""
     holds: HoldCounts | None = None
     """How many Holds it has."""
     spared: Annotated[tuple[SparedWorkload, ...], Field(max_length=10, json_schema_extra=LIST_ATOMIC)] = ()

@@ -49,6 +49,11 @@ class ConditionType(StrEnum):
         "abnormal-true",
         "some usage cannot be told to be inside or outside of its scope, or meters of it are not read",
     )
+    OVERCOMMITTED = (
+        "Overcommitted",
+        "abnormal-true",
+        "the limits of budgets inside it add up to more than its own",
+    )
 
     APPLIED = "Applied", "normal-true", "the act is written to the target"
     EFFECTIVE = "Effective", "normal-true", "accelerator pods are gone, or new ones refused, as the act means"
@@ -131,6 +136,9 @@ class Reason(StrEnum):
     LABELS_UNKNOWN = "LabelsUnknown", "labels that its scope selects by are not known of some usage"
     METERS_NOT_READ = "MetersNotRead", "meters of its scope are not read, or have no price"
 
+    # Overcommitted
+    LIMITS_EXCEED_LIMIT = "LimitsExceedLimit", "budgets of the same period and currency inside it, together"
+
     # Hold: Applied, Effective, Contested, Ineffective
     PENDING = "Pending", "noticed, not yet acted"
     NOT_APPROVED = "NotApproved", "nobody approved it in time, or no longer; the target is left alone"
@@ -167,6 +175,11 @@ class EventReason(StrEnum):
         "BudgetRecovered",
         "Normal",
         "a crossed threshold was left by a new limit, price or scope",
+    )
+    BUDGET_OVERCOMMITTED = (
+        "BudgetOvercommitted",
+        "Warning",
+        "the limits of budgets inside it add up to more than its own",
     )
     PERIOD_STARTED = "PeriodStarted", "Normal", "a new period began"
     WOULD_SCALE_DOWN = "WouldScaleDown", "Normal", "mode Observe: what would have been held"

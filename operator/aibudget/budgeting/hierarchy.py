@@ -1,9 +1,9 @@
-"""Budgets around budgets: which of those that count the same usage binds, and whether limits fit inside another.
+"""Budgets around budgets: which of those that count the same usage binds, and whether limits fit inside.
 
 A workload counts in every budget that selects it. One budget is above another if it counts all that the other
-counts, which is told from their scopes alone and so only anew when those or the namespaces change. Of a budget
-and those above it the tightest binds. Limits of budgets inside another may add up to more than its own: that is
-told, for the other is then reached before they are, and forbidden to nobody. Pure.
+counts, which is told from their scopes alone and so only anew when those or the namespaces change. Of a
+budget and those above it the tightest binds. Limits of budgets inside another may add up to more than its
+own: that is told, for it may be reached before they are, and forbidden to nobody. Pure.
 """
 
 from collections import defaultdict
@@ -22,7 +22,7 @@ Namespaces = Mapping[str, Mapping[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A budget among the others. `binding` is the tightest of it and those above it, None where there is none.
+    """A budget among the others. `binding` is the tightest of it and those above it; None without any.
 
     `committed` is what the limits of the `children` budgets inside it add up to, where that is more than its
     own limit.
@@ -101,7 +101,9 @@ class Hierarchy:
         return places
 
     def _binding(self, uid: str, tight: Mapping[str, Decimal | None]) -> str | None:
-        known = [(share, one) for one in (uid, *self._above.get(uid, ())) if (share := tight[one]) is not None]
+        known = [
+            (share, one) for one in (uid, *self._above.get(uid, ())) if (share := tight[one]) is not None
+        ]
         if uid not in self._above or not known:
             return None
         # Of equal ones it is the budget itself.
@@ -165,9 +167,10 @@ def _rooms(
         return ()
     rooms: list[_Room] = []
     left = set(parent.namespaces)
-    inner = [one for one in many if one.is_whole and _is_inside(one, parent) and one.namespaces < parent.namespaces]
+    inner = [one for one in many if one.is_whole and _is_inside(one, parent)]
+    inner = [one for one in inner if one.namespaces and one.namespaces < parent.namespaces]
     for one in sorted(inner, key=lambda one: (-len(one.namespaces), one.uid)):
-        if one.selection.meters == parent.selection.meters and one.namespaces and one.namespaces <= left:
+        if one.selection.meters == parent.selection.meters and one.namespaces <= left:
             rooms.append(_Room((one.uid,), ()))
             left -= one.namespaces
     for name in sorted(left):

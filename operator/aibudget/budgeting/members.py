@@ -22,23 +22,19 @@ Labels = tuple[tuple[str, str], ...]
 
 @dataclass(slots=True)
 class Member:
-    """A workload under one version of its labels and of its namespace's; `chain` is what it is part of.
+    """A workload under one version of its labels and of its namespace's.
 
     Its lines of the interval, those of the newest so many seconds, those of the last half hour or so, and
     what caps count of it.
     """
 
-    chain: tuple[Workload, ...]
+    workload: Workload
     labels: Mapping[str, str]
     namespace_labels: Mapping[str, str]
     lines: list[SpendLine] = field(default_factory=list)
     recent: list[tuple[SpendLine, int]] = field(default_factory=list)
     watched: list[SpendLine] = field(default_factory=list)
     countings: list[Counting] = field(default_factory=list)
-
-    @property
-    def workload(self) -> Workload:
-        return self.chain[0]
 
     def into(self, subject: Subject, prices: Prices, selection: Selection) -> None:
         """Add its lines of the meters that count."""
@@ -76,18 +72,17 @@ class Members:
 
     def __init__(self, owners: OwnerBook) -> None:
         self._owners = owners
-        self._found: dict[tuple[Workload, Labels, Labels], Member] = {}
-        self._spelled: dict[int, Labels] = {}
+        self._found: dict[tuple[Workload, int, int], Member] = {}
+        self._alike: dict[tuple[Workload, Labels, Labels], Member] = {}
         self._by_namespace: dict[str, list[Member]] = defaultdict(list)
 
     def of(self, line: SpendLine) -> Member:
         """The member that a line belongs to."""
-        key = (line.workload, self._spell(line.labels), self._spell(line.namespace_labels))
+        # Lines share their labels' mappings, and are kept for as long as these.
+        key = (line.workload, id(line.labels), id(line.namespace_labels))
         member = self._found.get(key)
         if member is None:
-            chain = self._owners.chain(line.workload)
-            member = self._found[key] = Member(chain, line.labels, line.namespace_labels)
-            self._by_namespace[line.workload.namespace].append(member)
+            member = self._found[key] = self._first(line)
         return member
 
     def taken(self, budget: Budget, selection: Selection) -> Taken:
@@ -97,7 +92,7 @@ class Members:
         outside: set[Workload] = set()
         caps = wanted([budget])
         for member in self._within(budget):
-            verdict = selection.takes(member.chain, member.labels)
+            verdict = selection.takes(member.workload, member.labels, self._owners)
             if verdict:
                 members.append(member)
             elif verdict is False:
@@ -107,12 +102,14 @@ class Members:
         inside = {member.workload for member in members}
         return Taken(tuple(members), frozenset(unlabelled), frozenset(outside - inside))
 
-    def _spell(self, labels: Mapping[str, str]) -> Labels:
-        # Lines share their labels' mappings, and are kept for as long as these.
-        found = self._spelled.get(id(labels))
-        if found is None:
-            found = self._spelled[id(labels)] = tuple(sorted(labels.items()))
-        return found
+    def _first(self, line: SpendLine) -> Member:
+        spelled = tuple(sorted(line.labels.items())), tuple(sorted(line.namespace_labels.items()))
+        key = (line.workload, *spelled)
+        member = self._alike.get(key)
+        if member is None:
+            member = self._alike[key] = Member(line.workload, line.labels, line.namespace_labels)
+            self._by_namespace[line.workload.namespace].append(member)
+        return member
 
     def _within(self, budget: Budget) -> Iterator[Member]:
         if not isinstance(budget, ClusterAIBudget):

@@ -14,6 +14,7 @@ from aibudget.api.budget import Budget, ClusterAIBudget
 from aibudget.api.scope import WorkloadReference
 from aibudget.api.selector import LabelSelector
 from aibudget.inventory.lineage import BY_KIND
+from aibudget.inventory.owners import OwnerBook
 from aibudget.inventory.workload import Workload
 
 MOST_KEYS: Final = 32
@@ -53,17 +54,13 @@ class Selection:
         """Whether this meter's cost counts."""
         return self.meters is None or meter in self.meters
 
-    def takes(self, chain: Sequence[Workload], labels: Mapping[str, str]) -> bool | None:
-        """Whether a workload, under these labels of its time, is taken; None where that is unknown.
-
-        `chain` is the workload and what it is part of, upwards.
-        """
-        workload = chain[0]
+    def takes(self, workload: Workload, labels: Mapping[str, str], owners: OwnerBook) -> bool | None:
+        """Whether a workload, under these labels of its time, is taken; None where that is unknown."""
         if not workload.namespace:
             return workload.kind == TEAM and workload.name in self.teams
         if self.takes_all_workloads:
             return True
-        if any(_is_same(named, member) for named in self.workloads or () for member in chain):
+        if self.workloads and _is_named(workload, self.workloads, owners):
             return True
         return False if self.selector is None else _selected(self.selector, labels)
 
@@ -98,6 +95,10 @@ def _selected(selector: LabelSelector, labels: Mapping[str, str]) -> bool | None
     if False in verdicts:
         return False
     return None if None in verdicts else True
+
+
+def _is_named(workload: Workload, named: Sequence[WorkloadReference], owners: OwnerBook) -> bool:
+    return any(_is_same(one, member) for member in owners.chain(workload) for one in named)
 
 
 def _is_same(reference: WorkloadReference, workload: Workload) -> bool:

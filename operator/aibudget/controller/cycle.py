@@ -20,6 +20,7 @@ from aibudget.api.budget import AIBudget, Budget, ClusterAIBudget
 from aibudget.api.budgetstatus import BudgetStatus
 from aibudget.api.conditions import Condition
 from aibudget.api.meter import MeterSpec
+from aibudget.budgeting.hierarchy import Hierarchy
 from aibudget.budgeting.selection import labels_wanted
 from aibudget.budgeting.sharing import Sharing
 from aibudget.controller.books import Books
@@ -27,7 +28,7 @@ from aibudget.controller.cache import Cache, World
 from aibudget.controller.calendar import Calendar
 from aibudget.controller.grounds import Grounds, reserved
 from aibudget.controller.head import Labels
-from aibudget.controller.judge import Judge, Judged
+from aibudget.controller.judge import Judge, Judged, placed
 from aibudget.controller.kinship import Kinship
 from aibudget.controller.measuring import Measured, Measuring, progress
 from aibudget.controller.meters import Meters
@@ -81,6 +82,7 @@ class Cycle:
         self._enforcement = enforcement
         self._measuring = Measuring(parts.books)
         self._shelf = Shelf()
+        self._hierarchy = Hierarchy()
         self._errors: Counter[str] = Counter()
         self._cycles = 0
         self._has_caught_up = False
@@ -187,7 +189,8 @@ class Cycle:
             units={} if meters is None else {name: spec.unit for name, spec in meters.specs().items()},
         )
         judge = Judge(self._parts.books, measured, now, calendar, grounds)
-        judged = judge.judge(world.budgets, self._parts.reporter)
+        namespaces = {name: metadata.labels for name, metadata in world.namespaces.items()}
+        judged = placed(judge.judge(world.budgets, self._parts.reporter), self._hierarchy, namespaces)
         if calendar.behind:
             log.warning("the clock is %d s behind a period that has begun", calendar.behind)
         try:
@@ -260,6 +263,7 @@ class Cycle:
                 history=one.history,
                 owners=owners,
                 unknown_receivers=self._parts.notifier.unknown(one.seen.model),
+                place=one.place,
             )
             for one in judged
         ]
@@ -269,9 +273,9 @@ class Cycle:
     ) -> tuple[events.Event, ...]:
         if one.evaluation is not None:
             acting = self._enforcement and enforced is not None and not enforced.paused
-            return events.transitions(
-                before, one.evaluation, one.data or measured.of().data, enforcing=acting
-            )
+            data = one.data or measured.of().data
+            told = events.transitions(before, one.evaluation, data, enforcing=acting)
+            return (*told, *events.overcommitted(before, one.evaluation, one.place))
         if one.problem is not None and one.problem is one.seen.model:
             return (
                 events.invalid(events.budget(one.key), one.seen.metadata.generation, one.problem.message),

@@ -6,7 +6,7 @@ once.
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Protocol
@@ -14,6 +14,7 @@ from typing import Protocol
 from aibudget.api.budget import AIBudget, Budget, ClusterAIBudget
 from aibudget.api.budgetstatus import BudgetStatus, PastPeriod
 from aibudget.budgeting.evaluation import BudgetKey, Evaluation
+from aibudget.budgeting.hierarchy import NOWHERE, Hierarchy, Namespaces, Place
 from aibudget.budgeting.limits import Rollover, rolled_over
 from aibudget.budgeting.memory import Memory
 from aibudget.budgeting.selection import selection_of
@@ -39,6 +40,7 @@ class Judged:
     """One budget after its evaluation; `evaluation` is None where `problem` kept it from happening.
 
     `data` is the state of the meters that its spend comes from; `history` None is what it was before.
+    `place` is the budget's among the others.
     """
 
     seen: Seen
@@ -46,6 +48,7 @@ class Judged:
     problem: AIBudgetError | None = None
     history: tuple[PastPeriod, ...] | None = None
     data: DataState | None = None
+    place: Place = NOWHERE
 
     @property
     def key(self) -> BudgetKey:
@@ -65,6 +68,17 @@ class Past(Protocol):
 
     def unchanged(self, seen: Seen, now: int) -> None:
         """It was looked at, and stands as it is remembered."""
+
+
+def placed(judged: Sequence[Judged], hierarchy: Hierarchy, namespaces: Namespaces) -> tuple[Judged, ...]:
+    """All of them with their places among each other."""
+    known = [
+        (one.seen.model, one.evaluation)
+        for one in judged
+        if one.evaluation is not None and isinstance(one.seen.model, AIBudget | ClusterAIBudget)
+    ]
+    places = hierarchy.places(known, namespaces)
+    return tuple(replace(one, place=place) if (place := places.get(one.seen.uid)) else one for one in judged)
 
 
 class Judge:

@@ -15,6 +15,7 @@ from aibudget.api.budgetstatus import BudgetStatus
 from aibudget.api.conditions import ConditionType, EventReason, find_condition
 from aibudget.api.names import API_VERSION
 from aibudget.budgeting.evaluation import BudgetKey, Evaluation, ThresholdState
+from aibudget.budgeting.hierarchy import Place
 from aibudget.inventory.kubernetes import AlreadyExists
 from aibudget.inventory.resource import EVENTS, Resource
 from aibudget.inventory.workload import Workload
@@ -22,6 +23,7 @@ from aibudget.metering.slots import iso
 from aibudget.reporting.conditions import shortened
 from aibudget.reporting.facts import DataState
 from aibudget.reporting.figures import limits_of, used_of
+from aibudget.reporting.scoping import over
 
 REPORTER: Final = "aibudget"
 MOST_NAMED: Final = 5
@@ -102,6 +104,16 @@ def transitions(
         *_data(subject, before, data),
         *_prices(subject, evaluation),
     )
+
+
+def overcommitted(before: BudgetStatus, evaluation: Evaluation, place: Place) -> tuple[Event, ...]:
+    """That limits inside the budget have come to add up to more than its own."""
+    stood = find_condition(before.conditions, ConditionType.OVERCOMMITTED)
+    if place.committed is None or stood is not None:
+        return ()
+    transition = f"{evaluation.limit}/{place.children}/{place.committed}"
+    reason = EventReason.BUDGET_OVERCOMMITTED
+    return (Event(budget(evaluation.budget), reason, "Evaluate", over(evaluation, place), transition),)
 
 
 def invalid(subject: Subject, generation: int, message: str) -> Event:

@@ -23,6 +23,7 @@ from aibudget.enforcement.facts import NamespaceFacts
 from aibudget.enforcement.hold import is_true, way_back, way_to_decide
 from aibudget.enforcement.live import Live, is_protected, is_vetoed
 from aibudget.enforcement.sparing import unfit
+from aibudget.inventory.owners import OwnerBook
 
 State = Literal["Held", "OnNotice", "WaitingForApproval", "Contested", "HoldGone", "Free"]
 
@@ -177,7 +178,7 @@ def _covers(budget: Budget, subject: Subject) -> bool | None:
     told += [(one.namespace, one.kind, one.name) for one in budget.status.spared]
     namespace = None if budget.namespace else workload.namespace
     is_told = (namespace, workload.kind, workload.name) in told
-    return is_told or selection.takes((workload,), {}) or None
+    return is_told or selection.takes(workload, {}, OwnerBook()) or None
 
 
 def _is_inside(budget: Budget, subject: Subject) -> bool | None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from aibudget.api.budgetstatus import BudgetStatus, PastPeriod
 from aibudget.api.conditions import Reason
 from aibudget.budgeting.evaluation import Evaluation
+from aibudget.budgeting.hierarchy import NOWHERE, Place
 from aibudget.enforcement.sparing import Spared
 from aibudget.errors import AIBudgetError
 from aibudget.inventory.owners import OwnerBook
@@ -49,7 +50,7 @@ class Facts:
     evaluation from happening. `backfill` says in a sentence what of the period's past is still to be read;
     None when nothing is. `history` None is that of before. `owners` knows what workloads are part of.
     `unknown_receivers` are named by the budget and not configured for it; None where it names none at
-    all.
+    all. `place` is the budget's among the others.
     """
 
     generation: int
@@ -63,6 +64,7 @@ class Facts:
     history: tuple[PastPeriod, ...] | None = None
     owners: OwnerBook = field(default_factory=OwnerBook)
     unknown_receivers: tuple[str, ...] | None = None
+    place: Place = NOWHERE
 
 
 @dataclass(frozen=True, slots=True)

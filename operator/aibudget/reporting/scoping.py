@@ -3,8 +3,11 @@
 Each is abnormal-true: it is there only while there is something to be done about it, and says what.
 """
 
+from aibudget.api.budgetstatus import BindingBudget
 from aibudget.api.conditions import Reason, Status
+from aibudget.api.money import Money
 from aibudget.budgeting.evaluation import Evaluation
+from aibudget.budgeting.hierarchy import Place
 
 Fact = tuple[Status, Reason, str]
 
@@ -30,3 +33,28 @@ def scope_unclear(evaluation: Evaluation | None) -> Fact | None:
         )
         return "True", Reason.METERS_NOT_READ, said
     return None
+
+
+def overcommitted(evaluation: Evaluation | None, place: Place) -> Fact | None:
+    """That the limits of budgets inside this one do not fit into it."""
+    if evaluation is None or place.committed is None:
+        return None
+    return "True", Reason.LIMITS_EXCEED_LIMIT, over(evaluation, place)
+
+
+def over(evaluation: Evaluation, place: Place) -> str:
+    """By how much limits are over-committed, in a sentence."""
+    inside = Money(place.committed or evaluation.limit, evaluation.currency)
+    whole = Money(evaluation.limit, evaluation.currency)
+    limits = (
+        "The limit of a budget inside it is"
+        if place.children == 1
+        else f"The limits of {place.children} budgets inside it add up to"
+    )
+    return f"{limits} {inside}, more than its own {whole}. Nothing is stopped for that."
+
+
+def binding_of(place: Place) -> BindingBudget | None:
+    """The budget that binds, as a status names it."""
+    key = place.binding
+    return None if key is None else BindingBudget(kind=key.kind, name=key.name)

@@ -40,6 +40,7 @@ from aibudget.reporting.conditions import (
     state_of,
 )
 from aibudget.reporting.facts import Enforcing, Facts, MeterFacts
+from aibudget.reporting.scoping import binding_of
 
 TOP_WORKLOADS: Final = 5
 HISTORY: Final = 12
@@ -73,6 +74,7 @@ def render(facts: Facts) -> BudgetStatus:
         }
     enforcing = facts.enforcing
     update["holds"] = HoldCounts(active=enforcing.active, pending=enforcing.pending)
+    update["binding"] = binding_of(facts.place)
     update["spared"] = tuple(map(_spared, enforcing.spared[:SPARED]))
     update["conditions"] = conditions_of(facts)
     update["observed_generation"] = facts.generation
@@ -103,7 +105,7 @@ def outline(facts: Facts) -> Outline | None:
         evaluation.currency,
         tuple((state.threshold.name, state.standing) for state in evaluation.thresholds),
         (status, reason, facts.data.reason, facts.backfill is None, facts.unknown_receivers),
-        (evaluation.unlabelled, evaluation.unmetered),
+        (evaluation.unlabelled, evaluation.unmetered, facts.place),
         facts.history,
     )
 
