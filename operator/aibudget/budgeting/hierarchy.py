@@ -10,10 +10,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from fractions import Fraction
 from typing import Final
 
 from aibudget.api.budget import Budget, ClusterAIBudget
 from aibudget.budgeting.evaluation import BudgetKey, Evaluation
+from aibudget.budgeting.limits import leading
 from aibudget.budgeting.selection import Selection, selection_of
 
 Namespaces = Mapping[str, Mapping[str, str]]
@@ -83,7 +85,7 @@ class Hierarchy:
         """Each budget's place by its uid, of those that have any."""
         self._arrange([budget for budget, _ in judged], namespaces)
         found = {evaluation.budget.uid: evaluation for _, evaluation in judged}
-        limits = {uid: evaluation.limit for uid, evaluation in found.items()}
+        limits = {uid: one.limit for uid, one in found.items() if one.limit is not None}
         tight = {uid: _tightness(evaluation) for uid, evaluation in found.items()}
         places: dict[str, Place] = {}
         for uid in self._above.keys() | self._inside.keys():
@@ -92,7 +94,7 @@ class Hierarchy:
                 amount, number = room.committed(limits)
                 committed, children = committed + amount, children + number
             binding = self._binding(uid, tight)
-            over = children > 0 and committed > limits[uid]
+            over = children > 0 and uid in limits and committed > limits[uid]
             places[uid] = Place(
                 None if binding is None else found[binding].budget,
                 committed if over else None,
@@ -100,7 +102,7 @@ class Hierarchy:
             )
         return places
 
-    def _binding(self, uid: str, tight: Mapping[str, Decimal | None]) -> str | None:
+    def _binding(self, uid: str, tight: Mapping[str, Fraction | None]) -> str | None:
         known = [
             (share, one) for one in (uid, *self._above.get(uid, ())) if (share := tight[one]) is not None
         ]
@@ -150,7 +152,7 @@ def _reach(budget: Budget, namespaces: Namespaces) -> _Reach:
         found |= {f"Team/{team}" for team in selection.teams}
     else:
         found = {budget.namespace or ""}
-    comparable = (budget.spec.limit.currency, budget.spec.period)
+    comparable = (budget.spec.currency, budget.spec.period)
     return _Reach(budget.uid, frozenset(found), selection, selection.takes_all_workloads, comparable)
 
 
@@ -199,6 +201,7 @@ def _is_inside(child: _Reach, parent: _Reach) -> bool:
     return child.comparable == parent.comparable and parent.is_above(child)
 
 
-def _tightness(evaluation: Evaluation) -> Decimal | None:
-    """Known spend as a share of the limit; None where nothing is known."""
-    return None if evaluation.spend.as_of is None else evaluation.spend.amount / evaluation.limit
+def _tightness(evaluation: Evaluation) -> Fraction | None:
+    """How much is used of that limit, or cap, of which most is; None where nothing is known."""
+    measure = leading(evaluation.measures)
+    return None if measure is None else measure.share

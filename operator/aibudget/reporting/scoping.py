@@ -3,6 +3,8 @@
 Each is abnormal-true: it is there only while there is something to be done about it, and says what.
 """
 
+from decimal import Decimal
+
 from aibudget.api.budgetstatus import BindingBudget
 from aibudget.api.conditions import Reason, Status
 from aibudget.api.money import Money
@@ -44,8 +46,9 @@ def overcommitted(evaluation: Evaluation | None, place: Place) -> Fact | None:
 
 def over(evaluation: Evaluation, place: Place) -> str:
     """By how much limits are over-committed, in a sentence."""
-    inside = Money(place.committed or evaluation.limit, evaluation.currency)
-    whole = Money(evaluation.limit, evaluation.currency)
+    none = Decimal(0)
+    inside = Money(place.committed or none, evaluation.currency)
+    whole = Money(evaluation.limit or none, evaluation.currency)
     limits = (
         "The limit of a budget inside it is"
         if place.children == 1

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from aibudget.api.budget import AIBudget, Budget, ClusterAIBudget
 from aibudget.budgeting.evaluation import BudgetKey, Evaluation, Spend
 from aibudget.budgeting.hierarchy import NOWHERE, Hierarchy, Place
+from aibudget.budgeting.limits import Measure
 from aibudget.budgeting.period import current
 
 NOON = 1_795_262_400
@@ -43,13 +45,16 @@ def over(*names: str, **scope: Any) -> dict[str, Any]:
 
 def judged(of: Budget, spent: int | None) -> Evaluation:
     """Where the budget stands; None is unknown."""
+    assert of.spec.limit is not None
+    limit, used = of.spec.limit.amount, None if spent is None else Fraction(spent)
+    measure = Measure("limit", "USD", Fraction(limit), used, used, fresh=True, complete=True)
     spend = Spend(Decimal(spent or 0), 0, None if spent is None else NOON, 100, True, Decimal(0), ())
     return Evaluation(
         budget=BudgetKey(of.kind, of.namespace, of.name, of.uid),
         generation=1,
         period=current(of.spec.period, NOON),
-        limit=of.spec.limit.amount,
-        currency=of.spec.limit.currency,
+        limit=limit,
+        currency=of.spec.currency,
         spend=spend,
         rate_per_hour=None,
         thresholds=(),
@@ -58,6 +63,7 @@ def judged(of: Budget, spent: int | None) -> Evaluation:
         fresh=True,
         began=False,
         evaluated=NOON,
+        measures=(measure,),
     )
 
 
