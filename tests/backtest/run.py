@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Final
 
-from aibudget.budgeting.forecast import Forecast, forecast
+from aibudget.budgeting.forecast import Forecast, Spent, forecast
 from backtest import anomalies
 from backtest.series import CHOSEN_ON, HOUR, WEEK, Hourly, production, public
 
@@ -62,7 +62,8 @@ def judge(series: Hourly, months: int = MONTHS, least_history: int = LEAST_HISTO
 
 def foreseen(series: Hourly, spent: float, now: int, end: int) -> Forecast:
     """The forecast as a budget would have had it then."""
-    found = forecast(series.hours[max(0, now - KEPT) : now], now * HOUR, spent, end * HOUR, float("inf"))
+    so_far = Spent(spent, now * HOUR, end * HOUR, float("inf"))
+    found = forecast(series.hours[max(0, now - KEPT) : now], now * HOUR, so_far)
     if found is None:
         raise ValueError(f"{series.name} has too little history at hour {now}")
     return found

@@ -23,7 +23,7 @@ from aibudget.api.selector import LabelSelector
 
 PeriodType = Literal["Daily", "Weekly", "Monthly", "Quarterly", "Yearly", "Fixed"]
 Weekday = Literal["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
-Basis = Literal["Actual"]
+Basis = Literal["Actual", "Forecast"]
 Action = Literal["Notify", "Annotate", "Freeze", "Block", "ScaleDown"]
 Mode = Literal["Observe", "Approve", "Enforce"]
 OnAlreadyCrossed = Literal["NextPeriod", "Enforce"]
@@ -87,7 +87,8 @@ class Threshold(Value):
     percent: Annotated[Integer, Field(ge=1, le=1000, json_schema_extra={"format": "int32"})]
     """Percent of the limit, or of the cap of which most is used, 1 to 1000."""
     basis: Basis = "Actual"
-    """What is compared with the limit: Actual is what has been spent."""
+    """What is compared with the percent: Actual is what has been used, Forecast the money that will be spent
+    when the period ends, as soon as enough is known to foresee it."""
     actions: Annotated[
         tuple[Action, ...],
         Field(min_length=1, max_length=5, json_schema_extra=LIST_SET),
@@ -126,8 +127,8 @@ class Enforcement(Value):
     crossed. NextPeriod leaves them alone until the next period begins, Enforce acts on them."""
     extent: Extent = "Everything"
     """How much a ScaleDown stops: Everything that spends and is not protected, or, UntilForecastFits,
-    the first in the order of victims until spend and the current rate for the rest of the period fit the
-    limit. Past the limit that is everything, too."""
+    the first in the order of victims until the forecast fits the limit: status.forecast or, without one, the
+    current rate for the rest of the period. Past the limit that is everything, too."""
     protect: LabelSelector | None = None
     """Workloads that are never held for this budget."""
 
@@ -141,6 +142,7 @@ class Notification(Value):
 
 NOTHING_LIMITED: Final = "give at least one of limit, caps"
 NEEDS_LIMIT: Final = "needs a limit, of which it is a part"
+FORESEES_MONEY: Final = "basis Forecast needs a limit: what is foreseen is money"
 
 # Written with has() instead of optionals: the API server cannot bound the cost of an optional string.
 _DEFAULT_PERIOD: Final = "(!has({0}.period) || {0}.period.type == 'Monthly' && {0}.period.timeZone == 'UTC')"
@@ -161,6 +163,11 @@ _SPEC_RULES: Final = (
     rule("has(self.limit) || has(self.caps)", NOTHING_LIMITED),
     rule("has(self.limit) || !has(self.amounts)", f"amounts {NEEDS_LIMIT}"),
     rule("has(self.limit) || !has(self.rollover)", f"rollover {NEEDS_LIMIT}"),
+    rule(
+        "has(self.limit) || !has(self.thresholds) || self.thresholds.all(t, t.basis != 'Forecast')",
+        FORESEES_MONEY,
+        ".thresholds",
+    ),
 )
 
 
@@ -212,12 +219,18 @@ class CommonSpec(Value):
         for name, field in (("amounts", self.amounts), ("rollover", self.rollover)):
             if self.limit is None and field is not None:
                 raise ValueError(f"{name} {NEEDS_LIMIT}")
+        if self.limit is None and self.thresholds_of("Forecast"):
+            raise ValueError(FORESEES_MONEY)
         return self
 
     @property
     def currency(self) -> str:
         """What its money is told in: the limit's currency, or USD where it has caps alone."""
         return "USD" if self.limit is None else self.limit.currency
+
+    def thresholds_of(self, basis: Basis) -> tuple[Threshold, ...]:
+        """Those in force that look at this, lowest first."""
+        return tuple(threshold for threshold in self.effective_thresholds if threshold.basis == basis)
 
     @property
     def effective_thresholds(self) -> tuple[Threshold, ...]:

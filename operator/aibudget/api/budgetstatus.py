@@ -88,6 +88,22 @@ class Rate(Observed):
     """A decimal in the currency of the limit."""
 
 
+class Forecast(Observed):
+    """Where spend will be when the period ends, as its own past has it; absent fields are unknown."""
+
+    amount: AmountText
+    """A decimal in the currency of the limit: as likely too low as too high."""
+    low: AmountText | None = None
+    """One period in ten ends below it."""
+    high: AmountText | None = None
+    """One period in ten ends above it."""
+    exhausted_time: Instant | None = None
+    """When the limit is reached; absent where that is not in this period."""
+    error_percent: Annotated[int, Field(ge=0, json_schema_extra={"format": "int64"})] | None = None
+    """How far off, in percent of the amount, this budget's forecasts were in the mean, as long before an
+    end."""
+
+
 class SharedCost(Observed):
     """Idle and shared cost that the platform's policies give to this scope, beside what it spends."""
 
@@ -181,7 +197,8 @@ class BudgetStatus(Observed):
     observed_generation: Generation = -1
     """The generation of the spec that this status speaks of; -1 until the operator has seen it."""
     conditions: Conditions = ()
-    """Ready, WithinBudget, DataFresh; Reconciling, Stalled and Enforced only while they are true."""
+    """Ready, WithinBudget, ForecastWithinBudget, DataFresh; Reconciling, Stalled and Enforced only while
+    they are true."""
     period: PeriodStatus | None = None
     """The current period."""
     limit: LimitStatus | None = None
@@ -192,6 +209,8 @@ class BudgetStatus(Observed):
     """What is known to be spent."""
     rate: Rate | None = None
     """How fast money is being spent now."""
+    forecast: Forecast | None = None
+    """Where spend will be when the period ends; absent until enough is known to foresee it."""
     shared: SharedCost | None = None
     """Idle and shared cost beside the spend; absent where the platform shares none."""
     thresholds: Annotated[

@@ -37,6 +37,11 @@ class ConditionType(StrEnum):
     RECONCILING = "Reconciling", "abnormal-true", "being worked on, or waiting for the next attempt"
     STALLED = "Stalled", "abnormal-true", "waits for a human; retrying changes nothing"
     WITHIN_BUDGET = "WithinBudget", "normal-true", "known spend is below the limit; Unknown without data"
+    FORECAST_WITHIN_BUDGET = (
+        "ForecastWithinBudget",
+        "normal-true",
+        "spend is foreseen to end the period below the limit; Unknown where nothing is foreseen",
+    )
     DATA_FRESH = "DataFresh", "normal-true", "usage of the last 30 minutes is known well enough to act on"
     ENFORCED = "Enforced", "abnormal-true", "workloads or namespaces are held for this budget"
     RECEIVERS_RESOLVED = (
@@ -105,6 +110,13 @@ class Reason(StrEnum):
     THRESHOLD_REACHED = "ThresholdReached", "a threshold below the limit is crossed"
     LIMIT_EXCEEDED = "LimitExceeded", "known spend has reached the limit"
     NO_DATA = "NoData", "no spend is known yet"
+
+    # ForecastWithinBudget
+    FORECAST_FITS = "ForecastFits", "the period is foreseen to end below the limit"
+    FORECAST_EXCEEDS = "ForecastExceeds", "the period is foreseen to end at or above the limit"
+    HISTORY_TOO_SHORT = "HistoryTooShort", "fewer than three days of hours are known: nothing is foreseen"
+    HISTORY_INCOMPLETE = "HistoryIncomplete", "the budget's past is still being counted by the hour"
+    NOT_RUNNING = "NotRunning", "the period has not begun, or is over"
 
     # DataFresh
     FRESH = "Fresh", "all meters are up to date and their coverage is sufficient"

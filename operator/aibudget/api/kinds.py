@@ -59,6 +59,7 @@ _BUDGET_COLUMNS: Final = (
         "Of the limit, or of the cap in the lead",
         type="integer",
     ),
+    Column("Forecast", ".status.forecast.amount", "What is foreseen to be spent when the period ends"),
     Column("State", _condition("WithinBudget", "reason"), "Where the budget stands"),
     _READY,
     Column("Currency", ".spec.limit.currency", "Of limit and spend", wide=True),

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Literal
 
 from aibudget.api.budget import Extent, Threshold
+from aibudget.budgeting.foreseen import UNFORESEEN, Foreseen
 from aibudget.budgeting.limits import Allowance, Measure, leading
 from aibudget.budgeting.period import Period
 from aibudget.inventory.workload import Workload
@@ -107,7 +108,7 @@ class Evaluation:
     use right now what has no price. `rate_per_hour` is None while nothing recent is known. `shared` is the
     idle and shared cost that policies give to the scope beside its spend: no threshold looks at it, and None
     is where no policy gives anything to anybody. `unlabelled`, `unmetered` and `outside` are those of its
-    share.
+    share. `foreseen` is where the period will end.
     """
 
     budget: BudgetKey
@@ -132,6 +133,7 @@ class Evaluation:
     allowance: Allowance | None = None
     measures: tuple[Measure, ...] = ()
     judged_percents: Mapping[str, int] = field(default_factory=dict)
+    foreseen: Foreseen = UNFORESEEN
 
     @property
     def stops_everything(self) -> bool:
@@ -145,7 +147,9 @@ class Evaluation:
     @property
     def _caps_stop(self) -> bool:
         stopping = [
-            s for s in self.thresholds if s.standing == "Active" and "ScaleDown" in s.threshold.actions
+            s
+            for s in self.thresholds
+            if s.standing == "Active" and "ScaleDown" in s.threshold.actions and s.threshold.basis == "Actual"
         ]
         percent = min((state.threshold.percent for state in stopping), default=None)
         caps = (one.share for one in self.measures if not one.is_money and one.share is not None)

@@ -17,6 +17,8 @@ from math import ceil, floor
 from statistics import fmean, linear_regression, median
 from typing import Final
 
+from aibudget.metering.slots import Interval
+
 HOUR: Final = 3600
 WEEK: Final = 168
 YEAR: Final = 52 * WEEK
@@ -42,7 +44,8 @@ class Forecast:
     and `high`, which are None where too few earlier forecasts can be judged.
 
     `exhausted` is when the limit is reached (Unix seconds), None if not in this period. `error_percent` is
-    the mean error of the same forecast at earlier moments, of what was then to come.
+    the mean error that the same forecast made at earlier moments as long before an end, in percent of the
+    amount.
     """
 
     amount: float
@@ -69,31 +72,42 @@ class _Record:
     error: float
 
 
-def forecast(
-    hours: Sequence[float | None], end: int, spent: float, period_end: int, limit: float
-) -> Forecast | None:
-    """Where the period ends that began before `end` (Unix seconds) and has cost `spent` up to then.
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What a period has cost up to an instant (`at`), when it ends (Unix seconds), and its limit."""
 
-    `hours` is spend by the hour, oldest first, the last hour ending at `end`; None where an hour is unknown
-    or something was held in it. None where there is too little of it to say anything.
+    amount: float
+    at: int
+    period_end: int
+    limit: float
+
+
+def forecast(hours: Sequence[float | None], end: int, spent: Spent) -> Forecast | None:
+    """Where the period ends.
+
+    `hours` is spend by the hour, oldest first, the last hour ending at `end` (Unix seconds), not after
+    `spent.at`; None where an hour is unknown or something was held in it. None where there is too little of
+    it to say anything.
     """
     if sum(hour is not None for hour in hours) < LEAST_HOURS:
         return None
     known = filled(hours)
     sums = (0.0, *accumulate(known))
-    ahead = max(0, ceil((period_end - end) / HOUR))
+    ahead = max(0, ceil((spent.period_end - end) / HOUR))
     records = {model: _record(model, sums, ahead) for model in MODELS}
     model = _best(records)
-    coming = _shaped(known, model.level(sums, len(known), max(ahead, 1)), ahead)
+    shape = _shaped(known, model.level(sums, len(known), max(ahead, 1)), ahead)
+    coming = [(_within(end + place * HOUR, spent), hour) for place, hour in enumerate(shape)]
     record = records[model]
-    total = sum(coming)
+    total = sum(part.seconds / HOUR * hour for part, hour in coming)
     low, high = _interval(record.ratios)
+    amount = spent.amount + total
     return Forecast(
-        amount=spent + total,
-        low=None if low is None else spent + total * low,
-        high=None if high is None else spent + total * high,
-        exhausted=_exhausted(coming, end, limit - spent),
-        error_percent=record.error * 100 if record.ratios else None,
+        amount=amount,
+        low=None if low is None else spent.amount + total * low,
+        high=None if high is None else spent.amount + total * high,
+        exhausted=_exhausted(coming, spent),
+        error_percent=record.error * 100 * total / amount if record.ratios and amount else None,
         model=model.name,
     )
 
@@ -197,11 +211,19 @@ def _profile(known: Sequence[float]) -> list[float] | None:
     return [hour / mean for hour in shape] if mean > 0 else None
 
 
-def _exhausted(coming: Sequence[float], end: int, left: float) -> int | None:
+def _within(hour: int, spent: Spent) -> Interval:
+    """The part of an hour that is still to come in the period."""
+    start = max(hour, spent.at)
+    return Interval(start, max(start, min(hour + HOUR, spent.period_end)))
+
+
+def _exhausted(coming: Sequence[tuple[Interval, float]], spent: Spent) -> int | None:
+    left = spent.limit - spent.amount
     if left <= 0:
-        return end
-    for place, sofar in enumerate(accumulate(coming)):
-        if sofar >= left:
-            part = (left - (sofar - coming[place])) / coming[place]
-            return end + round((place + part) * HOUR)
+        return spent.at
+    for part, hour in coming:
+        costs = hour * part.seconds / HOUR
+        if costs >= left > 0 and costs > 0:
+            return part.start + round(left / costs * part.seconds)
+        left -= costs
     return None

@@ -63,9 +63,9 @@ def _state(
     standing = _standing(threshold, enforcement, known, over, was)
     if standing in ("Below", "Unknown"):
         return ThresholdState(threshold, standing, None)
-    crossed = before.crossed if before and before.crossed is not None else now
+    since = before.crossed if before and before.crossed is not None else now
     fresh = None if all(one.fresh is None for one in over) else any(one.fresh for one in over)
-    return ThresholdState(threshold, standing, crossed, fresh)
+    return ThresholdState(threshold, standing, since, fresh)
 
 
 def _standing(
@@ -77,17 +77,18 @@ def _standing(
 ) -> ThresholdStanding:
     if over:
         used = any(_by_usage(one, threshold.percent, was, alone=len(known) == 1) for one in over)
-        return _crossed(was, enforcement, by_usage=used)
+        return crossed(was, enforcement, by_usage=used)
     if was in ("Below", "Unknown"):
         # A threshold that was not there before is an edit of its own.
         edited = was == "Unknown" or any(one.edited for one in known)
         return "Below" if not edited or _all_judged(known) else "Unknown"
     if all(_lets_go(one, threshold.percent) for one in known):
         return "Below"
-    return _crossed(was, enforcement, by_usage=False)
+    return crossed(was, enforcement, by_usage=False)
 
 
-def _crossed(was: ThresholdStanding, enforcement: Enforcement, *, by_usage: bool) -> ThresholdStanding:
+def crossed(was: ThresholdStanding, enforcement: Enforcement, *, by_usage: bool) -> ThresholdStanding:
+    """How a threshold stands that is crossed, and stood so before."""
     if enforcement.mode == "Observe":
         return "Crossed"
     if was == "Active" or by_usage or enforcement.on_already_crossed == "Enforce":

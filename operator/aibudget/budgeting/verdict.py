@@ -9,7 +9,9 @@ from fractions import Fraction
 
 from aibudget.api.budget import Budget, Enforcement, Threshold
 from aibudget.api.limit import MONEY
+from aibudget.budgeting.ahead import states_ahead
 from aibudget.budgeting.evaluation import BudgetKey, Evaluation, Spend, ThresholdState
+from aibudget.budgeting.foreseen import UNFORESEEN, Foreseen
 from aibudget.budgeting.gate import Gate
 from aibudget.budgeting.limits import (
     Allowance,
@@ -38,7 +40,8 @@ class Moment:
 
     `gate` is that of the meters which the money comes from, `gates` are those of each meter. `repriced` says
     that prices of posted usage changed since the evaluation before: what that crosses is treated as the work
-    of an edit, not of new spending. `rollover` is what came over from the period before, where it is known.
+    of an edit, not of new spending. `rollover` is what came over from the period before, where it is known;
+    `foreseen` where this one will end.
     """
 
     now: int
@@ -46,6 +49,7 @@ class Moment:
     repriced: bool = False
     gates: Mapping[str, Gate] = field(default_factory=dict)
     rollover: Rollover | None = None
+    foreseen: Foreseen = UNFORESEEN
 
 
 def evaluate(budget: Budget, period: Period, share: Share, memory: Memory, moment: Moment) -> Evaluation:
@@ -60,7 +64,12 @@ def evaluate(budget: Budget, period: Period, share: Share, memory: Memory, momen
     measures = _measures(budget, share, money, moment)
     known = _known(measures, remembered, edited=edited or moment.repriced)
     enforcement = spec.enforcement if period.standing == "Running" else Enforcement(mode="Observe")
-    thresholds = states(spec.effective_thresholds, enforcement, known, remembered, moment.now)
+    looking = (moment.now, moment.gate.fresh and share.complete)
+    thresholds = in_order(
+        spec.effective_thresholds,
+        states(spec.thresholds_of("Actual"), enforcement, known, remembered, moment.now),
+        states_ahead(spec.thresholds_of("Forecast"), enforcement, moment.foreseen, remembered, looking),
+    )
     most = leading(measures)
     return Evaluation(
         budget=BudgetKey(budget.kind, budget.namespace, budget.name, budget.uid),
@@ -84,7 +93,16 @@ def evaluate(budget: Budget, period: Period, share: Share, memory: Memory, momen
         unlabelled=share.unlabelled,
         unmetered=share.unmetered,
         outside=share.outside,
+        foreseen=moment.foreseen,
     )
+
+
+def in_order(
+    thresholds: Sequence[Threshold], *several: Sequence[ThresholdState]
+) -> tuple[ThresholdState, ...]:
+    """The states of these thresholds, as they stand in the spec."""
+    by_name = {state.threshold.name: state for states in several for state in states}
+    return tuple(by_name[threshold.name] for threshold in thresholds)
 
 
 def _gates(budget: Budget, share: Share, moment: Moment) -> list[Gate]:

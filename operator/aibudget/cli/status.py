@@ -22,8 +22,20 @@ from aibudget.reporting.table import table
 if TYPE_CHECKING:
     from aibudget.inventory.kubernetes import Cluster
 
-COLUMNS = ("namespace", "kind", "name", "limit", "used", "used%", "state", "data", "held", "resets")
-WIDE = (*COLUMNS, "caps", "period", "per hour", "coverage", "as of", "message")
+COLUMNS = (
+    "namespace",
+    "kind",
+    "name",
+    "limit",
+    "used",
+    "used%",
+    "forecast",
+    "state",
+    "data",
+    "held",
+    "resets",
+)
+WIDE = (*COLUMNS, "caps", "period", "per hour", "coverage", "as of", "range", "error", "exhausted", "message")
 
 
 @click.command()
@@ -71,6 +83,7 @@ class Standing:
         """The cells of `COLUMNS`, or of `WIDE`."""
         metadata = self.budget["metadata"]
         spend, period, holds = self.status.spend, self.status.period, self.status.holds
+        forecast = self.status.forecast
         state = self._condition(ConditionType.STALLED) or self._condition(ConditionType.WITHIN_BUDGET)
         data = self._condition(ConditionType.DATA_FRESH)
         cells = (
@@ -80,6 +93,7 @@ class Standing:
             self._limit(),
             _text(spend and spend.amount),
             _text(spend and spend.used_percent, "%"),
+            _text(forecast and forecast.amount),
             state.reason if state else "",
             data.reason if data else "",
             _text(holds and holds.active),
@@ -94,6 +108,9 @@ class Standing:
             _text(self.status.rate and self.status.rate.per_hour),
             _text(spend and spend.coverage_percent, "%"),
             format_instant(spend.as_of_time) if spend and spend.as_of_time else "",
+            f"{forecast.low} to {forecast.high}" if forecast and forecast.low and forecast.high else "",
+            _text(forecast and forecast.error_percent, "%"),
+            format_instant(forecast.exhausted_time) if forecast and forecast.exhausted_time else "",
             state.message if state else "",
         )
 

@@ -8,7 +8,7 @@ one chunk. It must not know budgets, the cluster or asyncio.
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -261,6 +261,14 @@ class Accounts:
         if missing < SLOT_SECONDS:
             return whole
         return replace(whole, coverage=whole.coverage + Coverage(0, missing), complete=False)
+
+    def posted(self) -> MeterState:
+        """How far the meter is posted."""
+        return self._ledger.state(self.key)
+
+    def hourly(self, interval: Interval, namespaces: Collection[str] | None) -> Mapping[int, Statement]:
+        """What is posted of each whole hour, of these namespaces or of all."""
+        return self._ledger.hourly(self.key, interval, namespaces)
 
     def _newest(self, start: int, end: int) -> Statement:
         """The head's part of [start, end); a thousand budgets ask for few different ones."""

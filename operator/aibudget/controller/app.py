@@ -27,7 +27,9 @@ from aibudget.controller.calendar import Calendar
 from aibudget.controller.counted import CounterSource
 from aibudget.controller.cycle import Cycle, Parts
 from aibudget.controller.fence import Fence
+from aibudget.controller.foresight import Foresight
 from aibudget.controller.head import Source
+from aibudget.controller.histories import Histories
 from aibudget.controller.kinship import Kinship
 from aibudget.controller.lease import Lease, LeaseLost, Timing
 from aibudget.controller.meters import Meters
@@ -185,7 +187,8 @@ class Replica:
         settings = self._settings
         prometheus = Prometheus(settings.prometheus)
         loop = asyncio.get_running_loop()
-        books, upstream, meters, live = await loop.run_in_executor(self._worker, self._open_books, prometheus)
+        opened = await loop.run_in_executor(self._worker, self._open_books, prometheus)
+        books, upstream, meters, live, foresight = opened
         link = Link(settings.cluster, lease.held, self._now)
         register = await loop.run_in_executor(
             self._worker, Register.open, settings.ledger_url, settings.cluster
@@ -205,12 +208,15 @@ class Replica:
             ),
             sharing=settings.shared_cost,
             select=upstream.select,
+            foresight=foresight,
             kinship=Kinship(Climber(self._cluster), upstream, books),
             calendar=await loop.run_in_executor(self._worker, Calendar, register),
         )
         return Cycle(parts, enforcement=settings.enforcement)
 
-    def _open_books(self, prometheus: Prometheus) -> tuple[Books, Upstream, Meters, LivePrices | None]:
+    def _open_books(
+        self, prometheus: Prometheus
+    ) -> tuple[Books, Upstream, Meters, LivePrices | None, Foresight]:
         settings = self._settings
         ledger = Ledger.open(settings.ledger_url, settings.cluster)
         meter = MeterSettings(
@@ -232,7 +238,8 @@ class Replica:
         accounts[1].follow(accounts[0])
         meters = Meters(ledger, epoch, partial(UserMeter, upstream))
         books = Books(accounts, upstream.begin, idle.balances)
-        return books, upstream, meters, _live(settings, prometheus, ledger)
+        foresight = Foresight(Histories(books, ledger.hours, epoch))
+        return books, upstream, meters, _live(settings, prometheus, ledger), foresight
 
     def _now(self) -> float:
         """The API server's time: a node whose clock is wrong must not begin a period, and release by it."""

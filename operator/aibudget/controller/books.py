@@ -106,6 +106,10 @@ class Books:
             if accounts is self.first or accounts.head is not None
         }
 
+    def kept(self) -> Mapping[str, Accounts]:
+        """The meters of which anything is posted, and the first in any case."""
+        return {one.meter: one for one in self._accounts if one is self.first or one.is_kept}
+
     def workloads(self) -> frozenset[Workload]:
         """Whatever the newest usage of any meter is of."""
         heads = (accounts.head for accounts in self._accounts)

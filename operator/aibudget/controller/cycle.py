@@ -26,6 +26,7 @@ from aibudget.budgeting.sharing import Sharing
 from aibudget.controller.books import Books
 from aibudget.controller.cache import Cache, World
 from aibudget.controller.calendar import Calendar
+from aibudget.controller.foresight import Foresight
 from aibudget.controller.grounds import Grounds, reserved
 from aibudget.controller.head import Labels
 from aibudget.controller.judge import Judge, Judged, placed
@@ -72,6 +73,7 @@ class Parts:
     sharing: Sharing = field(default_factory=Sharing)
     calendar: Calendar = field(default_factory=Calendar)
     select: Callable[[Mapping[str, frozenset[str]]], None] = lambda _: None
+    foresight: Foresight | None = None
 
 
 class Cycle:
@@ -108,6 +110,7 @@ class Cycle:
             judged = await self._work(self._judge, world, measured, instant)
         with phases("enforce"):
             enforced = self._caught_up(await self._enforce(judged, now), instant)
+            await self._work(self._note_holds, judged, enforced, instant)
         with phases("report"):
             self._parts.reporter.forget(
                 {seen.uid for seen in (*world.budgets, *world.price_lists, *world.meters)}
@@ -146,9 +149,10 @@ class Cycle:
         world = self._parts.cache.world()
         labels: Labels = {name: metadata.labels for name, metadata in world.namespaces.items()}
         deadline = time.monotonic() + seconds
-        return await self._work(
+        more = await self._work(
             self._measuring.fill, self._earliest(world, int(now)), self._shelf.book, labels, deadline
         )
+        return await self._work(self._count_hours, deadline) or more
 
     def _earliest(self, world: World, now: int) -> int:
         """From where on usage is needed: the start of the earliest period that is not closed."""
@@ -189,6 +193,9 @@ class Cycle:
             units={} if meters is None else {name: spec.unit for name, spec in meters.specs().items()},
         )
         judge = Judge(self._parts.books, measured, now, calendar, grounds)
+        judge.foresight = foresight = self._parts.foresight
+        if foresight is not None:
+            foresight.begin([seen.uid for seen in world.budgets], grounds.owners)
         namespaces = {name: metadata.labels for name, metadata in world.namespaces.items()}
         judged = placed(judge.judge(world.budgets, self._parts.reporter), self._hierarchy, namespaces)
         if calendar.behind:
@@ -200,6 +207,24 @@ class Cycle:
             log.warning("periods and decisions are not written: %s", error.message)
             self._errors[error.reason] += 1
         return judged
+
+    def _note_holds(self, judged: Sequence[Judged], enforced: Enforced | None, now: int) -> None:
+        if self._parts.foresight is not None and enforced is not None:
+            evaluations = (one.evaluation for one in judged if one.evaluation is not None)
+            self._remembering(self._parts.foresight.note, evaluations, enforced.holds, now)
+
+    def _count_hours(self, deadline: float) -> bool:
+        foresight = self._parts.foresight
+        return foresight is not None and bool(self._remembering(foresight.count, deadline))
+
+    def _remembering(self, work: Callable[..., T], *given: object) -> T | None:
+        """Do it, unless the ledger cannot be used for the moment."""
+        try:
+            return work(*given)
+        except Transient as error:
+            log.warning("hours are not counted: %s", error.message, extra={"reason": error.reason})
+            self._errors[error.reason] += 1
+            return None
 
     async def _enforce(self, judged: Sequence[Judged], now: float) -> Enforced | None:
         claimants = [

@@ -14,8 +14,9 @@ from typing import Protocol
 from aibudget.api.budget import AIBudget, Budget, ClusterAIBudget
 from aibudget.api.budgetstatus import BudgetStatus, PastPeriod
 from aibudget.budgeting.evaluation import BudgetKey, Evaluation
+from aibudget.budgeting.foreseen import UNFORESEEN, Foreseen
 from aibudget.budgeting.hierarchy import NOWHERE, Hierarchy, Namespaces, Place
-from aibudget.budgeting.limits import Rollover, rolled_over
+from aibudget.budgeting.limits import Rollover, allowance, rolled_over
 from aibudget.budgeting.memory import Memory
 from aibudget.budgeting.selection import selection_of
 from aibudget.budgeting.share import Share, Shares
@@ -25,6 +26,7 @@ from aibudget.budgeting.verdict import Moment, evaluate
 from aibudget.controller.books import Books
 from aibudget.controller.cache import Seen
 from aibudget.controller.calendar import Calendar
+from aibudget.controller.foresight import Foresight, Seeing
 from aibudget.controller.grounds import Grounds
 from aibudget.controller.measuring import Knowledge, Measured
 from aibudget.errors import AIBudgetError, InvalidManifest, Stalled
@@ -96,6 +98,7 @@ class Judge:
         self._calendar = calendar
         self._grounds = grounds
         self._capped: tuple[Budget, ...] = ()
+        self.foresight: Foresight | None = None
         self._allotments: dict[tuple[Interval, str], Allotments] = {}
         self._measured = measured
         self._now = now
@@ -149,12 +152,22 @@ class Judge:
             gates={meter: one.gate for meter, one in self._measured.meters.items() if meter in capped},
             rollover=self._rollover(budget, turn),
         )
+        moment = replace(moment, foreseen=self._foreseen(budget, turn, share, memory, moment.rollover))
         evaluation = evaluate(budget, period, share, memory, moment)
         self._calendar.judged(turn, told, evaluation)
         if not evaluation.changes:
             past.unchanged(seen, self._now)
         evaluation = replace(evaluation, shared=self._shared(budget, period.interval))
         return Judged(seen, evaluation, history=history, data=known.data)
+
+    def _foreseen(
+        self, budget: Budget, turn: Turn, share: Share, memory: Memory, rollover: Rollover | None
+    ) -> Foreseen:
+        if self.foresight is None:
+            return UNFORESEEN
+        money = allowance(budget.spec, turn.period, self._now, rollover)
+        seeing = Seeing(self._now, self._measured.repriced, None if money is None else money.amount)
+        return self.foresight.look(budget, turn.period, share, memory, seeing)
 
     def _known(self, meters: frozenset[str]) -> Knowledge:
         found = self._knowledge.get(meters)

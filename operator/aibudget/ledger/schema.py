@@ -13,6 +13,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -267,4 +268,46 @@ decision_head = Table(
     Column("cluster_id", Integer, primary_key=True),
     Column("number", BigInteger, nullable=False),
     Column("hash", String(64), nullable=False),
+)
+
+# When what is posted of an hour changed last, by a number that only grows: it is counted anew since.
+hour = Table(
+    "hour",
+    metadata,
+    Column("cluster_id", Integer, primary_key=True),
+    Column("start", BigInteger, primary_key=True),
+    Column("revision", BigInteger, nullable=False),
+    Index("hour_revision", "cluster_id", "revision"),
+    sqlite_with_rowid=False,
+)
+
+# A budget's spend in each hour of a UTC month: see `hours.py` for what the bytes are.
+budget_hours = Table(
+    "budget_hours",
+    metadata,
+    Column("cluster_id", Integer, primary_key=True),
+    Column("budget", String(63), primary_key=True),
+    Column("month", BigInteger, primary_key=True),
+    Column("hours", LargeBinary, nullable=False),
+)
+
+# Up to which change, from which hour on, and for which scope a budget's hours are counted.
+budget_counted = Table(
+    "budget_counted",
+    metadata,
+    Column("cluster_id", Integer, primary_key=True),
+    Column("budget", String(63), primary_key=True),
+    Column("scope", String(64), nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Column("since", BigInteger, nullable=False),
+)
+
+# Hours in which something that a budget counts was held: what was spent in them is not what would have been.
+budget_held = Table(
+    "budget_held",
+    metadata,
+    Column("cluster_id", Integer, primary_key=True),
+    Column("budget", String(63), primary_key=True),
+    Column("hour", BigInteger, primary_key=True),
+    sqlite_with_rowid=False,
 )

@@ -4,7 +4,7 @@ Free functions inside a transaction that `store.py` opened; they know no lines o
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,6 +89,46 @@ def sums(connection: Connection, meter_id: int, interval: Interval) -> list[Row]
         .group_by(_USAGE.c.line_id, _USAGE.c.rate_id)
     )
     return [_row(row) for row in connection.execute(query)]
+
+
+def posted(coverage: Mapping[int, Coverage], rows: Mapping[int, Sequence[Row]]) -> Mapping[int, Slot]:
+    """What slots hold once these rows and this coverage are in them."""
+    return {
+        slot: (rows.get(slot, ()), Covered(1, covered.covered_seconds, covered.total_seconds))
+        for slot, covered in coverage.items()
+    }
+
+
+def hourly_coverage(connection: Connection, meter_id: int, interval: Interval) -> Mapping[int, Covered]:
+    """How much of each hour was asked for, and how much of that was covered."""
+    found: dict[int, Covered] = defaultdict(lambda: NOTHING)
+    for slot, known in coverage(connection, meter_id, interval).items():
+        found[slot - slot % 3600] += Covered(1, known.covered_seconds, known.total_seconds)
+    return found
+
+
+def hourly(
+    connection: Connection, meter_id: int, interval: Interval, namespaces: Collection[str] | None = None
+) -> Mapping[int, Sequence[Row]]:
+    """Each line's sums at each of its rates, by the hour; of these namespaces alone, where some are given."""
+    hour = (_USAGE.c.slot - _USAGE.c.slot % 3600).label("hour")
+    columns = [func.sum(_USAGE.c[name]).label(name) for name in _QUANTITIES]
+    query = select(hour, _USAGE.c.line_id, _USAGE.c.rate_id, *columns).where(
+        within(_USAGE, meter_id, interval)
+    )
+    if namespaces is not None:
+        line, subject = schema.line, schema.subject
+        query = query.where(
+            _USAGE.c.line_id.in_(
+                select(line.c.id)
+                .join(subject, line.c.subject_id == subject.c.id)
+                .where(line.c.meter_id == meter_id, subject.c.namespace.in_(sorted(namespaces)))
+            )
+        )
+    found: dict[int, list[Row]] = defaultdict(list)
+    for row in connection.execute(query.group_by(hour, _USAGE.c.line_id, _USAGE.c.rate_id)):
+        found[int(row.hour)].append(_row(row))
+    return found
 
 
 def covered(connection: Connection, meter_id: int, interval: Interval) -> Covered:

@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 from aibudget.inventory.owners import LINKS, OwnerLink
 from aibudget.ledger import levels, links, meters, slots
 from aibudget.ledger.database import Database
+from aibudget.ledger.hours import HOUR, HourBook, mark
 from aibudget.ledger.lines import Lines, Rates, label_keys, last_labels
 from aibudget.ledger.posting import MeterState, Posting
 from aibudget.ledger.rating import EVER, Rating, adopt, corrected, remember_repriced, repriced
@@ -54,6 +55,7 @@ class Ledger:
             self._cluster_id = meters.cluster_id(connection, cluster)
             ids = meters.ids(connection, self._cluster_id)
         self._meters = {name: self._of(name, meter_id) for name, meter_id in ids.items()}
+        self.hours: Final = HourBook(database, self._cluster_id)
 
     @classmethod
     def open(cls, url: str, cluster: str) -> "Ledger":
@@ -130,6 +132,7 @@ class Ledger:
             rows = slots.merged(_row(charge, line_ids[key], rate_ids) for charge, key in keyed)
             held = slots.held(connection, meter.id, sorted(posting.coverage))
             slots.replace(connection, meter.id, rows, (posting.coverage, posting.at))
+            mark(connection, self._cluster_id, posting.coverage)
             after = meters.advanced(before, posting)
             meters.write_state(connection, meter.id, before, after)
             if posting.memory is not None and posting.memory.at == after.watermark:
@@ -137,8 +140,9 @@ class Ledger:
         meter.lines.committed(line_ids)
         self._rates.committed(rate_ids)
         if meter.totals.revision == before.revision:
-            _carry_over(meter, posting, held, rows)
+            meter.totals.replace(held, slots.posted(posting.coverage, rows))
             meter.totals.revision = after.revision
+            meter.statements.clear()
         return after
 
     def statement(self, meter: str, interval: Interval) -> Statement:
@@ -165,6 +169,27 @@ class Ledger:
         with self._database.reading() as connection:
             state = meters.state(connection, known.id)
             return self._statement(connection, known, state, interval, anew=True)
+
+    def hourly(
+        self, meter: str, interval: Interval, namespaces: Collection[str] | None = None
+    ) -> Mapping[int, Statement]:
+        """What is posted of each whole hour of an interval; of these namespaces alone, where some are given.
+
+        An hour of which nothing was asked for is absent.
+        """
+        known = self._meter(meter)
+        with self._database.reading() as connection:
+            rows = slots.hourly(connection, known.id, interval, namespaces)
+            asked = slots.hourly_coverage(connection, known.id, interval)
+            return {
+                hour: Statement(
+                    lines=self._lines(connection, known, rows.get(hour, ())),
+                    coverage=Coverage(covered.covered_seconds, covered.total_seconds),
+                    as_of=hour + HOUR,
+                    complete=covered.slots == HOUR // SLOT_SECONDS,
+                )
+                for hour, covered in asked.items()
+            }
 
     def coverage(self, meter: str, interval: Interval) -> Mapping[int, Coverage]:
         """How much of each posted slot was covered; a slot that is absent was never asked for."""
@@ -269,6 +294,8 @@ class Ledger:
             return 0
         rows = renew(name, meter_id, Interval(since, before.watermark))
         if rows:
+            first = max(since, before.begins or 0)
+            mark(rating.connection, self._cluster_id, range(first - first % HOUR, before.watermark, HOUR))
             after = MeterState(before.begins, before.watermark, before.revision + 1)
             meters.write_state(rating.connection, meter_id, before, after)
         return rows
@@ -369,17 +396,6 @@ def _summed(
 
 def _counted(connection: Connection, known: _Meter, span: Interval) -> tuple[Sequence[Row], Covered]:
     return slots.sums(connection, known.id, span), slots.covered(connection, known.id, span)
-
-
-def _carry_over(
-    meter: _Meter, posting: Posting, held: Mapping[int, slots.Slot], rows: Mapping[int, Sequence[Row]]
-) -> None:
-    for slot, (was, covered) in held.items():
-        meter.totals.move(slot, -1, was, covered)
-    for slot, coverage in posting.coverage.items():
-        covered = Covered(1, coverage.covered_seconds, coverage.total_seconds)
-        meter.totals.move(slot, 1, rows.get(slot, ()), covered)
-    meter.statements.clear()
 
 
 def _row(charge: Charge, line_id: int, rate_ids: Mapping[str, int]) -> tuple[int, Row]:

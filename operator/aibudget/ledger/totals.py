@@ -7,7 +7,7 @@ Pure; `store.py` feeds it with what it writes and reads.
 
 from array import array
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -111,6 +111,16 @@ class Totals:
             since.covered = since.covered + covered if sign > 0 else since.covered - covered
         if affected:
             self._add(affected, rows, sign)
+
+    def replace(
+        self,
+        held: Mapping[int, tuple[Iterable[Row], Covered]],
+        posted: Mapping[int, tuple[Iterable[Row], Covered]],
+    ) -> None:
+        """Some slots hold other rows now."""
+        for sign, several in ((-1, held), (1, posted)):
+            for slot, (rows, covered) in several.items():
+                self.move(slot, sign, rows, covered)
 
     def since(self, start: int) -> tuple[list[Row], Covered]:
         """The totals from a remembered beginning on; lines without usage are left out."""

@@ -7,6 +7,8 @@ the object moves it. An outage shows in ``DataFresh``, spend in ``WithinBudget``
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from decimal import ROUND_HALF_EVEN, Decimal
+from fractions import Fraction
 from typing import Final
 
 from aibudget.api.conditions import (
@@ -18,6 +20,7 @@ from aibudget.api.conditions import (
     find_condition,
     set_condition,
 )
+from aibudget.api.money import Money
 from aibudget.budgeting.evaluation import Evaluation, ThresholdState
 from aibudget.errors import AIBudgetError, Stalled
 from aibudget.metering.slots import iso
@@ -42,6 +45,7 @@ def conditions_of(facts: Facts) -> tuple[Condition, ...]:
         ConditionType.RECONCILING: _reconciling(facts),
         ConditionType.STALLED: _stalled(facts.problem),
         ConditionType.WITHIN_BUDGET: _within_budget(facts),
+        ConditionType.FORECAST_WITHIN_BUDGET: _forecast_within(facts),
         ConditionType.DATA_FRESH: (
             "True" if facts.data.fresh else "False",
             facts.data.reason,
@@ -178,6 +182,24 @@ def _within_budget(facts: Facts) -> Fact:
     return "Unknown", Reason.NO_DATA, "No usage is known yet; spend is unknown, not zero."
 
 
+def _forecast_within(facts: Facts) -> Fact | None:
+    stands = find_condition(facts.before.conditions, ConditionType.FORECAST_WITHIN_BUDGET)
+    kept = None
+    if stands is not None:
+        kept = stands.status, _REASONS.get(stands.reason, Reason.HISTORY_INCOMPLETE), stands.message
+    evaluation = facts.evaluation
+    if evaluation is None:
+        return kept
+    if evaluation.limit is None:
+        return None
+    before = facts.before.period
+    waits = evaluation.foreseen.reason == "HistoryIncomplete"
+    if waits and kept is not None and before is not None and before.id == evaluation.period.id:
+        # A process that has just begun foresees in one of its first cycles.
+        return kept
+    return foreseen_state(evaluation)
+
+
 def _enforced(enforcing: Enforcing) -> Fact | None:
     if enforcing.failures:
         return "True", Reason.ENFORCEMENT_FAILED, " ".join(enforcing.failures)
@@ -241,6 +263,31 @@ def state_of(evaluation: Evaluation) -> Fact:
         name, percent = reached.threshold.name, reached.threshold.percent
         return "True", Reason.THRESHOLD_REACHED, f"{said}; threshold {name} ({percent} %) is crossed."
     return "True", Reason.BELOW_THRESHOLD, f"{said}."
+
+
+def foreseen_state(evaluation: Evaluation) -> Fact:
+    """Status, reason and message of ``ForecastWithinBudget``."""
+    found, limit = evaluation.foreseen.forecast, evaluation.limit
+    if found is None or limit is None:
+        reason = _REASONS.get(evaluation.foreseen.reason, Reason.HISTORY_INCOMPLETE)
+        return "Unknown", reason, f"Nothing is foreseen: {reason.meaning}."
+    amount, percent = money_of(found.amount), int(Fraction(found.amount) * 100 / Fraction(limit))
+    said = [f"{Money(amount, evaluation.currency)} is foreseen for {evaluation.period.id}"]
+    said.append(f"{percent} % of the limit")
+    if found.low is not None and found.high is not None:
+        said.append(f"four times in five between {money_of(found.low)} and {money_of(found.high)}")
+    if found.exhausted is not None:
+        said.append(f"the limit is reached at {iso(found.exhausted)}")
+    if found.error_percent is not None:
+        said.append(f"as long before an end, forecasts were {round(found.error_percent)} % off in the mean")
+    exceeds = found.amount >= limit
+    reason = Reason.FORECAST_EXCEEDS if exceeds else Reason.FORECAST_FITS
+    return "False" if exceeds else "True", reason, f"{'; '.join(said)}."
+
+
+def money_of(foreseen: float) -> Decimal:
+    """What is foreseen as an amount of money: it has no more digits than cents."""
+    return Decimal(foreseen).quantize(Decimal("0.01"), ROUND_HALF_EVEN)
 
 
 def shortened(message: str) -> str:

@@ -172,6 +172,7 @@ def _budgets(budgets: tuple[BudgetView, ...]) -> Iterator[Metric]:
     limit = GaugeMetricFamily("aibudget_limit", "The limit of the current period.", labels=money)
     spend = GaugeMetricFamily("aibudget_spend", "Known spend of the current period.", labels=money)
     used = GaugeMetricFamily("aibudget_used_ratio", "Known spend over limit.", labels=money)
+    foreseen = _forecasts(budgets)
     shared = GaugeMetricFamily(
         "aibudget_shared_cost",
         "Idle and shared cost given to the scope by policy, beside its spend; no threshold counts it.",
@@ -205,7 +206,7 @@ def _budgets(budgets: tuple[BudgetView, ...]) -> Iterator[Metric]:
             spend.add_metric(in_money, float(evaluation.spend.amount))
             if evaluation.limit is not None:
                 used.add_metric(in_money, float(evaluation.spend.amount / evaluation.limit))
-    yield from (limit, spend, used, shared, crossed, condition)
+    yield from (limit, spend, used, *foreseen, shared, crossed, condition)
     yield from _caps(budgets)
 
 
@@ -230,6 +231,37 @@ def _caps(budgets: tuple[BudgetView, ...]) -> Iterator[Metric]:
             if one.used is not None:
                 used.add_metric(of, float(one.used))
     yield from (limit, used)
+
+
+def _forecasts(budgets: tuple[BudgetView, ...]) -> Iterator[Metric]:
+    amount = GaugeMetricFamily(
+        "aibudget_forecast",
+        "What is foreseen to be spent when the period ends: low and high hold it four times in five.",
+        labels=(*_BUDGET, "currency", "bound"),
+    )
+    exhausted = GaugeMetricFamily(
+        "aibudget_forecast_exhausted_timestamp_seconds",
+        "When the limit is foreseen to be reached; absent where that is not in the period.",
+        labels=_BUDGET,
+    )
+    error = GaugeMetricFamily(
+        "aibudget_forecast_error_ratio",
+        "Mean error of this budget's forecasts as long before an end, over the amount.",
+        labels=_BUDGET,
+    )
+    for view in budgets:
+        found = None if view.evaluation is None else view.evaluation.foreseen.forecast
+        if view.evaluation is None or found is None:
+            continue
+        labels = [view.key.kind, view.key.namespace or "", view.key.name]
+        for bound, value in (("low", found.low), ("middle", found.amount), ("high", found.high)):
+            if value is not None:
+                amount.add_metric([*labels, view.evaluation.currency, bound], value)
+        if found.exhausted is not None:
+            exhausted.add_metric(labels, found.exhausted)
+        if found.error_percent is not None:
+            error.add_metric(labels, found.error_percent / 100)
+    yield from (amount, exhausted, error)
 
 
 def _cycle(cycle: CycleView) -> Iterator[Metric]:

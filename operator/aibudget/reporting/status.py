@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from aibudget.api.budgetstatus import (
     BudgetStatus,
+    Forecast,
     HoldCounts,
     LimitStatus,
     MeasureStatus,
@@ -36,7 +37,9 @@ from aibudget.reporting.conditions import (
     conditions_of,
     conditions_of_meter,
     conditions_of_prices,
+    foreseen_state,
     moment_of,
+    money_of,
     state_of,
 )
 from aibudget.reporting.facts import Enforcing, Facts, MeterFacts
@@ -55,7 +58,7 @@ Outline = tuple[Hashable, ...]
 
 _NOTHING: Final = Enforcing()
 
-_FIGURES: Final = {"spend", "measures", "rate", "shared", "topWorkloads", "lastEvaluationTime"}
+_FIGURES: Final = {"spend", "measures", "rate", "forecast"} | {"shared", "topWorkloads", "lastEvaluationTime"}
 
 
 def render(facts: Facts) -> BudgetStatus:
@@ -71,6 +74,7 @@ def render(facts: Facts) -> BudgetStatus:
         update = _figures(evaluation, facts.owners) | {
             "history": facts.before.history if facts.history is None else facts.history[:HISTORY],
             "last_evaluation_time": moment_of(evaluation.evaluated),
+            "forecast": _forecast(evaluation, facts.before),
         }
     enforcing = facts.enforcing
     update["holds"] = HoldCounts(active=enforcing.active, pending=enforcing.pending)
@@ -104,6 +108,7 @@ def outline(facts: Facts) -> Outline | None:
         _leading(evaluation),
         evaluation.currency,
         tuple((state.threshold.name, state.standing) for state in evaluation.thresholds),
+        foreseen_state(evaluation)[:2],
         (status, reason, facts.data.reason, facts.backfill is None, facts.unknown_receivers),
         (evaluation.unlabelled, evaluation.unmetered, facts.place),
         facts.history,
@@ -261,6 +266,21 @@ def _leading(evaluation: Evaluation) -> str | None:
         return None
     found = leading(evaluation.measures)
     return None if found is None else found.name
+
+
+def _forecast(evaluation: Evaluation, before: BudgetStatus) -> Forecast | None:
+    found = evaluation.foreseen.forecast
+    if found is None:
+        waits = evaluation.foreseen.reason == "HistoryIncomplete"
+        same = before.period is not None and before.period.id == evaluation.period.id
+        return before.forecast if waits and same else None
+    return Forecast(
+        amount=money_of(found.amount),
+        low=None if found.low is None else money_of(found.low),
+        high=None if found.high is None else money_of(found.high),
+        exhausted_time=None if found.exhausted is None else moment_of(found.exhausted),
+        error_percent=None if found.error_percent is None else round(found.error_percent),
+    )
 
 
 def _top(evaluation: Evaluation, owners: OwnerBook) -> tuple[TopWorkload, ...]:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aibudget.budgeting.forecast import HOUR, WEEK, Forecast, forecast
+from aibudget.budgeting.forecast import HOUR, WEEK, Forecast, Spent, forecast
 
 NOW = 500_000 * HOUR
 NEVER = float("inf")
@@ -16,7 +16,7 @@ def foreseen(
     hours: list[float | None], ahead: int = WEEK, spent: float = 0.0, limit: float = NEVER
 ) -> Forecast:
     """The forecast of a period that ends in so many hours."""
-    found = forecast(hours, NOW, spent, NOW + ahead * HOUR, limit)
+    found = forecast(hours, NOW, Spent(spent, NOW, NOW + ahead * HOUR, limit))
     assert found is not None
     return found
 
@@ -57,8 +57,9 @@ def test_a_stop_does_not_teach_that_all_is_well() -> None:
 
 def test_too_little_history_says_nothing() -> None:
     """Three days are needed, of hours that are known."""
-    assert forecast([1.0] * 71 + [None] * 500, NOW, 0.0, NOW + HOUR, NEVER) is None
-    assert forecast([1.0] * 72, NOW, 0.0, NOW + HOUR, NEVER) is not None
+    soon = Spent(0.0, NOW, NOW + HOUR, NEVER)
+    assert forecast([1.0] * 71 + [None] * 500, NOW, soon) is None
+    assert forecast([1.0] * 72, NOW, soon) is not None
 
 
 def test_a_young_budget_has_no_interval() -> None:
@@ -99,7 +100,7 @@ def test_a_forecast_is_no_less_than_what_is_spent_and_lies_in_its_interval(
     hours: list[float | None], weeks: int, ahead: int, spent: float
 ) -> None:
     """Whatever the past was like, holes and all."""
-    found = forecast(hours * weeks, NOW, spent, NOW + ahead * HOUR, NEVER)
+    found = forecast(hours * weeks, NOW, Spent(spent, NOW, NOW + ahead * HOUR, NEVER))
     if found is None:
         assert sum(hour is not None for hour in hours * weeks) < 72
         return

@@ -18,6 +18,8 @@ from aibudget.controller.books import Books
 from aibudget.controller.cache import WATCHED, Cache, read
 from aibudget.controller.calendar import Calendar
 from aibudget.controller.cycle import Cycle, Parts
+from aibudget.controller.foresight import Foresight
+from aibudget.controller.histories import Histories
 from aibudget.controller.kinship import Kinship
 from aibudget.controller.notifier import Notifier
 from aibudget.controller.reporter import Report, Reporter
@@ -93,6 +95,7 @@ class World:
     notifier: Notifier = field(default_factory=Notifier)
     idle: IdleMeter | None = None
     sharing: Sharing = field(default_factory=Sharing)
+    epoch: int = 0
     register: Register = field(init=False)
 
     @property
@@ -117,6 +120,7 @@ class World:
             kinship=Kinship(Climber(self.cluster), Owners(self.ledger), books),
             sharing=self.sharing,
             calendar=self.in_worker(lambda: Calendar(self.register)),
+            foresight=Foresight(Histories(books, self.ledger.hours, self.epoch)),
         )
         self.cycle = Cycle(parts)
 
@@ -129,10 +133,10 @@ class World:
 
     def _books(self) -> Books:
         assert self.ledger is not None
-        epoch, meters = self.ledger.take_over(), {"gpu": self.meter}
+        self.epoch, meters = self.ledger.take_over(), {"gpu": self.meter}
         if self.idle is not None:
             meters["gpu-idle"] = self.idle
-        return Books([Accounts(name, meter, self.ledger, epoch) for name, meter in meters.items()])
+        return Books([Accounts(name, meter, self.ledger, self.epoch) for name, meter in meters.items()])
 
     def in_worker(self, work: Any) -> Any:
         """The ledger belongs to one thread."""

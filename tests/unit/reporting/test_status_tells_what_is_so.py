@@ -53,11 +53,12 @@ def conditions(status: BudgetStatus) -> dict[str, tuple[str, str]]:
 
 
 def test_a_budget_within_its_limit(evaluation: EvaluationMaker, facts: FactsMaker) -> None:
-    """Three conditions, and no more."""
+    """Four conditions, and no more."""
     status = render(facts(evaluation()))
     assert conditions(status) == {
         "Ready": ("True", "Reconciled"),
         "WithinBudget": ("True", "BelowThreshold"),
+        "ForecastWithinBudget": ("Unknown", "HistoryIncomplete"),
         "DataFresh": ("True", "Fresh"),
     }
     assert health(status) == "Current"
@@ -170,7 +171,7 @@ def test_a_recovered_budget_loses_its_abnormal_conditions(
     """They are there only while they are true."""
     before = render(facts(None, problem=STALLED))
     status = render(facts(evaluation(), before=before))
-    assert set(conditions(status)) == {"Ready", "WithinBudget", "DataFresh"}
+    assert set(conditions(status)) == {"Ready", "WithinBudget", "ForecastWithinBudget", "DataFresh"}
 
 
 @pytest.mark.parametrize(

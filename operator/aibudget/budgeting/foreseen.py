@@ -1,0 +1,68 @@
+"""`Foreseen`: what is foreseen for one budget's period, or why nothing is, and for how long it has been so.
+
+A forecast moves by itself, up and down: a threshold that looks ahead is crossed when several in a row have
+said so, and left when several in a row are well below it. What an edit or new prices make of it counts at
+once, for that is no noise. Pure.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Final, Literal
+
+from aibudget.api.budget import Threshold
+from aibudget.budgeting.forecast import Forecast
+
+CROSSING: Final = 2
+"""How many forecasts in a row make a crossing; one is made an hour."""
+LEAVING: Final = 3
+"""How many in a row, each below the threshold by `LEAVING_PERCENT` of the limit, undo it."""
+LEAVING_PERCENT: Final = 5
+
+Unforeseen = Literal["", "NoLimit", "NotRunning", "HistoryTooShort", "HistoryIncomplete"]
+
+
+@dataclass(frozen=True, slots=True)
+class Foreseen:
+    """`forecast` is None where nothing is foreseen, and `reason` says why; it was made at `made`.
+
+    `runs` is by threshold: of how many forecasts in a row, this one included, the amount was at or above it;
+    less than 0 where it was well below. `edited`: the spec or prices changed since the forecast before.
+    """
+
+    forecast: Forecast | None = None
+    reason: Unforeseen = "HistoryIncomplete"
+    made: int = 0
+    runs: Mapping[str, int] = field(default_factory=dict)
+    edited: bool = False
+
+    def is_over(self, threshold: Threshold, *, at_once: bool = False) -> bool:
+        """Whether the forecast crosses it, for long enough."""
+        run = self.runs.get(threshold.name, 0)
+        return run >= (1 if self.edited or at_once else CROSSING)
+
+    def is_left(self, threshold: Threshold) -> bool:
+        """Whether the forecast is well below it, for long enough."""
+        run = -self.runs.get(threshold.name, 0)
+        return run >= (1 if self.edited else LEAVING)
+
+
+UNFORESEEN: Final = Foreseen()
+
+
+def runs(
+    thresholds: Iterable[Threshold], amount: float, limit: Fraction, before: Mapping[str, int]
+) -> Mapping[str, int]:
+    """Of each threshold that looks ahead, how often in a row the amount has been over or well under it."""
+    found: dict[str, int] = {}
+    for threshold in thresholds:
+        if threshold.basis != "Forecast":
+            continue
+        run, percent = before.get(threshold.name, 0), Fraction(amount) * 100 / limit
+        if percent >= threshold.percent:
+            found[threshold.name] = max(run, 0) + 1
+        elif percent < threshold.percent - LEAVING_PERCENT:
+            found[threshold.name] = min(run, 0) - 1
+        else:
+            found[threshold.name] = 0
+    return found
