@@ -41,7 +41,7 @@ def write_past(data: Path, size: Size) -> tuple[int, int]:
     ]
     times = list(range(size.start * 1000, size.end * 1000, size.scrape * 1000))
     chance = Random(size.pods)
-    machine = node_from(node("node-0", P5))
+    machine = _ready("node-0")
     told = {0.0, 1.0, *machine.capacity.values(), *machine.allocatable.values()}
     pasts: dict[object, tuple[list[int], list[float]]] = {
         value: (times, [value] * len(times)) for value in sorted(told)
@@ -69,7 +69,7 @@ def _series(history: History, scrapes: Iterable[ScrapeHistory]) -> Iterator[Cons
 
 def many_pods(count: int, namespaces: int, start: float) -> History:
     """Pods of one H100 each, eight to a node, one Deployment to a namespace."""
-    nodes = [node_from(node(f"node-{number}", P5)) for number in range(-(-count // 8))]
+    nodes = [_ready(f"node-{number}") for number in range(-(-count // 8))]
     owned = [
         Owned("ReplicaSet", name_of(n), "llm-7d9f", (Owner("Deployment", "llm"),)) for n in range(namespaces)
     ]
@@ -77,6 +77,12 @@ def many_pods(count: int, namespaces: int, start: float) -> History:
     things: list[Node | Owned | Namespace] = [*nodes, *owned, *spaces]
     present = [Present(thing) for thing in things]
     return History(pods=list(_lives(count, namespaces, start)), present=present)
+
+
+def _ready(name: str) -> Node:
+    manifest = node(name, P5)
+    manifest["status"]["conditions"] = [{"type": "Ready", "status": "True"}]
+    return node_from(manifest)
 
 
 def _lives(count: int, namespaces: int, start: float) -> Iterator[PodHistory]:

@@ -9,14 +9,21 @@ import codecs
 import json
 import re
 from array import array
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any, Final
 
 import requests
 
 from aibudget.errors import Transient
-from aibudget.metering.source import PartialData, PrometheusUnavailable, QueryRefused, Series, TooManySamples
+from aibudget.metering.source import (
+    Labels,
+    PartialData,
+    PrometheusUnavailable,
+    QueryRefused,
+    Series,
+    TooManySamples,
+)
 
 _RESULT: Final = re.compile(r'"result":\s*\[')
 _HEAD_LENGTH: Final = 1024
@@ -32,6 +39,8 @@ MOST_SAID: Final = 300
 """Characters of a server's own words that are repeated: what fits a condition's message."""
 MOST_SHARED: Final = 1024
 """How many different samples are remembered, for the next series to share."""
+ROUNDS: Final = 3
+"""How often labels come, on average, before those that did not come at all are forgotten."""
 
 
 # How Prometheus, Thanos, Mimir and VictoriaMetrics word what a shorter range may mend, …
@@ -52,8 +61,41 @@ _QUERY: Final = re.compile(r'(query=|evaluate )"(?:[^"\\]|\\.){60,}"')
 """A query that is quoted in full; elsewhere quotation marks stand around names, and much between them."""
 
 
-def document_of(response: requests.Response, body: Iterator[bytes], url: str) -> dict[str, Any]:
-    """The JSON document of a successful, complete answer; any other is one of our errors."""
+class KnownLabels:
+    """Label sets by their texts, as long as they come again."""
+
+    def __init__(self) -> None:
+        self._new: dict[str, Labels] = {}
+        self._old: dict[str, Labels] = {}
+        self._names: dict[tuple[str, ...], tuple[str, ...]] = {}
+        self._given = 0
+
+    def of(self, texts: Sequence[str]) -> list[Labels]:
+        """One for each text, in order. Raises ValueError where one is no JSON object."""
+        self._given += len(texts)
+        if self._given > ROUNDS * len(self._new) + len(texts):
+            # Each that still comes came since the last time: what did not come is let go of.
+            self._old, self._new, self._names, self._given = self._new, {}, {}, len(texts)
+        new, old = self._new, self._old
+        unknown = dict.fromkeys(text for text in texts if text not in new)
+        for text in unknown.keys() & old.keys():
+            new[text] = old.pop(text)
+            del unknown[text]
+        if unknown:
+            # All at once: the decoder then makes one string of each label's name.
+            for text, told in zip(unknown, json.loads(f"[{','.join(unknown)}]"), strict=True):
+                names = tuple(told)
+                new[text] = Labels(text, self._names.setdefault(names, names), told)
+        return [new[text] for text in texts]
+
+
+def document_of(
+    response: requests.Response, body: Iterator[bytes], url: str, known: KnownLabels | None = None
+) -> dict[str, Any]:
+    """The JSON document of a successful, complete answer; any other is one of our errors.
+
+    Labels that are `known` are given again, and new ones are known from then on.
+    """
     status = response.status_code
     if 300 <= status < 400:
         raise PrometheusUnavailable(
@@ -67,7 +109,7 @@ def document_of(response: requests.Response, body: Iterator[bytes], url: str) ->
         )
     start = next(body, b"")
     try:
-        document = _parsed(chain((start,), body))
+        document = _parsed(chain((start,), body), known)
         outcome = document["status"]
     except (LookupError, TypeError, ValueError, RecursionError) as odd:
         raise garbage(url, f"status {status}, {_kind(response)}, {_start_of(start)}") from odd
@@ -134,10 +176,10 @@ def _start_of(body: bytes) -> str:
     return repr(body[:80].decode("utf-8", errors="replace"))
 
 
-def _parsed(pieces: Iterable[bytes]) -> Any:
+def _parsed(pieces: Iterable[bytes], known: KnownLabels | None) -> Any:
     """JSON that arrives in pieces, series by series: neither its text nor its lists are ever whole."""
     decode = codecs.getincrementaldecoder("utf-8")().decode
-    reader = _Reader()
+    reader = _Reader(known)
     series: list[Any] = []
     head, text = "", ""
     for piece in pieces:
@@ -160,9 +202,9 @@ class _Reader:
     share their arrays. What is not written as Prometheus writes it is left to the JSON decoder.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, known: KnownLabels | None) -> None:
         self.decode = json.JSONDecoder(object_hook=self._compacted).decode
-        self._labels = json.JSONDecoder().decode
+        self._known = known
         self._times: dict[str, array[float]] = {}
         self._samples: dict[str, tuple[array[float], array[float]]] = {}
 
@@ -173,8 +215,8 @@ class _Reader:
         parts = [one.partition(_SAMPLES) for one in text[len(_FIRST_SERIES) :].split(_NEXT_SERIES)]
         if not all(samples.startswith(_BEGINNINGS) for _, _, samples in parts):
             return self._decoded(text)
-        # All at once: the decoder then makes one string of each label's name.
-        labels = self._labels(f"[{','.join(f'{one}}}' for one, _, _ in parts)}]")
+        texts = [one + "}" for one, _, _ in parts]
+        labels = json.loads(f"[{','.join(texts)}]") if self._known is None else self._known.of(texts)
         return map(Series, labels, *zip(*(self._read(samples) for _, _, samples in parts), strict=True))
 
     def _read(self, text: str) -> "tuple[array[float], array[float]]":

@@ -7,13 +7,14 @@ that are no ratio (DCGM's blanks), and AMD's partitions, of which only the first
 """
 
 from array import array
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
+from sys import intern
 from typing import NamedTuple
 
 from aibudget.metering.nodes import own
 from aibudget.metering.shares import mig_share
-from aibudget.metering.source import Series
+from aibudget.metering.source import Series, meaning
 
 # A ratio that was averaged may pass 1 by a rounding error.
 MOST = 1 + 1e-9
@@ -46,18 +47,16 @@ class Devices:
     """
 
     def __init__(self, answer: Iterable[Series], holders: Collection[tuple[str, str]]) -> None:
-        self._rows: dict[tuple[str, str], list[Row]] = defaultdict(list)
+        self._rows: dict[tuple[str, str], tuple[Row, ...]] = {}
         # By identity: samples that many rows share are looked at once.
         self._plain: dict[int, bool] = {}
-        on_device: dict[tuple[str, ...], list[Row]] = defaultdict(list)
+        on_device: dict[tuple[str, ...], tuple[Row, ...]] = {}
         for labels, times, values in answer:
-            pod = own(labels, "namespace"), own(labels, "pod")
-            weight = _weight(labels)
+            pod, device, weight = meaning(labels, _told)
             if pod in holders and weight:
-                device = tuple([labels.get(name, "") for name in _IDENTITY])
-                row = Row(device, times, values, weight)
-                self._rows[pod].append(row)
-                on_device[row.device].append(row)
+                row = (Row(device, times, values, weight),)
+                self._rows[pod] = self._rows.get(pod, ()) + row
+                on_device[device] = on_device.get(device, ()) + row
         self._copies = {
             device: Counter(
                 t for row in rows for t, value in zip(row.times, row.values, strict=True) if _is_ratio(value)
@@ -69,11 +68,11 @@ class Devices:
     def __bool__(self) -> bool:
         return bool(self._rows)
 
-    def sole(self, namespace: str, pod: str) -> Row | None:
+    def sole(self, pod: tuple[str, str]) -> Row | None:
         """The one device that the pod was seen with, all of it and at ratios alone; no times where nothing
         was seen. None where there is more to it.
         """
-        rows = self._rows.get((namespace, pod))
+        rows = self._rows.get(pod)
         if not rows:
             return _UNSEEN
         row = rows[0]
@@ -89,10 +88,10 @@ class Devices:
             found = self._plain[id(values)] = plain
         return found
 
-    def of(self, namespace: str, pod: str) -> dict[float, Observed]:
+    def of(self, pod: tuple[str, str]) -> dict[float, Observed]:
         """What was seen of the pod's devices, by instant; empty where nothing was."""
         seen: dict[float, Observed] = {}
-        for row in self._rows.get((namespace, pod), ()):
+        for row in self._rows.get(pod, ()):
             copies = self._copies.get(row.device)
             for t, value in zip(row.times, row.values, strict=True):
                 if _is_ratio(value):
@@ -100,6 +99,12 @@ class Devices:
                     devices, busy = seen.get(t, (0.0, 0.0))
                     seen[t] = Observed(devices + part, busy + value * part)
         return seen
+
+
+def _told(labels: Mapping[str, str]) -> tuple[tuple[str, str], tuple[str, ...], float]:
+    """Which pod, which device, and how much of one."""
+    pod = intern(own(labels, "namespace")), intern(own(labels, "pod"))
+    return pod, tuple(labels.get(name, "") for name in _IDENTITY), _weight(labels)
 
 
 def _weight(labels: Mapping[str, str]) -> float:

@@ -11,21 +11,22 @@ import math
 from array import array
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import repeat
+from sys import intern
 from typing import NamedTuple, Protocol
 
 from aibudget.inventory.accelerators import HAMI, in_metrics
 from aibudget.inventory.workload import PodKey
 from aibudget.metering.coverage import Known
-from aibudget.metering.devices import Devices, Observed
+from aibudget.metering.devices import Devices, Observed, Row
 from aibudget.metering.nodes import Dimensions, Nodes, own
 from aibudget.metering.shares import WHOLE, Unit, part_of, share_of
 from aibudget.metering.slices import Slices
 from aibudget.metering.slots import slot_of
-from aibudget.metering.source import Series
+from aibudget.metering.source import Series, meaning
 from aibudget.metering.usage import Sku
 
 # More devices than any container can hold: a number beyond is a mistake, not a bill.
@@ -35,6 +36,10 @@ MILLISECONDS = 1000
 _GPU = "nvidia_com_gpu"
 _BESIDE = tuple(map(in_metrics, HAMI))
 _CORES = _BESIDE[0]
+
+
+Who = tuple[str, str]
+"""Namespace and name of a pod, whichever of its lives it is."""
 
 
 class Holding(NamedTuple):
@@ -72,6 +77,15 @@ class Step(NamedTuple):
     t: float
     units: float
     milliseconds: int
+
+
+class _Part(NamedTuple):
+    """What a holding comes to in one slot: units, and device-milliseconds of them observed and busy."""
+
+    slot: int
+    worth: int
+    observed: float
+    busy: float
 
 
 class Cell(NamedTuple):
@@ -112,25 +126,39 @@ def holdings(
     renamed = any("exported_node" in labels for labels, _, _ in answer)
     found: dict[Holding, Samples] = {}
     dropped: dict[Holding, set[float]] = defaultdict(set)
-    bounds: dict[int, tuple[float, float, float]] = {}
+    told: dict[tuple[int, int], tuple[Samples, float]] = {}
     for labels, times, values in answer:
         if renamed and "exported_node" not in labels:
             continue
-        pod = PodKey(own(labels, "namespace"), own(labels, "pod"), labels.get("uid", ""))
-        key = Holding(pod, own(labels, "container"), own(labels, "node"), labels.get("resource", ""))
-        samples = Samples(times, values)
+        key = meaning(labels, _holding)
         # Looked at as a whole, and once where series share them: a million values one by one take long.
-        if id(values) not in bounds:
-            bounds[id(values)] = min(values, default=0.0), max(values, default=0.0), sum(values)
-        low, high, total = bounds[id(values)]
-        # Memory asked for beside a GPU is in MiB.
-        limit = math.inf if key.resource in _BESIDE else most
-        if not math.isfinite(total) or low < 0 or high > limit:
-            samples = plausible(samples, limit)
+        ids = id(times), id(values)
+        if ids not in told:
+            told[ids] = Samples(times, values), _largest(values)
+        samples, largest = told[ids]
+        if not largest <= most:
+            # Memory asked for beside a GPU is in MiB.
+            samples = plausible(samples, math.inf if key.resource in _BESIDE else most)
             dropped[key].update(set(times).difference(samples.times))
-        found[key] = joined(found[key], samples) if key in found else samples
+        before = found.setdefault(key, samples)
+        if before is not samples:
+            found[key] = joined(before, samples)
     lost = Counter(t for key, instants in dropped.items() for t in instants.difference(found[key].times))
     return _of_hami(found), lost
+
+
+def _holding(labels: Mapping[str, str]) -> Holding:
+    # Remembered with the labels: the strings of a hundred thousand pods are to be there once.
+    pod = PodKey(*map(intern, (own(labels, "namespace"), own(labels, "pod"), labels.get("uid", ""))))
+    of = (own(labels, "container"), own(labels, "node"), labels.get("resource", ""))
+    container, node, resource = map(intern, of)
+    return Holding(pod, container, node, resource)
+
+
+def _largest(values: "array[float]") -> float:
+    """NaN where one of them is no amount at all."""
+    low, high = min(values, default=0.0), max(values, default=0.0)
+    return high if math.isfinite(sum(values)) and low >= 0 else math.nan
 
 
 def doubted(held: Mapping[Holding, Samples], lost: Mapping[float, int]) -> dict[int, float]:
@@ -181,21 +209,22 @@ def integrate(
     """Every cell's amount, over the instants of `known.grid`; samples around it close bridges and edges."""
     cells: dict[Cell, Amount] = {}
     worth = known.grid.step * MILLISECONDS
-    slices = Slices(known.grid, lambda units: round(units * worth))
-    by_pod: dict[tuple[str, str], list[Holding]] = defaultdict(list)
-    for key in held:
-        by_pod[key.pod[:2]].append(key)
-    for (namespace, name), keys in by_pod.items():
+    alike = _Alike(Slices(known.grid, lambda units: round(units * worth)), nodes)
+    alone, together = _by_pod(held)
+    for who, key in alone.items():
+        samples, row = held[key], devices.sole(who)
+        timely = timed is None or timed.steps(key, samples, known) is None
+        if not timely or row is None or not alike.count(cells, key, samples, row):
+            together[who] = [key]
+    for who, keys in together.items():
         exact = {} if timed is None else _exact(timed, keys, held, known)
-        if exact or not _count_alike(cells, keys, held, nodes, slices, devices):
-            seen = devices.of(namespace, name)
-            for key in sorted(keys):
-                samples = held[key]
-                steps = exact.get(key) or zip(samples.times, samples.units, repeat(worth))
-                _count(cells, key, steps, known, nodes, seen)
-        if known.bridges:
-            for key in keys:
-                _bridge(cells, key, held[key], known, nodes)
+        seen = devices.of(who)
+        for key in sorted(keys):
+            samples = held[key]
+            steps = exact.get(key) or zip(samples.times, samples.units, repeat(worth))
+            _count(cells, key, steps, known, nodes, seen)
+    for key in held if known.bridges else ():
+        _bridge(cells, key, held[key], known, nodes)
     for key, unseen in () if timed is None else timed.unseen(held, known):
         _count(cells, key, unseen, known, nodes, {})
     for amount in cells.values():
@@ -204,39 +233,72 @@ def integrate(
     return cells
 
 
-def _count_alike(
-    cells: dict[Cell, Amount],
-    keys: Sequence[Holding],
-    held: Mapping[Holding, Samples],
-    nodes: Nodes,
-    slices: Slices,
-    devices: Devices,
-) -> bool:
-    """Count a pod slot by slot, as `_count` would step by step; False where that cannot be.
+def _by_pod(held: Iterable[Holding]) -> tuple[dict[Who, Holding], dict[Who, list[Holding]]]:
+    """Those that are the only one of their pod, and those of pods that have several or came again."""
+    alone: dict[Who, Holding] = {}
+    together: dict[Who, list[Holding]] = {}
+    for key in held:
+        who = key.pod[:2]
+        if who in together:
+            together[who].append(key)
+        elif who in alone:
+            together[who] = [alone.pop(who), key]
+        else:
+            alone[who] = key
+    return alone, together
+
+
+class _Alike:
+    """Counts pods slot by slot, as `_count` would step by step: once for all that share their samples.
 
     Nearly every pod has one holding, of one size, on a node that stays what it is, and was seen all the
     while or never.
     """
-    if len(keys) > 1:
-        return False
-    key = keys[0]
-    samples, row = held[key], devices.sole(key.pod.namespace, key.pod.name)
-    if row is None or nodes.changes(key.node):
-        return False
-    if row.times and not slices.same(row.times, samples.times):
-        return False
-    parts = slices.of(*samples)
-    if row.times and any(part.level is None for part in parts):
-        return False
-    for part in parts:
-        amount = _cell(cells, key, nodes, part.at, part.slot)
-        amount.quantity += part.worth
-        if row.times and amount.share is not None and part.level:
-            taken = min(1.0, part.level * float(amount.share) / row.weight) * row.weight
-            step = slices.step * MILLISECONDS
-            amount.observed += taken * step * (part.end - part.first)
-            amount.busy += taken * step * slices.total(row.values, part)
-    return True
+
+    def __init__(self, slices: Slices, nodes: Nodes) -> None:
+        self._slices = slices
+        self._nodes = nodes
+        self._skus: dict[tuple[str, str, Dimensions], tuple[Sku, Fraction | None] | None] = {}
+        self._counted: dict[tuple[int, int, int, float, int], list[_Part] | None] = {}
+
+    def count(self, cells: dict[Cell, Amount], key: Holding, samples: Samples, row: Row) -> bool:
+        """False where that cannot be: then nothing is counted."""
+        what = key.node, key.resource, key.told
+        if what not in self._skus:
+            self._skus[what] = self._sku(*what)
+        known = self._skus[what]
+        if known is None:
+            return False
+        sku, share = known
+        ids = id(samples), id(row.times), id(row.values), row.weight, id(sku)
+        if ids not in self._counted:
+            self._counted[ids] = self._parts(samples, row, share)
+        parts = self._counted[ids]
+        for slot, quantity, observed, busy in parts or ():
+            cells[Cell(slot, key.pod, key.node, sku)] = Amount(quantity, 0, observed, busy, share)
+        return parts is not None
+
+    def _sku(self, node: str, resource: str, told: Dimensions) -> tuple[Sku, Fraction | None] | None:
+        if self._nodes.changes(node):
+            return None
+        sku = self._nodes.sku(node, resource, 0, told)
+        return sku, share_of(sku.dimension("share"))
+
+    def _parts(self, samples: Samples, row: Row, share: Fraction | None) -> list[_Part] | None:
+        slices, seen = self._slices, bool(row.times)
+        parts = slices.of(*samples)
+        if seen and (not slices.same(row.times, samples.times) or any(one.level is None for one in parts)):
+            return None
+        found = []
+        for part in parts:
+            observed = busy = 0.0
+            if seen and share is not None and part.level:
+                taken = min(1.0, part.level * float(share) / row.weight) * row.weight
+                step = slices.step * MILLISECONDS
+                observed = taken * step * (part.end - part.first)
+                busy = taken * step * slices.total(row.values, part)
+            found.append(_Part(part.slot, part.worth, observed, busy))
+        return found
 
 
 def _exact(

@@ -193,7 +193,7 @@ class _Part:
         return frozenset(empty.intersection(int(t) for series in told for t in series.times))
 
     def _devices(self, held: Iterable[Holding]) -> Devices:
-        holders = {(key.pod.namespace, key.pod.name) for key in held if self.scene.settings.utilisation}
+        holders = {key.pod[:2] for key in held if self.scene.settings.utilisation}
         if not holders:
             return Devices((), ())
         window = max(self.scene.scrape.window, self.scene.grid.step * 1000, BUSY_WINDOW)

@@ -8,13 +8,12 @@ whole, so nothing that came later than the lag is lost. Pure but for the source 
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from sys import intern
 from typing import Final
 
 from aibudget.metering.slots import SLOT_SECONDS, Interval
-from aibudget.metering.source import PromSource, Result, Series
+from aibudget.metering.source import Labels, PromSource, Result, Series
 
 MOST_SERIES: Final = 300_000
 """An answer of more series is not remembered: memory is worth more then than Prometheus's time."""
@@ -26,8 +25,8 @@ MARGIN: Final = 2 * SLOT_SECONDS // 3
 Samples = tuple["array[float]", "array[float]"]
 """Times and as many values."""
 _NOTHING: Final[Samples] = array("d"), array("d")
-Key = tuple[tuple[str, ...], tuple[str, ...]]
-"""Names and values of labels. Series of one answer share their names: dicts would take thrice that."""
+Key = str | tuple[tuple[str, str], ...]
+"""A label set: its text, where a server wrote it, and else its pairs."""
 
 
 @dataclass(slots=True)
@@ -37,7 +36,7 @@ class _Kept:
     start: int
     until: int
     asked: int
-    series: dict[Key, Samples] = field(default_factory=dict)
+    series: dict[Key, Series] = field(default_factory=dict)
 
     def reaches(self, start: int, step: int) -> bool:
         """Whether what begins at `start` can be told from here on without a hole."""
@@ -99,37 +98,33 @@ class Recall:
 
 
 def _key(labels: Mapping[str, str]) -> Key:
-    return tuple(labels), tuple(labels.values())
+    return labels.text if isinstance(labels, Labels) else tuple(labels.items())
 
 
 def _together(kept: _Kept, fresh: dict[Key, Series], span: Interval, until: int) -> list[Series]:
     """What is kept of the span, both ends with it, and what is fresh after it; of that, what lies up to
-    `until` is kept, too. `fresh` is used up: a key is long, and looking one up is what this costs.
+    `until` is kept, too. `fresh` is used up.
     """
-    told = _Put(_Cut(span.start, span.end), lambda later: later)
-    settled = _Put(lambda earlier: earlier, _Cut(kept.until, until))
-    names, found = dict[tuple[str, ...], tuple[str, ...]](), []
-    for key, earlier in kept.series.items():
+    put, found = _Put(_Cut(span.start, span.end), _Cut(kept.until, until)), []
+    for key, (labels, *earlier) in kept.series.items():
         later = fresh.pop(key, None)
-        times, values = told(earlier, later)
-        if times:
-            labels = dict(zip(*key, strict=True)) if later is None else later.labels
-            found.append(Series(labels, times, values))
+        whole, settled = put(*earlier, *(_NOTHING if later is None else later[1:]))
+        if whole[0]:
+            found.append(Series(labels, *whole))
         if later is not None:
-            kept.series[key] = settled(earlier, later)
-    for key, later in fresh.items():
-        found.append(later)
-        samples = settled(_NOTHING, later)
-        if samples[0]:
-            # One string for what a hundred thousand series say, in this answer and in others.
-            kept.series[names.setdefault(key[0], key[0]), tuple(map(intern, key[1]))] = samples
+            kept.series[key] = Series(labels, *settled)
+    for key, new in fresh.items():
+        found.append(new)
+        _, settled = put(*_NOTHING, *new[1:])
+        if settled[0]:
+            kept.series[key] = Series(new.labels, *settled)
     return found
 
 
 def _forget(kept: _Kept, start: int) -> None:
     cut = _Cut(start, kept.until)
-    left = ((key, cut(samples)) for key, samples in kept.series.items())
-    kept.series = {key: samples for key, samples in left if samples[0]}
+    left = ((key, Series(labels, *cut(*samples))) for key, (labels, *samples) in kept.series.items())
+    kept.series = {key: series for key, series in left if series.times}
     kept.start = start
 
 
@@ -140,44 +135,51 @@ class _Cut:
         self._start, self._end = start, end
         self._made: dict[tuple[int, int], Samples] = {}
 
-    def __call__(self, samples: Samples) -> Samples:
-        ids = id(samples[0]), id(samples[1])
-        if ids not in self._made:
-            times, values = samples
+    def __call__(self, times: "array[float]", values: "array[float]") -> Samples:
+        ids = id(times), id(values)
+        found = self._made.get(ids)
+        if found is None:
             part = slice(bisect_left(times, self._start), bisect_right(times, self._end))
             whole = part == slice(0, len(times))
-            self._made[ids] = samples if whole else (times[part], values[part])
-        return self._made[ids]
+            found = self._made[ids] = (times, values) if whole else (times[part], values[part])
+        return found
 
 
 class _Put:
-    """Earlier samples and later ones, each cut first, as one; made once for all series that share them.
+    """Earlier samples and later ones: as one, of which a span is told, and as one that is kept. Made once for
+    all series that share them.
 
-    Samples are known by identity: whoever uses this keeps them all as long.
+    Samples are known by identity: all that are given were there before the first was.
     """
 
-    def __init__(self, earlier: Callable[[Samples], Samples], later: Callable[[Samples], Samples]) -> None:
-        self._earlier, self._later = earlier, later
-        self._made: dict[tuple[int, int], array[float]] = {}
-        self._put: dict[tuple[int, int, int, int], Samples] = {}
+    def __init__(self, told: _Cut, kept: _Cut) -> None:
+        self._told, self._kept = told, kept
+        # Apart: what was given may be gone when what was cut takes its place in memory.
+        self._sums: tuple[_Sums, _Sums] = {}, {}
+        self._made: dict[tuple[int, int, int, int], tuple[Samples, Samples]] = {}
 
-    def __call__(self, earlier: Samples, series: Series | None) -> Samples:
-        later = _NOTHING if series is None else series[1:]
-        ids = id(earlier[0]), id(earlier[1]), id(later[0]), id(later[1])
-        found = self._put.get(ids)
+    def __call__(self, *four: "array[float]") -> tuple[Samples, Samples]:
+        """Times and values of the earlier samples, then of the later ones."""
+        times, values, later_times, later_values = four
+        ids = id(times), id(values), id(later_times), id(later_values)
+        found = self._made.get(ids)
         if found is None:
-            found = self._put[ids] = self._joined(self._earlier(earlier), self._later(later))
+            earlier, later = (times, values), (later_times, later_values)
+            told, kept = self._told(*earlier), self._kept(*later)
+            to_tell, to_keep = self._sums
+            found = self._made[ids] = _joined(to_tell, told, later), _joined(to_keep, earlier, kept)
         return found
 
-    def _joined(self, earlier: Samples, later: Samples) -> Samples:
-        if not later[0]:
-            return earlier
-        if not earlier[0]:
-            return later
-        return self._one(earlier[0], later[0]), self._one(earlier[1], later[1])
 
-    def _one(self, earlier: "array[float]", later: "array[float]") -> "array[float]":
-        ids = id(earlier), id(later)
-        if ids not in self._made:
-            self._made[ids] = earlier + later
-        return self._made[ids]
+_Sums = dict[tuple[int, int], "array[float]"]
+
+
+def _joined(sums: _Sums, earlier: Samples, later: Samples) -> Samples:
+    if not later[0]:
+        return earlier
+    if not earlier[0]:
+        return later
+    for one, other in zip(earlier, later, strict=True):
+        if (id(one), id(other)) not in sums:
+            sums[id(one), id(other)] = one + other
+    return sums[id(earlier[0]), id(later[0])], sums[id(earlier[1]), id(later[1])]

@@ -1,20 +1,68 @@
 """The port through which metering asks for samples, and the errors an answer can be.
 
 `meter` speaks to a `PromSource`; `prometheus.Prometheus` is the real one and tests have theirs by hand.
-Values come as flat arrays: a month of steps is held at 16 bytes a sample. Pure; knows PromQL only as text.
+Values come as flat arrays: a month of steps is held at 16 bytes a sample. Labels that come again are the same
+object, so that what follows from them is found once. Pure; knows PromQL only as text.
 """
 
+import json
 from array import array
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from aibudget.errors import Transient
+
+T = TypeVar("T")
+
+
+class Labels(Mapping[str, str]):
+    """A label set that a server wrote as `text`, a JSON object with these `names`.
+
+    Of a hundred thousand label sets that come each minute hardly one is new: its text tells so.
+    """
+
+    __slots__ = ("_made", "_make", "names", "text")
+
+    def __init__(self, text: str, names: tuple[str, ...], told: dict[str, str]) -> None:
+        self.text = text
+        self.names = names
+        self._make: Callable[[Mapping[str, str]], Any] = dict
+        self._made: Any = told
+
+    def meaning(self, make: Callable[[Mapping[str, str]], T]) -> T:
+        """What `make` makes of them, made once; that is remembered in their place."""
+        if self._make is not make:
+            self._make, self._made = make, make(self._told())
+        found: T = self._made
+        return found
+
+    def _told(self) -> dict[str, str]:
+        told: dict[str, str] = self._made if self._make is dict else json.loads(self.text)
+        return told
+
+    def __getitem__(self, name: str) -> str:
+        return self._told()[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+def meaning(labels: Mapping[str, str], make: Callable[[Mapping[str, str]], T]) -> T:
+    """What `make` makes of labels: once for those that come again and again."""
+    return labels.meaning(make) if isinstance(labels, Labels) else make(labels)
 
 
 class Series(NamedTuple):
     """One label set and its samples: `times` in Unix seconds, ascending, and as many `values`."""
 
-    labels: dict[str, str]
+    labels: Mapping[str, str]
     times: "array[float]"
     values: "array[float]"
 

@@ -19,7 +19,7 @@ from urllib3 import Retry
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from aibudget.errors import Stalled
-from aibudget.metering.answer import document_of
+from aibudget.metering.answer import KnownLabels, document_of
 from aibudget.metering.source import PrometheusUnavailable, TooManySamples
 
 READ_BYTES = 1 << 18
@@ -65,6 +65,7 @@ class Session(requests.Session):
         self._deadline = 0.0
         self.sent = 0
         self.infos: tuple[str, ...] = ()
+        self.known = KnownLabels()
         self.auth = _Credentials(settings)
         # What came late would be missing from what a query front end of Thanos or Mimir has cached.
         self.headers.update({"Cache-Control": "no-store", **settings.headers})
@@ -103,7 +104,10 @@ class Session(requests.Session):
                 stream=True,
             )
             with response:
-                document = document_of(response, self._pieces(response, time.monotonic() + patience), shown)
+                pieces = self._pieces(response, time.monotonic() + patience)
+                # What is asked for at one instant is not asked for again a minute later.
+                known = self.known if str(url).endswith("query_range") else None
+                document = document_of(response, pieces, shown, known)
         except (requests.exceptions.ReadTimeout, ReadTimeoutError) as slow:
             raise _too_slow(shown, patience) from slow
         except (requests.RequestException, HTTPError, OSError, ssl.SSLError) as error:
