@@ -21,6 +21,7 @@ from aibudget.metering.integration import MILLISECONDS, Amount, Cell, Holding, S
 from aibudget.metering.nodes import Nodes, own
 from aibudget.metering.shares import part_of, share_of
 from aibudget.metering.slots import SLOT_SECONDS, slot_of
+from aibudget.metering.source import meaning
 from aibudget.metering.usage import Balance, Sku
 
 NOTHING = Samples.of({})
@@ -82,11 +83,19 @@ def physical(units: int, sku: Sku) -> int:
 def capacity(answer: Answer) -> Capacity:
     """The answer to `Queries.capacity`."""
     found: dict[str, dict[Offer, Samples]] = {"offered": {}, "unusable": {}}
+    known: dict[tuple[int, int], Samples] = {}
     for labels, times, values in answer.series:
-        family, offer = found[labels["family"]], Offer(own(labels, "node"), labels.get("resource", ""))
-        samples = plausible(Samples(times, values))
+        name, offer = meaning(labels, _told)
+        family, ids = found[name], (id(times), id(values))
+        if ids not in known:
+            known[ids] = plausible(Samples(times, values))
+        samples = known[ids]
         family[offer] = joined(family[offer], samples) if offer in family else samples
     return Capacity(found["offered"], found["unusable"], answer.unread)
+
+
+def _told(labels: Mapping[str, str]) -> tuple[str, Offer]:
+    return labels["family"], Offer(own(labels, "node"), labels.get("resource", ""))
 
 
 def balances(

@@ -7,10 +7,12 @@ its absence can drop or double usage. Pure.
 """
 
 import re
+from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
+from types import MappingProxyType
 from typing import NamedTuple
 
 from aibudget.inventory.accelerators import MIG, from_metrics
@@ -23,11 +25,14 @@ from aibudget.metering.shares import (
     physical,
     unit,
 )
-from aibudget.metering.source import Series
+from aibudget.metering.source import Series, meaning
 from aibudget.metering.usage import Sku, sku
 
 GKE_POOL = "label_cloud_google_com_gke_nodepool"
 AKS_POOL = "label_kubernetes_azure_com_agentpool"
+
+MOST_KINDS = 4096
+"""How many different nodes are remembered."""
 
 # Dimension → labels that tell it, best first.
 SOURCES: Mapping[str, tuple[str, ...]] = {
@@ -98,7 +103,8 @@ class _State(NamedTuple):
     dimensions: Mapping[str, str]
 
 
-_UNTOLD = _State({}, {}, {})
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+_UNTOLD = _State(_NOTHING, {}, {})
 # The labels that name a node; all others say what it is made of.
 _NAMES = ("node", "exported_node")
 
@@ -114,32 +120,33 @@ class _Past:
         return max(0, bisect_right(self.since, instant) - 1)
 
 
-@dataclass(slots=True)
-class _Told:
-    """What appeared of one node: label sets, and units by resource, by instant."""
+class _Appearance(NamedTuple):
+    """One series of the answer: the labels of a node, or how many units of a resource it has."""
 
-    labels: dict[float, Mapping[str, str]] = field(default_factory=dict)
-    units: dict[str, dict[float, float]] = field(default_factory=dict)
+    resource: str
+    labels: Mapping[str, str]
+    times: "array[float]"
+    values: "array[float]"
 
 
 class Nodes:
     """Dimensions by node and instant. Built from the series of `Queries.nodes`."""
 
     def __init__(self, appearances: Iterable[Series], pool_label: str = "") -> None:
-        told: dict[str, _Told] = {}
+        told: dict[str, list[_Appearance]] = {}
         for labels, times, values in appearances:
-            node = told.setdefault(own(labels, "node"), _Told())
-            if labels.get("resource"):
-                node.units.setdefault(from_metrics(labels["resource"]), {}).update(
-                    zip(times, values, strict=True)
-                )
-                continue
-            for instant in times:
-                # Of two that appear at once the one that says more stands, whatever the order.
-                node.labels[instant] = max(labels, node.labels.get(instant, {}), key=_fullness)
+            node, resource, others = meaning(labels, _told)
+            told.setdefault(node, []).append(_Appearance(resource, others, times, values))
         states = _States(pool_label)
-        pasts = ((node, _past(of, states)) for node, of in told.items())
-        self._pasts = {node: past for node, past in pasts if past.known}
+        # The nodes of a pool differ by their names alone, and so do their pasts.
+        alike: dict[tuple[tuple[str, int, int, int], ...], _Past] = {}
+        self._pasts: dict[str, _Past] = {}
+        for node, of in told.items():
+            key = tuple([(name, id(labels), id(times), id(values)) for name, labels, times, values in of])
+            if key not in alike:
+                alike[key] = _past(of, states)
+            if alike[key].known:
+                self._pasts[node] = alike[key]
         self._skus: dict[tuple[int, str, Dimensions], Sku] = {}
 
     def changes(self, node: str) -> bool:
@@ -180,32 +187,52 @@ def _exported(name: str) -> str:
     return f"exported_{name}"
 
 
+def _told(labels: Mapping[str, str]) -> tuple[str, str, Mapping[str, str]]:
+    """Of which node, of which resource or none, and what else is said."""
+    others = tuple([(name, value) for name, value in labels.items() if name not in _NAMES])
+    resource = labels.get("resource", "")
+    return own(labels, "node"), from_metrics(resource) if resource else "", _shared(others)
+
+
+@lru_cache(maxsize=MOST_KINDS)
+def _shared(pairs: tuple[tuple[str, str], ...]) -> Mapping[str, str]:
+    """One for all nodes that say the same."""
+    return MappingProxyType(dict(pairs))
+
+
 class _States:
-    """The nodes of a pool differ by their names alone: one state for all of them."""
+    """One for all times at which nodes were the same."""
 
     def __init__(self, pool_label: str) -> None:
         self._pool_label = pool_label
-        self._known: dict[tuple[tuple[str, ...], ...], dict[tuple[tuple[str, float], ...], _State]] = {}
+        self._known: dict[tuple[int, tuple[tuple[str, float], ...]], _State] = {}
 
     def of(self, labels: Mapping[str, str], offered: Mapping[str, float]) -> _State:
-        named = tuple(labels), tuple([labels[name] for name in labels if name not in _NAMES])
-        alike = self._known.setdefault(named, {})
-        units = tuple(offered.items())
-        found = alike.get(units)
+        key = id(labels), tuple(offered.items())
+        found = self._known.get(key)
         if found is None:
-            found = alike[units] = _State(labels, offered, dimensions(labels, self._pool_label))
+            found = self._known[key] = _State(labels, offered, dimensions(labels, self._pool_label))
         return found
 
 
-def _past(told: _Told, states: _States) -> _Past:
+def _past(appearances: Iterable[_Appearance], states: _States) -> _Past:
     """Both histories as one. What is told later holds before, too, where nothing else was told."""
-    labels = told.labels[min(told.labels)] if told.labels else {}
-    offered = {name: units[min(units)] for name, units in told.units.items() if units}
+    told: dict[float, Mapping[str, str]] = {}
+    amounts: dict[str, dict[float, float]] = {}
+    for resource, said, times, values in appearances:
+        if resource:
+            amounts.setdefault(resource, {}).update(zip(times, values, strict=True))
+            continue
+        for instant in times:
+            # Of two that appear at once the one that says more stands, whatever the order.
+            told[instant] = max(said, told.get(instant, _NOTHING), key=_fullness)
+    labels = told[min(told)] if told else _NOTHING
+    offered = {name: units[min(units)] for name, units in amounts.items() if units}
     past = _Past()
-    for instant in sorted({*told.labels, *(t for units in told.units.values() for t in units)}):
-        labels = told.labels.get(instant, labels)
+    for instant in sorted({*told, *(t for units in amounts.values() for t in units)}):
+        labels = told.get(instant, labels)
         offered = offered | {
-            name: units[instant] for name, units in told.units.items() if _counts(name, units.get(instant))
+            name: units[instant] for name, units in amounts.items() if _counts(name, units.get(instant))
         }
         state = states.of(labels, offered)
         if not past.known or past.known[-1] != state:

@@ -24,7 +24,7 @@ MARGIN: Final = 2 * SLOT_SECONDS // 3
 
 Samples = tuple["array[float]", "array[float]"]
 """Times and as many values."""
-_NOTHING: Final[Samples] = array("d"), array("d")
+_NONE: Final = Series({}, array("d"), array("d"))
 Key = str | tuple[tuple[str, str], ...]
 """A label set: its text, where a server wrote it, and else its pairs."""
 
@@ -106,16 +106,16 @@ def _together(kept: _Kept, fresh: dict[Key, Series], span: Interval, until: int)
     `until` is kept, too. `fresh` is used up.
     """
     put, found = _Put(_Cut(span.start, span.end), _Cut(kept.until, until)), []
-    for key, (labels, *earlier) in kept.series.items():
-        later = fresh.pop(key, None)
-        whole, settled = put(*earlier, *(_NOTHING if later is None else later[1:]))
+    for key, earlier in kept.series.items():
+        later = fresh.pop(key, _NONE)
+        whole, settled = put(earlier, later)
         if whole[0]:
-            found.append(Series(labels, *whole))
-        if later is not None:
-            kept.series[key] = Series(labels, *settled)
+            found.append(Series(earlier.labels, *whole))
+        if later is not _NONE:
+            kept.series[key] = Series(earlier.labels, *settled)
     for key, new in fresh.items():
         found.append(new)
-        _, settled = put(*_NOTHING, *new[1:])
+        _, settled = put(_NONE, new)
         if settled[0]:
             kept.series[key] = Series(new.labels, *settled)
     return found
@@ -158,16 +158,19 @@ class _Put:
         self._sums: tuple[_Sums, _Sums] = {}, {}
         self._made: dict[tuple[int, int, int, int], tuple[Samples, Samples]] = {}
 
-    def __call__(self, *four: "array[float]") -> tuple[Samples, Samples]:
-        """Times and values of the earlier samples, then of the later ones."""
-        times, values, later_times, later_values = four
+    def __call__(self, earlier: Series, later: Series) -> tuple[Samples, Samples]:
+        _, times, values = earlier
+        _, later_times, later_values = later
         ids = id(times), id(values), id(later_times), id(later_values)
         found = self._made.get(ids)
         if found is None:
-            earlier, later = (times, values), (later_times, later_values)
-            told, kept = self._told(*earlier), self._kept(*later)
+            told, kept = self._told(times, values), self._kept(later_times, later_values)
             to_tell, to_keep = self._sums
-            found = self._made[ids] = _joined(to_tell, told, later), _joined(to_keep, earlier, kept)
+            found = (
+                _joined(to_tell, told, (later_times, later_values)),
+                _joined(to_keep, (times, values), kept),
+            )
+            self._made[ids] = found
         return found
 
 

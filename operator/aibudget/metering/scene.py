@@ -29,6 +29,8 @@ MEASURED = 1200
 # seconds has few pods and wants to see things at once.
 FINEST = 30
 PROMPT = 15
+# As much of a slot that has begun is read with the one before it, in seconds.
+MOST_BEGUN = 300
 # Prometheus refuses more than 11,000 points a series, context included.
 MOST_STEPS = 10_000
 # Half of Prometheus's default query.max-samples, at four samples a pod and step.
@@ -196,7 +198,7 @@ class Scenes:
                 yield part, None
             else:
                 step = scrape.step(self.settings.step)
-                part = Interval(start, min(ahead.end, slot_of(start) + scrape.seconds(step)))
+                part = _first_part(ahead, scrape.seconds(step))
                 yield part, self._scene(part, step, scrape)
             start = part.end
 
@@ -213,6 +215,14 @@ class Scenes:
             if len(self._scenes) > REMEMBERED:
                 self._scenes.popitem(last=False)
         return self._scenes[part]
+
+
+def _first_part(ahead: Interval, seconds: int) -> Interval:
+    """Of so many seconds, or a little more where that is all there is left: a part of its own for what has
+    begun of a slot would ask for every series again.
+    """
+    end = slot_of(ahead.start) + seconds
+    return Interval(ahead.start, ahead.end if ahead.end <= end + MOST_BEGUN else end)
 
 
 def _survey(source: PromSource, ahead: Interval, queries: Queries) -> Scrape | None:
