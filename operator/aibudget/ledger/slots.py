@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Table, and_, func, select
 
 from aibudget.ledger import schema
 from aibudget.ledger.lines import in_chunks
-from aibudget.ledger.totals import NOTHING, Covered, Row
+from aibudget.ledger.totals import NOTHING, Covered, Row, Totals
 from aibudget.metering.slots import Interval
 from aibudget.metering.usage import Coverage
 
@@ -138,6 +138,28 @@ def covered(connection: Connection, meter_id: int, interval: Interval) -> Covere
     ).where(within(_COVERAGE, meter_id, interval))
     count, seconds, total = connection.execute(query).one()
     return Covered(count, int(seconds), int(total)) if count else NOTHING
+
+
+def counted(connection: Connection, meter_id: int, span: Interval) -> tuple[Sequence[Row], Covered]:
+    """Each line's sums and the coverage, added up from the slots."""
+    return sums(connection, meter_id, span), covered(connection, meter_id, span)
+
+
+def summed(
+    connection: Connection, meter_id: int, totals: Totals, span: Interval, watermark: int
+) -> tuple[Sequence[Row], Covered]:
+    """From running totals, where the interval ends at the watermark or where another begins; else counted."""
+    past = span.end < watermark
+    if past and not totals.asked(span.end):
+        return counted(connection, meter_id, span)
+    if not totals.asked(span.start):
+        # What another beginning has counted already is not counted again.
+        base = totals.nearest(span.start, watermark)
+        between = Interval(min(span.start, base), max(span.start, base))
+        totals.remember(span.start, base, *counted(connection, meter_id, between))
+    if past:
+        return totals.between(span.start, span.end)
+    return totals.since(span.start)
 
 
 def coverage(connection: Connection, meter_id: int, interval: Interval) -> Mapping[int, Coverage]:

@@ -21,7 +21,7 @@ from aibudget.ledger.lines import Lines, Rates, label_keys, last_labels
 from aibudget.ledger.posting import MeterState, Posting
 from aibudget.ledger.rating import EVER, Rating, adopt, corrected, remember_repriced, repriced
 from aibudget.ledger.spend import Correction, SpendLine, Statement, slots_of
-from aibudget.ledger.totals import Covered, Row, Totals
+from aibudget.ledger.totals import Row, Totals
 from aibudget.metering.catalogue import generation_of, meter_of
 from aibudget.metering.memory import Memory
 from aibudget.metering.slots import SLOT_SECONDS, Interval
@@ -347,9 +347,9 @@ class Ledger:
             return Statement((), Coverage(0, 0), state.watermark, complete=state.begins <= interval.start)
         span = Interval(interval.start, end)
         if anew:
-            rows, covered = _counted(connection, known, span)
+            rows, covered = slots.counted(connection, known.id, span)
         else:
-            rows, covered = _summed(connection, known, span, state.watermark)
+            rows, covered = slots.summed(connection, known.id, known.totals, span, state.watermark)
         return Statement(
             lines=self._lines(connection, known, rows),
             coverage=Coverage(covered.covered_seconds, covered.total_seconds),
@@ -374,28 +374,6 @@ class Ledger:
             )
             for row in rows
         )
-
-
-def _summed(
-    connection: Connection, known: _Meter, span: Interval, watermark: int
-) -> tuple[Sequence[Row], Covered]:
-    """From running totals, where the interval ends at the watermark or where another begins; else counted."""
-    past = span.end < watermark
-    if past and not known.totals.asked(span.end):
-        return _counted(connection, known, span)
-    if not known.totals.asked(span.start):
-        # What another beginning has counted already is not counted again.
-        base = known.totals.nearest(span.start, watermark)
-        between = Interval(min(span.start, base), max(span.start, base))
-        rows = slots.sums(connection, known.id, between)
-        known.totals.remember(span.start, base, rows, slots.covered(connection, known.id, between))
-    if past:
-        return known.totals.between(span.start, span.end)
-    return known.totals.since(span.start)
-
-
-def _counted(connection: Connection, known: _Meter, span: Interval) -> tuple[Sequence[Row], Covered]:
-    return slots.sums(connection, known.id, span), slots.covered(connection, known.id, span)
 
 
 def _row(charge: Charge, line_id: int, rate_ids: Mapping[str, int]) -> tuple[int, Row]:
