@@ -51,6 +51,7 @@ class World:
     repriced: bool = False
     rollover: Rollover | None = None
     later: int = 0
+    known: bool = True
 
     def then(self, **changes: Any) -> "World":
         """The same with something else used, priced or carried over."""
@@ -131,12 +132,12 @@ def look(make_budget: Callable[..., Budget], make_line: Callable[..., SpendLine]
         mode = {"mode": "Enforce"} | spec.pop("enforcement", {}) | enforcement
         budget = make_budget(generation=world.generation, enforcement=mode, **spec)
         lines = make_line(world.dollars), make_line(world.others, namespace="other")
-        statements = {"gpu": Statement(lines, Coverage(90_000, 90_000), NOON, complete=True)}
+        statements = {"gpu": Statement(lines, Coverage(90_000, 90_000), NOON, world.known)}
         if world.tokens is not None:
             tokens = SpendLine(
                 Workload("team", "Deployment", "llm"), sku("tokens", {}), {}, None, world.tokens
             )
-            statements["tokens"] = Statement((tokens,), Coverage(90_000, 90_000), NOON, complete=True)
+            statements["tokens"] = Statement((tokens,), Coverage(90_000, 90_000), NOON, world.known)
         period = current(budget.spec.period, NOON)
         counted = countings(wanted([budget]), statements, Carbon(()), lambda _: None, Interval(0, 1))
         share = Shares(statements, {}, frozenset({"gpu"}), countings=counted).of(budget)
@@ -193,3 +194,11 @@ def test_the_next_period_begins_with_nothing_crossed(look: Look, settled: Settle
     october = replace(changed, period=replace(changed.period, id="2026-10@UTC"))
     wanted_then = OBSERVED if row[4] == OBSERVED else ACTS
     assert stood(look(row[2].then(dollars=900, repriced=False), october)) == wanted_then
+
+
+def test_what_is_found_again_was_never_gone(look: Look, settled: Settled) -> None:
+    """A ledger that is lost shows little for a while: what waited is not new usage when it is read again."""
+    cut = look(CAPPED.edit(caps=[TIGHT, TOKENS]), settled(CAPPED))
+    lost = CAPPED.edit(caps=[TIGHT, TOKENS]).then(known=False, dollars=0)
+    assert stood(again := look(lost, cut)) == WAITS
+    assert stood(look(lost.then(known=True, dollars=80), again)) == WAITS
