@@ -20,6 +20,7 @@ from aibudget.api.scope import (
     WorkloadScope,
 )
 from aibudget.api.selector import LabelSelector
+from aibudget.api.unitcost import UnitCosts
 
 PeriodType = Literal["Daily", "Weekly", "Monthly", "Quarterly", "Yearly", "Fixed"]
 Weekday = Literal["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
@@ -203,6 +204,8 @@ class CommonSpec(Value):
         AfterValidator(once_each_by("name")),
     ] = None
     """What happens on the way; if absent: warn at 80 % and full at 100 %, both Notify and Annotate."""
+    unit_costs: UnitCosts = None
+    """What units of useful work may cost; told, and nothing is stopped for it."""
     enforcement: Enforcement = Enforcement()
     """Whether and how the actions that hold workloads happen; if absent the budget only observes."""
     notify: Annotated[

@@ -182,6 +182,21 @@ class PastPeriod(Observed):
     """What is known since its close to have been spent in it; absent while that is the same."""
 
 
+class UnitCostStatus(Observed):
+    """What a unit of useful work costs in this period so far; also the operator's memory of it."""
+
+    name: Annotated[str, Field(max_length=63)]
+    """The unit cost."""
+    amount: AmountText | None = None
+    """What so many units cost; absent where there are less of them, or part of it is not known."""
+    per: Annotated[int, Field(ge=1, json_schema_extra={"format": "int64"})]
+    """How many units."""
+    ceiling: AmountText
+    """What they may cost."""
+    state: Literal["Unknown", "Within", "Above"] = "Unknown"
+    """Above until it is 5 % below its ceiling again."""
+
+
 class BindingBudget(Observed):
     """The budget that is nearest to its limit, of those that count all that this one counts."""
 
@@ -219,6 +234,10 @@ class BudgetStatus(Observed):
     """Where each threshold stands."""
     top_workloads: Annotated[tuple[TopWorkload, ...], Field(max_length=5, json_schema_extra=LIST_ATOMIC)] = ()
     """The workloads that spend most, at most 5."""
+    unit_costs: Annotated[
+        tuple[UnitCostStatus, ...], Field(max_length=8, json_schema_extra=LIST_BY_NAME)
+    ] = ()
+    """What units of useful work cost, in the currency of the limit."""
     binding: BindingBudget | None = None
     """Which of several budgets decides: itself or the one that is tighter; absent where there is no other."""
     holds: HoldCounts | None = None

@@ -60,6 +60,12 @@ class ConditionType(StrEnum):
         "the limits of budgets inside it add up to more than its own",
     )
 
+    UNIT_COSTS_WITHIN = (
+        "UnitCostsWithin",
+        "normal-true",
+        "no unit cost is above its ceiling; Unknown while there is none to speak of; absent without any",
+    )
+
     APPLIED = "Applied", "normal-true", "the act is written to the target"
     EFFECTIVE = "Effective", "normal-true", "accelerator pods are gone, or new ones refused, as the act means"
     CONTESTED = "Contested", "abnormal-true", "another manager keeps reverting the act; acting has stopped"
@@ -151,6 +157,11 @@ class Reason(StrEnum):
     # Overcommitted
     LIMITS_EXCEED_LIMIT = "LimitsExceedLimit", "budgets of the same period and currency inside it, together"
 
+    # UnitCostsWithin
+    WITHIN_CEILINGS = "WithinCeilings", "what is known of unit costs is within their ceilings"
+    CEILING_EXCEEDED = "CeilingExceeded", "a unit of useful work costs more than its ceiling"
+    TOO_LITTLE_WORK = "TooLittleWork", "too little work, or too little known of it, to say what a unit costs"
+
     # Hold: Applied, Effective, Contested, Ineffective
     PENDING = "Pending", "noticed, not yet acted"
     NOT_APPROVED = "NotApproved", "nobody approved it in time, or no longer; the target is left alone"
@@ -193,6 +204,7 @@ class EventReason(StrEnum):
         "Warning",
         "the limits of budgets inside it add up to more than its own",
     )
+    UNIT_COST_EXCEEDED = "UnitCostExceeded", "Warning", "a unit of useful work costs more than its ceiling"
     PERIOD_STARTED = "PeriodStarted", "Normal", "a new period began"
     WOULD_SCALE_DOWN = "WouldScaleDown", "Normal", "mode Observe: what would have been held"
     WOULD_FREEZE = "WouldFreeze", "Normal", "mode Observe: the namespaces that would have been frozen"

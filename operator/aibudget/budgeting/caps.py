@@ -57,8 +57,10 @@ class Use:
 
 
 def wanted(budgets: Iterable[Budget]) -> frozenset[Counted]:
-    """What the caps of all of them count."""
-    return frozenset(counted_by(cap) for budget in budgets for cap in budget.spec.caps or ())
+    """What the caps of all of them count, and the work that their unit costs are about."""
+    budgets = tuple(budgets)
+    capped = frozenset(counted_by(cap) for budget in budgets for cap in budget.spec.caps or ())
+    return capped | {(one.meter, "") for budget in budgets for one in budget.spec.unit_costs or ()}
 
 
 def countings(

@@ -13,6 +13,7 @@ from aibudget.api.budget import Extent, Threshold
 from aibudget.budgeting.foreseen import UNFORESEEN, Foreseen
 from aibudget.budgeting.limits import Allowance, Measure, leading
 from aibudget.budgeting.period import Period
+from aibudget.budgeting.unitcost import UnitCosting
 from aibudget.inventory.workload import Workload
 
 # Unknown: new or edited, and the data does not reach far enough to say whether it was crossed before.
@@ -108,7 +109,7 @@ class Evaluation:
     use right now what has no price. `rate_per_hour` is None while nothing recent is known. `shared` is the
     idle and shared cost that policies give to the scope beside its spend: no threshold looks at it, and None
     is where no policy gives anything to anybody. `unlabelled`, `unmetered` and `outside` are those of its
-    share. `foreseen` is where the period will end.
+    share. `unit_costs` stop nothing. `foreseen` is where the period will end.
     """
 
     budget: BudgetKey
@@ -127,6 +128,7 @@ class Evaluation:
     uncharged: tuple[Uncharged, ...] = ()
     extent: Extent = "Everything"
     shared: Decimal | None = None
+    unit_costs: tuple[UnitCosting, ...] = ()
     unlabelled: tuple[str, ...] = ()
     unmetered: tuple[str, ...] = ()
     outside: frozenset[Workload] = frozenset()

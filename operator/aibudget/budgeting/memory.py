@@ -26,7 +26,7 @@ class Memory:
 
     `evaluated` is when it was, as far as its status tells: a cycle may have told nobody. `limit` is the
     money that percents counted against; `percents` what was used of each measure when it was last judged, for
-    budgets with caps.
+    budgets with caps. `above` names the unit costs that were above their ceilings.
     """
 
     generation: int = -1
@@ -36,6 +36,7 @@ class Memory:
     evaluated: int = 0
     limit: Decimal | None = None
     percents: Mapping[str, int] = field(default_factory=dict)
+    above: frozenset[str] = frozenset()
 
     @classmethod
     def from_status(cls, status: BudgetStatus) -> "Memory":
@@ -58,6 +59,7 @@ class Memory:
             evaluated=evaluated,
             limit=None if status.limit is None else status.limit.amount,
             percents={one.name: one.used_percent for one in status.measures if one.used_percent is not None},
+            above=frozenset(one.name for one in status.unit_costs if one.state == "Above"),
         )
 
     @classmethod
@@ -74,4 +76,5 @@ class Memory:
             evaluated=evaluation.evaluated,
             limit=evaluation.limit,
             percents=evaluation.judged_percents,
+            above=frozenset(one.spec.name for one in evaluation.unit_costs if one.state == "Above"),
         )

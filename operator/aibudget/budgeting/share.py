@@ -6,8 +6,8 @@ time of use. A budget over a part of them asks its scope about each member, whic
 Money is in whole `UNITS` all the way, so a thousand budgets and one sum agree to the last digit.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from fractions import Fraction
@@ -19,6 +19,7 @@ from aibudget.budgeting.limits import Counted, counted_by
 from aibudget.budgeting.members import Members
 from aibudget.budgeting.selection import Selection, selection_of
 from aibudget.budgeting.tally import Prices, Subject, dearest, merged, priced
+from aibudget.budgeting.unitcost import Output, is_known, output_of
 from aibudget.inventory.owners import OwnerBook
 from aibudget.inventory.workload import Workload
 from aibudget.ledger.spend import SpendLine, Statement
@@ -50,7 +51,8 @@ class Share:
     spend comes from, the first always among them unless the scope names others; `coverage`, `as_of` and
     `complete` are the worst of theirs. `unlabelled` are labels that are not known of some of the usage that
     its scope may select; that is not in it. `unmetered` are meters of its scope that are not read. `outside`
-    are workloads of its namespaces that its scope does not select. `uses` is what the budget's caps count.
+    are workloads of its namespaces that its scope does not select. `uses` is what the budget's caps count,
+    `outputs` the work by meter that its unit costs are about, None where that is not known.
     """
 
     units: Units
@@ -69,6 +71,7 @@ class Share:
     unmetered: tuple[str, ...] = ()
     outside: frozenset[Workload] = frozenset()
     uses: Mapping[Counted, Use] = field(default_factory=dict)
+    outputs: Mapping[str, Output | None] = field(default_factory=dict)
 
     def left_of(self, limit: Decimal, spent: Decimal | None = None) -> Decimal | None:
         """What of a limit was surely left: time that nobody measured counts like the rest, on average.
@@ -131,7 +134,10 @@ class Shares:
             return self._part(budget, selection)
         subjects = self._selected(budget)
         share = self._share(subjects, frozenset({self._first}))
-        return replace(share, uses=self._uses(budget, subjects)) if budget.spec.caps else share
+        if not budget.spec.caps and not budget.spec.unit_costs:
+            return share
+        uses = self._uses(budget, subjects)
+        return replace(share, uses=uses, outputs=self._outputs(budget, subjects, share))
 
     def _uses(
         self, budget: Budget, subjects: Iterable[Subject], *, complete: bool = True
@@ -155,7 +161,7 @@ class Shares:
         meters = selection.meters or frozenset({self._first})
         read = meters & self._statements.keys()
         share = self._share([subject], read or frozenset({self._first}))
-        return replace(
+        partly = replace(
             share,
             hourly_units=None if taken.unlabelled or not read else share.hourly_units,
             as_of=share.as_of if read else None,
@@ -165,6 +171,24 @@ class Shares:
             outside=taken.outside,
             uses=self._uses(budget, [subject], complete=not taken.unlabelled),
         )
+        return replace(partly, outputs=self._outputs(budget, [subject], partly))
+
+    def _outputs(self, budget: Budget, subjects: Sequence[Subject], share: Share) -> dict[str, Output | None]:
+        """What was done of the work that its unit costs are about, and what those spent who did it."""
+        if not budget.spec.unit_costs:
+            return {}
+        costs = merged(subjects)
+        unknown = frozenset[Workload]().union(*(subject.uncosted for subject in subjects))
+        is_spend_known = is_known(share.coverage, complete=share.complete)
+        found: dict[str, Output | None] = {}
+        for meter in {one.meter for one in budget.spec.unit_costs}:
+            done: Counter[Workload] = Counter()
+            for subject in subjects:
+                done.update(subject.done.get(meter, {}))
+            spent = {workload: costs[workload].units for workload in done if workload in costs}
+            output = output_of(self._statements.get(meter), done, spent, unknown)
+            found[meter] = output if is_spend_known else None
+        return found
 
     @property
     def members(self) -> Members:

@@ -4,7 +4,7 @@ Money is in whole `UNITS` all the way, so that sums of parts and the sum of the 
 Which lines go into which sum is decided in `share`. Pure.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
@@ -88,6 +88,8 @@ class Subject:
     unpriced: set[str] = field(default_factory=set)
     assumed: set[str] = field(default_factory=set)
     uncharged: dict[Workload, str] = field(default_factory=dict)
+    uncosted: set[Workload] = field(default_factory=set)
+    done: dict[str, Counter[Workload]] = field(default_factory=lambda: defaultdict(Counter))
     spends: tuple[WorkloadSpend, ...] | None = None
     sums: dict[Counted, Sum] = field(default_factory=lambda: defaultdict(Sum))
 
@@ -95,10 +97,12 @@ class Subject:
         """A line of the interval."""
         if line.rate is None:
             self.unpriced.add(describe(line.sku))
+            self.uncosted.add(line.workload)
             return
         price = prices.of(line.rate)
         if price is None:
             self.currencies.add(line.rate.currency)
+            self.uncosted.add(line.workload)
             return
         self.meters.add(line.sku.meter)
         units = line.quantity * price
@@ -126,13 +130,16 @@ class Subject:
             tally.assumed.add(assumed)
 
     def count(self, counting: Counting) -> None:
-        """What a cap counts."""
+        """What a cap or a unit cost counts."""
         total, quantity = self.sums[counting.counted], counting.quantity
         if quantity is None:
             total.missing.add(counting.line.sku.dimension("region") or "nodes without a region")
         else:
             total.known = True
             total.quantity += quantity
+        meter, kind = counting.counted
+        if not kind:
+            self.done[meter][counting.line.workload] += counting.line.quantity
 
     def watch(self, line: SpendLine) -> None:
         """A line of the last half hour or so, for whether anything is done."""

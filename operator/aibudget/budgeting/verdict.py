@@ -27,6 +27,7 @@ from aibudget.budgeting.memory import Memory, Remembered
 from aibudget.budgeting.period import Period
 from aibudget.budgeting.share import Share
 from aibudget.budgeting.threshold import Known, states
+from aibudget.budgeting.unitcost import costings
 from aibudget.errors import Stalled
 from aibudget.metering.usage import Coverage
 from aibudget.pricing.charge import UNITS, amount_of
@@ -90,6 +91,7 @@ def evaluate(budget: Budget, period: Period, share: Share, memory: Memory, momen
         allowance=money,
         measures=measures,
         judged_percents=_percents(measures, remembered, edited=edited) if spec.caps else {},
+        unit_costs=costings(spec.unit_costs or (), share.outputs, remembered.above),
         unlabelled=share.unlabelled,
         unmetered=share.unmetered,
         outside=share.outside,

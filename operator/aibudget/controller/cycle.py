@@ -300,7 +300,8 @@ class Cycle:
             acting = self._enforcement and enforced is not None and not enforced.paused
             data = one.data or measured.of().data
             told = events.transitions(before, one.evaluation, data, enforcing=acting)
-            return (*told, *events.overcommitted(before, one.evaluation, one.place))
+            around = events.overcommitted(before, one.evaluation, one.place)
+            return (*told, *around, *events.unit_costs(before, one.evaluation))
         if one.problem is not None and one.problem is one.seen.model:
             return (
                 events.invalid(events.budget(one.key), one.seen.metadata.generation, one.problem.message),

@@ -110,7 +110,7 @@ class Judge:
         """All budgets. What is to be remembered of it waits in the calendar to be written."""
         budgets = tuple(budgets)
         models = (seen.model for seen in budgets if isinstance(seen.model, AIBudget | ClusterAIBudget))
-        self._capped = tuple(budget for budget in models if budget.spec.caps)
+        self._capped = tuple(budget for budget in models if budget.spec.caps or budget.spec.unit_costs)
         self._calendar.begin()
         judged = tuple(self._guarded(seen, past) for seen in budgets)
         self._calendar.abandon({one.seen.uid for one in judged}, self._now)

@@ -26,7 +26,7 @@ from aibudget.errors import AIBudgetError, Stalled
 from aibudget.metering.slots import iso
 from aibudget.reporting.facts import Enforcing, Facts, MeterFacts
 from aibudget.reporting.figures import used_of
-from aibudget.reporting.scoping import overcommitted, scope_unclear
+from aibudget.reporting.scoping import overcommitted, scope_unclear, unit_costs_within
 
 MESSAGE_LENGTH: Final = 512
 """Keeps a whole status under 8 KiB, whatever an error has to say."""
@@ -54,6 +54,7 @@ def conditions_of(facts: Facts) -> tuple[Condition, ...]:
         ConditionType.ENFORCED: _enforced(facts.enforcing),
         ConditionType.RECEIVERS_RESOLVED: _receivers(facts.unknown_receivers),
         ConditionType.SCOPE_UNCLEAR: scope_unclear(facts.evaluation),
+        ConditionType.UNIT_COSTS_WITHIN: unit_costs_within(facts.evaluation),
         ConditionType.OVERCOMMITTED: overcommitted(facts.evaluation, facts.place),
     }
     moment = moment_of(facts.now)

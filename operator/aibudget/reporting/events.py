@@ -23,7 +23,7 @@ from aibudget.metering.slots import iso
 from aibudget.reporting.conditions import shortened
 from aibudget.reporting.facts import DataState
 from aibudget.reporting.figures import limits_of, used_of
-from aibudget.reporting.scoping import over
+from aibudget.reporting.scoping import costly, over
 
 REPORTER: Final = "aibudget"
 MOST_NAMED: Final = 5
@@ -103,6 +103,23 @@ def transitions(
         *(event for state in told for event in _threshold(subject, state, evaluation, enforcing=enforcing)),
         *_data(subject, before, data),
         *_prices(subject, evaluation),
+    )
+
+
+def unit_costs(before: BudgetStatus, evaluation: Evaluation) -> tuple[Event, ...]:
+    """Unit costs that have come above their ceilings, each at most once an hour."""
+    stood = {one.name for one in before.unit_costs if one.state == "Above"}
+    hour = evaluation.evaluated // 3600
+    return tuple(
+        Event(
+            budget(evaluation.budget),
+            EventReason.UNIT_COST_EXCEEDED,
+            "Evaluate",
+            f"{costly(one, evaluation.currency)} Nothing is stopped for that.",
+            f"{evaluation.period.id}/{one.spec.name}/{hour}",
+        )
+        for one in evaluation.unit_costs
+        if one.state == "Above" and one.spec.name not in stood
     )
 
 

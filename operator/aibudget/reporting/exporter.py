@@ -208,6 +208,7 @@ def _budgets(budgets: tuple[BudgetView, ...]) -> Iterator[Metric]:
                 used.add_metric(in_money, float(evaluation.spend.amount / evaluation.limit))
     yield from (limit, spend, used, *foreseen, shared, crossed, condition)
     yield from _caps(budgets)
+    yield from _unit_costs(budgets)
 
 
 def _add_conditions(
@@ -262,6 +263,24 @@ def _forecasts(budgets: tuple[BudgetView, ...]) -> Iterator[Metric]:
         if found.error_percent is not None:
             error.add_metric(labels, found.error_percent / 100)
     yield from (amount, exhausted, error)
+
+
+def _unit_costs(budgets: tuple[BudgetView, ...]) -> Iterator[Metric]:
+    labels = (*_BUDGET, "unit_cost", "currency")
+    cost = GaugeMetricFamily(
+        "aibudget_unit_cost",
+        "What as much work costs as its ceiling is for.",
+        labels=labels,
+    )
+    ceiling = GaugeMetricFamily("aibudget_unit_cost_ceiling", "What it may cost.", labels=labels)
+    for view in budgets:
+        for one in () if view.evaluation is None else view.evaluation.unit_costs:
+            currency = "" if view.evaluation is None else view.evaluation.currency
+            of = [view.key.kind, view.key.namespace or "", view.key.name, one.spec.name, currency]
+            ceiling.add_metric(of, float(one.spec.ceiling))
+            if one.amount is not None:
+                cost.add_metric(of, float(one.amount))
+    yield from (cost, ceiling)
 
 
 def _cycle(cycle: CycleView) -> Iterator[Metric]:

@@ -1,15 +1,16 @@
-"""What conditions say of a budget's scope, and of the budgets around it. Pure; used by `conditions`.
+"""What is said of a budget's scope, of the budgets around it and of its unit costs. Pure.
 
-Each is abnormal-true: it is there only while there is something to be done about it, and says what.
+Facts for `conditions`, parts for `status`, sentences for `events`; each says what can be done about it.
 """
 
 from decimal import Decimal
 
-from aibudget.api.budgetstatus import BindingBudget
+from aibudget.api.budgetstatus import BindingBudget, UnitCostStatus
 from aibudget.api.conditions import Reason, Status
 from aibudget.api.money import Money
 from aibudget.budgeting.evaluation import Evaluation
 from aibudget.budgeting.hierarchy import Place
+from aibudget.budgeting.unitcost import UnitCosting, shown
 
 Fact = tuple[Status, Reason, str]
 
@@ -35,6 +36,40 @@ def scope_unclear(evaluation: Evaluation | None) -> Fact | None:
         )
         return "True", Reason.METERS_NOT_READ, said
     return None
+
+
+def unit_costs_within(evaluation: Evaluation | None) -> Fact | None:
+    """How unit costs stand against their ceilings; None where there are none."""
+    if evaluation is None or not evaluation.unit_costs:
+        return None
+    above = [one for one in evaluation.unit_costs if one.state == "Above"]
+    if above:
+        return "False", Reason.CEILING_EXCEEDED, " ".join(costly(one, evaluation.currency) for one in above)
+    if all(one.state == "Unknown" for one in evaluation.unit_costs):
+        said = "There is too little work in this period, or too little known of it or of what it cost."
+        return "Unknown", Reason.TOO_LITTLE_WORK, said
+    return "True", Reason.WITHIN_CEILINGS, "What is known of unit costs is within their ceilings."
+
+
+def costly(one: UnitCosting, currency: str) -> str:
+    """How a unit cost stands, in a sentence."""
+    amount = "" if one.amount is None else f" {format(shown(one.amount), 'f')} {currency}"
+    of, ceiling = one.spec, format(one.spec.ceiling, "f")
+    return f"{of.name}:{amount} per {of.per} of {of.meter}, with a ceiling of {ceiling} {currency}."
+
+
+def unit_costs_of(evaluation: Evaluation) -> tuple[UnitCostStatus, ...]:
+    """Unit costs as a status has them."""
+    return tuple(
+        UnitCostStatus(
+            name=one.spec.name,
+            amount=None if one.amount is None else shown(one.amount),
+            per=one.spec.per,
+            ceiling=one.spec.ceiling,
+            state=one.state,
+        )
+        for one in evaluation.unit_costs
+    )
 
 
 def overcommitted(evaluation: Evaluation | None, place: Place) -> Fact | None:

@@ -43,7 +43,7 @@ from aibudget.reporting.conditions import (
     state_of,
 )
 from aibudget.reporting.facts import Enforcing, Facts, MeterFacts
-from aibudget.reporting.scoping import binding_of
+from aibudget.reporting.scoping import binding_of, unit_costs_of
 
 TOP_WORKLOADS: Final = 5
 HISTORY: Final = 12
@@ -58,7 +58,9 @@ Outline = tuple[Hashable, ...]
 
 _NOTHING: Final = Enforcing()
 
-_FIGURES: Final = {"spend", "measures", "rate", "forecast"} | {"shared", "topWorkloads", "lastEvaluationTime"}
+_FIGURES: Final = frozenset(
+    ["spend", "measures", "rate", "forecast", "shared", "unitCosts", "topWorkloads", "lastEvaluationTime"]
+)
 
 
 def render(facts: Facts) -> BudgetStatus:
@@ -111,6 +113,7 @@ def outline(facts: Facts) -> Outline | None:
         foreseen_state(evaluation)[:2],
         (status, reason, facts.data.reason, facts.backfill is None, facts.unknown_receivers),
         (evaluation.unlabelled, evaluation.unmetered, facts.place),
+        tuple(one.state for one in evaluation.unit_costs),
         facts.history,
     )
 
@@ -225,6 +228,7 @@ def _figures(evaluation: Evaluation, owners: OwnerBook) -> JsonObject:
             for state in evaluation.thresholds
             if state.standing != "Unknown"
         ),
+        "unit_costs": unit_costs_of(evaluation),
         "top_workloads": _top(evaluation, owners),
     }
 

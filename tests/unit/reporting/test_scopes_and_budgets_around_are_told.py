@@ -1,16 +1,20 @@
-"""What a scope cannot tell, which budget binds, and limits that do not fit: told once, and of no health."""
+"""What a scope cannot tell, which budget binds, limits that do not fit, costly work: told, and no illness."""
 
 from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
+from fractions import Fraction
 
 import pytest
 
 from aibudget.api.budgetstatus import BudgetStatus
 from aibudget.api.conditions import find_condition
+from aibudget.api.unitcost import UnitCost
 from aibudget.budgeting.evaluation import BudgetKey, Evaluation
 from aibudget.budgeting.hierarchy import NOWHERE, Place
-from aibudget.reporting.events import overcommitted
+from aibudget.budgeting.memory import Memory
+from aibudget.budgeting.unitcost import UnitCosting, UnitCostState
+from aibudget.reporting.events import overcommitted, unit_costs
 from aibudget.reporting.facts import Facts
 from aibudget.reporting.status import outline, render
 
@@ -74,3 +78,50 @@ def test_a_budget_that_rests_wakes_for_another_place(evaluation: EvaluationMaker
     seen = {outline(facts(evaluation(), place=place)) for place in (NOWHERE, AROUND, TOO_MUCH)}
     seen |= {outline(facts(evaluation(unlabelled=("a",)))), outline(facts(evaluation("20")))}
     assert len(seen) == 4
+
+
+def costing(amount: str | None, state: UnitCostState, name: str = "tokens") -> UnitCosting:
+    """A million tokens at this price, with a ceiling of 2.50."""
+    spec = UnitCost.model_validate({"name": name, "meter": "tokens", "per": 1_000_000, "ceiling": "2.50"})
+    return UnitCosting(spec, None if amount is None else Fraction(amount), state)
+
+
+def test_costly_work_is_told(evaluation: EvaluationMaker, facts: FactsMaker) -> None:
+    """In the status, by a condition, and by one Event as it comes above its ceiling."""
+    costly = evaluation(unit_costs=(costing("2.6666666", "Above"), costing(None, "Unknown", "cached")))
+    status = render(facts(costly))
+    assert status.to_dict()["unitCosts"] == [
+        {"name": "tokens", "amount": "2.666667", "per": 1_000_000, "ceiling": "2.50", "state": "Above"},
+        {"name": "cached", "per": 1_000_000, "ceiling": "2.50", "state": "Unknown"},
+    ]
+    words = "tokens: 2.666667 USD per 1000000 of tokens, with a ceiling of 2.50 USD."
+    assert told(status, "UnitCostsWithin") == ("False", "CeilingExceeded", words)
+    (event,) = unit_costs(BudgetStatus(), costly)
+    assert (event.reason.value, event.message) == (
+        "UnitCostExceeded",
+        f"{words} Nothing is stopped for that.",
+    )
+    assert unit_costs(status, costly) == ()
+    assert Memory.from_status(status).above == {"tokens"}
+
+
+@pytest.mark.parametrize(
+    ("states", "wanted"),
+    [
+        (("Within", "Unknown"), ("True", "WithinCeilings")),
+        (("Unknown", "Unknown"), ("Unknown", "TooLittleWork")),
+        ((), None),
+    ],
+)
+def test_unit_costs_that_nobody_knows_are_not_within(
+    evaluation: EvaluationMaker,
+    facts: FactsMaker,
+    states: tuple[UnitCostState, ...],
+    wanted: tuple[str, str] | None,
+) -> None:
+    """And who has none is told nothing of them."""
+    costings = tuple(
+        costing("2" if state == "Within" else None, state, f"n{n}") for n, state in enumerate(states)
+    )
+    said = told(render(facts(evaluation(unit_costs=costings))), "UnitCostsWithin")
+    assert (said and said[:2]) == wanted
