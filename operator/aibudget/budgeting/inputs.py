@@ -18,8 +18,8 @@ def inputs(evaluation: Evaluation) -> Facts:
     """What was known of the budget: spend, limit, and how far and how well it was known."""
     spend = evaluation.spend
     return {
-        "period": evaluation.period.id,
         "inputs": {
+            "period": evaluation.period.id,
             "spent": str(spend.amount),
             "limit": None if evaluation.limit is None else str(evaluation.limit),
             "currency": evaluation.currency,
@@ -57,6 +57,7 @@ def crossed(evaluation: Evaluation, state: ThresholdState) -> Decision:
     facts = {
         **named(evaluation.budget),
         **inputs(evaluation),
+        "period": evaluation.period.id,
         "threshold": threshold.name,
         "percent": threshold.percent,
         "actions": list(threshold.actions),

@@ -36,6 +36,7 @@ from aibudget.controller.meters import Meters
 from aibudget.controller.notifier import Link, Notifier
 from aibudget.controller.probes import Probes, Pulse
 from aibudget.controller.reporter import Reporter
+from aibudget.controller.scribe import Scribe
 from aibudget.controller.settings import Settings
 from aibudget.controller.sources import GpuSource, IdleSource, Reserved, ReservedSource, Upstream
 from aibudget.controller.tariffs import LivePrices
@@ -193,11 +194,12 @@ class Replica:
         register = await loop.run_in_executor(
             self._worker, Register.open, settings.ledger_url, settings.cluster
         )
-        fence = Fence(self._cluster, lease.remaining)
+        fence, scribe = Fence(self._cluster, lease.remaining), Scribe(register, self._worker)
         parts = Parts(
             cache=cache,
             books=books,
-            enforcer=Enforcer(fence, _limits(settings), lease.held, self._now),
+            enforcer=Enforcer(fence, _limits(settings), lease.held, self._now, journal=scribe),
+            scribe=scribe,
             reporter=Reporter(fence, self._identity),
             worker=self._worker,
             meters=meters,

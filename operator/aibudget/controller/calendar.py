@@ -29,6 +29,7 @@ from aibudget.budgeting.turning import (
     turned,
 )
 from aibudget.controller.cache import Seen
+from aibudget.controller.scribe import tell
 from aibudget.ledger.decision import Decision, Facts
 from aibudget.ledger.periodrow import PeriodCorrection, PeriodRow, PeriodState
 from aibudget.ledger.periods import KEPT_IN_MIND
@@ -72,8 +73,10 @@ class Calendar:
                 self._corrected[one.uid, one.period_id] = one.spent
 
     def begin(self) -> None:
-        """A new cycle: what the last one found and could not write is found again."""
-        self._changes = _Changes()
+        """A new cycle: periods that could not be written are found again, what was decided is kept."""
+        left = self._changes
+        decisions = {(one.subject, one.event): one for one in left.decisions}
+        self._changes = _Changes(decisions=list(decisions.values()), corrections=left.corrections)
         self._recounting = None
         self.behind = 0
 
@@ -105,6 +108,10 @@ class Calendar:
     def settling(self, uid: str) -> tuple[PeriodRow, ...]:
         """The periods of a budget that are over and not closed yet."""
         return tuple(row for row in self._standing(uid) if row.state == "Settling")
+
+    def may_close(self, row: PeriodRow) -> bool:
+        """Whether it is written down that the period is over, and this cycle has room to count it."""
+        return row in self._rows.get(row.owner.uid, ()) and self.may_recount(row.interval)
 
     def may_recount(self, interval: Interval) -> bool:
         """Whether a cycle has room for counting this interval from its beginning; it has for one."""
@@ -192,7 +199,9 @@ class Calendar:
         corrections: Sequence[PeriodCorrection],
     ) -> None:
         if self._register is not None:
-            self._register.write(decisions, rows, corrections)
+            head, added = self._register.write(decisions, rows, corrections)
+            if added:
+                tell(head, len(added))
 
     def _is_turned(self, row: PeriodRow) -> bool:
         return all(one.id != row.id or one.state != row.state for one in self._rows.get(row.owner.uid, ()))

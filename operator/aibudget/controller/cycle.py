@@ -35,11 +35,13 @@ from aibudget.controller.measuring import Measured, Measuring, progress
 from aibudget.controller.meters import Meters
 from aibudget.controller.notifier import Notifier
 from aibudget.controller.reporter import Report, Reporter
+from aibudget.controller.scribe import Scribe
 from aibudget.controller.shelf import Shelf
 from aibudget.controller.tariffs import LivePrices
 from aibudget.enforcement.claimant import Claimant
 from aibudget.enforcement.cluster import Enforcer
 from aibudget.enforcement.cluster import Report as Enforced
+from aibudget.enforcement.intents import came_of_it
 from aibudget.errors import AIBudgetError, Transient
 from aibudget.inventory.owners import OwnerBook
 from aibudget.pricing.rate import Rate
@@ -74,6 +76,7 @@ class Parts:
     calendar: Calendar = field(default_factory=Calendar)
     select: Callable[[Mapping[str, frozenset[str]]], None] = lambda _: None
     foresight: Foresight | None = None
+    scribe: Scribe | None = None
 
 
 class Cycle:
@@ -111,6 +114,7 @@ class Cycle:
         with phases("enforce"):
             enforced = self._caught_up(await self._enforce(judged, now), instant)
             await self._work(self._note_holds, judged, enforced, instant)
+            await self._log(judged, enforced, now)
         with phases("report"):
             self._parts.reporter.forget(
                 {seen.uid for seen in (*world.budgets, *world.price_lists, *world.meters)}
@@ -227,13 +231,8 @@ class Cycle:
             return None
 
     async def _enforce(self, judged: Sequence[Judged], now: float) -> Enforced | None:
-        claimants = [
-            Claimant(one.seen.model, one.evaluation)
-            for one in judged
-            if one.evaluation is not None and isinstance(one.seen.model, AIBudget | ClusterAIBudget)
-        ]
         try:
-            return await self._parts.enforcer.run(claimants, datetime.fromtimestamp(now, UTC))
+            return await self._parts.enforcer.run(_claimants(judged), datetime.fromtimestamp(now, UTC))
         except AIBudgetError as error:
             log.warning("nothing is enforced: %s", error.message, extra={"reason": error.reason})
             self._errors[error.reason] += 1
@@ -242,6 +241,15 @@ class Cycle:
             log.exception("nothing is enforced")
             self._errors["InternalError"] += 1
         return None
+
+    async def _log(self, judged: Sequence[Judged], enforced: Enforced | None, now: float) -> None:
+        """What came of the acts, in the decision log: what was to be done was written there before."""
+        scribe = self._parts.scribe
+        if scribe is None:
+            return
+        budgets = {one.budget.uid: one for one in _claimants(judged)}
+        acts = () if enforced is None else enforced.acts
+        await scribe.note(tuple(came_of_it(acts, budgets, datetime.fromtimestamp(now, UTC))))
 
     def _caught_up(self, enforced: Enforced | None, now: int) -> Enforced | None:
         """With what the process before this one may not have told, the first time."""
@@ -356,6 +364,14 @@ def _budgets(world: World) -> Iterator[Budget]:
     for seen in world.budgets:
         if isinstance(seen.model, AIBudget | ClusterAIBudget):
             yield seen.model
+
+
+def _claimants(judged: Sequence[Judged]) -> list[Claimant]:
+    return [
+        Claimant(one.seen.model, one.evaluation)
+        for one in judged
+        if one.evaluation is not None and isinstance(one.seen.model, AIBudget | ClusterAIBudget)
+    ]
 
 
 class _Phases:

@@ -204,7 +204,7 @@ class Judge:
             share = self._share(budget, row.interval)
             provisional[row.id] = amount_of(share.units)
             overdue = is_overdue(row, self._now)
-            if (overdue or is_known(row, share)) and calendar.may_recount(row.interval):
+            if (overdue or is_known(row, share)) and calendar.may_close(row):
                 counted = self._recount(budget, row.interval)
                 # What was just read is known and not posted yet.
                 if overdue or is_known(row, counted):

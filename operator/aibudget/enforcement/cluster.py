@@ -7,7 +7,7 @@ Whatever goes wrong with one object is told in the report, and the others go on.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -24,8 +24,9 @@ from aibudget.enforcement.crews import read_crews
 from aibudget.enforcement.edits import edit
 from aibudget.enforcement.facts import Facts, Untouchable
 from aibudget.enforcement.hold import is_true, wears_marks, workload_of
+from aibudget.enforcement.intents import Target, formerly, of_wish
 from aibudget.enforcement.kinds import KINDS, Kind
-from aibudget.enforcement.live import Live, read
+from aibudget.enforcement.live import Live, mark_of, read
 from aibudget.enforcement.notes import Note, changes, note_of, title
 from aibudget.enforcement.notice import Act, remember_vetoes
 from aibudget.enforcement.orphan import is_orphan, let_go
@@ -33,7 +34,7 @@ from aibudget.enforcement.outcome import Outcome, each
 from aibudget.enforcement.perimeter import Perimeter, apart
 from aibudget.enforcement.plan import Plan, plan
 from aibudget.enforcement.pods import Pods, read_pods
-from aibudget.enforcement.port import Port, Site, disown, is_paused, look, write
+from aibudget.enforcement.port import Journal, Port, Site, disown, is_paused, look, write
 from aibudget.enforcement.rails import Rails, pace, would_act
 from aibudget.enforcement.settling import Settling
 from aibudget.enforcement.sparing import Spared, exempt
@@ -97,6 +98,7 @@ class Enforcer:
         may_write: Callable[[], bool],
         clock: Callable[[], float] | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        journal: Journal | None = None,
     ) -> None:
         self._cluster = cluster
         self._limits = limits
@@ -104,6 +106,7 @@ class Enforcer:
         self._clock = clock
         self._perimeter = Perimeter(cluster, limits.untouchable)
         self._sleep = sleep
+        self._journal = journal
         self._refused: frozenset[str] = frozenset()
         self._unswept = set(KINDS)
         self._notes: dict[Workload, Note] = {}
@@ -112,7 +115,15 @@ class Enforcer:
 
     async def run(self, claimants: Sequence[Claimant], now: datetime) -> Report:
         """One cycle; raises `AIBudgetError` if the Holds cannot be listed at all, and does nothing then."""
-        site = Site(self._cluster, self._limits.operator_namespace, self._may_write, now, clock=self._clock)
+        limits = self._limits
+        site = Site(
+            self._cluster,
+            limits.operator_namespace,
+            self._may_write,
+            now,
+            clock=self._clock,
+            journal=self._journal,
+        )
         outcome = Outcome(site)
         paused = not self._limits.enabled or await is_paused(self._cluster, self._limits.operator_namespace)
         fences, objects = apart(await self._cluster.list(HOLDS))
@@ -126,7 +137,7 @@ class Enforcer:
         paced = pace(planned.wishes, facts.lives, pods, self._limits.rails, now)
         by_uid = {claimant.budget.uid: claimant for claimant in claimants}
         order = in_order(paced.wishes, by_uid, self._refused, now)
-        taken = turns(paced.wishes, order, pods, self._limits.waves, now)
+        taken, kept = await _written(outcome, turns(paced.wishes, order, pods, limits.waves, now), by_uid)
 
         def is_due(wish: Wish, live: Live) -> bool:
             return any(exempt(by_uid[uid], live, facts, now) is None for uid in wish.due_for)
@@ -136,7 +147,7 @@ class Enforcer:
         return Report(
             acts=tuple(outcome.acts),
             spared=(*fenced.spared, *planned.spared),
-            holds=(*fenced.holds, *(hold for hold in after if hold is not None)),
+            holds=(*fenced.holds, *kept, *(hold for hold in after if hold is not None)),
             paused=paused,
             queued=paced.queued,
             rails=str(self._limits.rails),
@@ -216,6 +227,9 @@ class Enforcer:
             return None
         # If the second write fails, only looking through the kind finds what is left of it.
         self._unswept.add(live.kind.name)
+        mark, target = mark_of(live), Target(live.workload, live.uid, "ScaleDown")
+        held = () if mark is None else mark.claims
+        await outcome.site.note(formerly(target, "Vetoed", held, outcome.site.now))
         return await let_go(outcome.site, live, veto=True)
 
     async def _respect_withdrawn_notices(self, outcome: Outcome, objects: Sequence[Json]) -> None:
@@ -314,6 +328,27 @@ class Enforcer:
             self._notes.pop(workload, None)
         else:
             self._notes[workload] = note
+
+
+async def _written(
+    outcome: Outcome, taken: Turns, budgets: Mapping[str, Claimant]
+) -> tuple[Turns, tuple[Hold, ...]]:
+    """What may be carried out once it is written down, and the Holds of what may not."""
+    wishes = (*taken.now, *taken.wave, *taken.queued)
+    intents = [of_wish(wish, budgets, outcome.site.now) for wish in wishes]
+    error = await outcome.written(intents)
+    if error is None:
+        return taken, ()
+    stops = [wish for wish, intent in zip(wishes, intents, strict=True) if intent.stops]
+    for wish in stops:
+        outcome.fail(wish.workload, error.message, wish.claims)
+    keys = {wish.key for wish in stops}
+    left = replace(
+        taken,
+        now=tuple(wish for wish in taken.now if wish.key not in keys),
+        wave=tuple(wish for wish in taken.wave if wish.key not in keys),
+    )
+    return left, tuple(wish.hold for wish in stops if wish.hold is not None)
 
 
 async def _queue(site: Site, wish: Wish, waves: Waves) -> Hold:

@@ -187,8 +187,9 @@ class _Progress:
         await self.barrier.take_down(self.hold)
         said = f"The {self.fence.action} of the namespace is lifted."
         uid = self.fence.place.uid
-        act = Act(self.fence.subject, EventReason.NAMESPACE_RELEASED, said, uid=uid, formerly=self.until_now)
-        self.told.append(act)
+        subject, action = self.fence.subject, self.fence.action
+        reason = EventReason.NAMESPACE_RELEASED
+        self.told.append(Act(subject, reason, said, uid=uid, formerly=self.until_now, action=action))
 
     async def _end(self) -> None:
         site, hold = self.yard.site, self.hold
@@ -221,7 +222,8 @@ class _Progress:
 
     def _tell(self, reason: EventReason, message: str) -> None:
         claims = approved(self.hold) or self.hold.spec.claims
-        self.told.append(Act(self.fence.subject, reason, message, claims, self.fence.place.uid))
+        subject, uid, action = self.fence.subject, self.fence.place.uid, self.fence.action
+        self.told.append(Act(subject, reason, message, claims, uid, action=action))
 
 
 async def _create(site: Site, fence: Fence, told: list[Act]) -> Hold:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from aibudget.api.conditions import EventReason
-from aibudget.api.hold import Claim, Hold
+from aibudget.api.hold import Claim, Hold, HoldAction
 from aibudget.enforcement import hold as holds
 from aibudget.enforcement import words
 from aibudget.enforcement.claims import transitions
@@ -21,7 +21,10 @@ from aibudget.inventory.workload import Workload
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """Something that happened, or failed to. `formerly` are the budgets of what no claim holds any more."""
+    """Something that happened, or failed to. `formerly` are the budgets of what no claim holds any more.
+
+    `action` is what the Hold does, or did.
+    """
 
     workload: Workload
     reason: EventReason
@@ -29,6 +32,7 @@ class Act:
     claims: tuple[Claim, ...] = ()
     uid: str = ""
     formerly: tuple[Budgeted, ...] = ()
+    action: HoldAction = "ScaleDown"
 
 
 async def create(site: Site, wish: Wish, told: list[Act]) -> Hold:
@@ -49,7 +53,8 @@ def decided(workload: Workload, hold: Hold, before: Sequence[Claim]) -> Iterator
     """What is told of claims that stand otherwise than before, each to its own budget."""
     for reason, claim, said in transitions(before, hold.spec.claims):
         ask = f" {holds.way_to_decide(hold)}" if reason is EventReason.APPROVAL_REQUESTED else ""
-        yield Act(workload, reason, f"{said}{ask}", (claim,), hold.spec.target_ref.uid)
+        uid, action = hold.spec.target_ref.uid, hold.spec.action
+        yield Act(workload, reason, f"{said}{ask}", (claim,), uid, action=action)
 
 
 async def remember_vetoes(site: Site, live: Live, claims: Sequence[Claim], told: list[Act]) -> Live:

@@ -5,12 +5,13 @@ Whatever goes wrong with one object is told in the outcome, and the others go on
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 from aibudget.api.conditions import EventReason
 from aibudget.api.hold import Claim
+from aibudget.enforcement.intents import Intents
 from aibudget.enforcement.notice import Act
 from aibudget.enforcement.port import Site
 from aibudget.errors import AIBudgetError
@@ -49,6 +50,23 @@ class Outcome:
         """Note a failure, or that the kill switch came in between."""
         reason = EventReason.ENFORCEMENT_PAUSED if paused else EventReason.ENFORCEMENT_FAILED
         self.acts.append(Act(workload, reason, message, claims))
+
+    async def written(self, intents: Sequence[Intents]) -> AIBudgetError | None:
+        """Write down what is intended; what kept stops from being written, which then must not be done.
+
+        What is given back waits for nothing.
+        """
+        stops = [one for intent in intents for one in intent.stops]
+        others = [one for intent in intents for one in intent.others]
+        try:
+            if self.site.journal is not None and stops:
+                await self.site.journal.write(stops)
+        except AIBudgetError as error:
+            _LOG.warning("nothing is stopped: %s", error.message, extra={"reason": error.reason})
+            await self.site.note(others)
+            return error
+        await self.site.note(others)
+        return None
 
 
 async def each(

@@ -28,6 +28,7 @@ from aibudget.enforcement.fences import (
 from aibudget.enforcement.fencing import Yard, bring_further, in_turn, lift_leftover, remember
 from aibudget.enforcement.freeze import mark_on, quotas
 from aibudget.enforcement.hold import vetoes_in
+from aibudget.enforcement.intents import Target, formerly, of_fence
 from aibudget.enforcement.notice import Act
 from aibudget.enforcement.outcome import Outcome, each
 from aibudget.enforcement.placard import Mark, mark_in, namespace_of, vetoes_at, vetoes_of
@@ -93,9 +94,10 @@ class Perimeter:
                 if done is not None and not hold.spec.original:
                     waiting.append(hold)
 
-        for turn in in_turn(fences):
+        written, kept = await _written(outcome, fences, yard.claimants)
+        for turn in in_turn(written):
             await each(turn, one)
-        return Fenced(tuple(after), spared)
+        return Fenced((*after, *kept), spared)
 
     async def _survey(
         self,
@@ -154,6 +156,8 @@ class Perimeter:
             hold = await self._cluster.get(HOLDS, mark.hold, namespace)
             if hold is not None and hold["metadata"]["uid"] == mark.uid:
                 return
+            target = Target(subject_of(namespace), there.uid, action)
+            await outcome.site.note(formerly(target, "Vetoed", mark.claims, outcome.site.now))
             await remember(yard.board, namespace, vetoes_of(action, mark.claims))
         await lift_leftover(yard, action, namespace)
         said = f"Its Hold was deleted: the {action} of the namespace is lifted."
@@ -164,6 +168,7 @@ class Perimeter:
                 said,
                 uid=there.uid,
                 formerly=() if mark is None else mark.claims,
+                action="Freeze" if action == "Freeze" else "Block",
             )
         )
 
@@ -180,6 +185,25 @@ class Perimeter:
         for hold in self._waiting:
             if hold.uid not in listed:
                 await outcome.guard(subject_of(hold.spec.target_ref.name), respect(hold))
+
+
+async def _written(
+    outcome: Outcome, fences: Sequence[Fence], budgets: Mapping[str, Claimant]
+) -> tuple[list[Fence], list[Hold]]:
+    """What may be done once it is written down, and the Holds of what may not."""
+    intents = [of_fence(fence, budgets, outcome.site.now) for fence in fences]
+    error = await outcome.written(intents)
+    if error is None:
+        return list(fences), []
+    written, kept = [], []
+    for fence, intent in zip(fences, intents, strict=True):
+        if not intent.stops:
+            written.append(fence)
+            continue
+        outcome.fail(fence.subject, error.message, fence.claims)
+        if fence.hold is not None:
+            kept.append(fence.hold)
+    return written, kept
 
 
 Lift = tuple[Workload, Callable[[], Coroutine[Any, Any, list[Act]]]]

@@ -20,6 +20,7 @@ from aibudget.errors import AIBudgetError, Stalled, Transient
 from aibudget.inventory.kubernetes import Json, Patch
 from aibudget.inventory.resource import CONFIG_MAPS, HORIZONTAL_POD_AUTOSCALERS, Resource
 from aibudget.inventory.workload import Workload
+from aibudget.ledger.decision import Decision
 
 MOST_AGED_SECONDS: Final = 300.0
 """So far may the API server's clock have moved since the cycle began: nothing is stopped on older figures."""
@@ -55,11 +56,22 @@ class Port(Lister, Protocol):
     ) -> bool: ...
 
 
+class Journal(Protocol):
+    """Where it is written down what is about to be done, durably."""
+
+    async def write(self, decisions: Sequence[Decision]) -> None:
+        """All of it; raises `AIBudgetError` where that cannot be."""
+
+    async def note(self, decisions: Sequence[Decision]) -> None:
+        """All of it, at the latest when that can be again."""
+
+
 @dataclass(frozen=True, slots=True)
 class Site:
     """Where and when steps are taken. `may_write` asks the lease, at the last moment before each write.
 
     `pods` is this cycle's reading; None where there was none. `autoscalers` are those read so far.
+    Without a `journal` nothing is written down.
     """
 
     cluster: Port
@@ -69,6 +81,12 @@ class Site:
     pods: Pods | None = None
     clock: Callable[[], float] | None = None
     autoscalers: dict[str, Mapping[Target, Autoscaler]] = field(default_factory=dict)
+    journal: Journal | None = None
+
+    async def note(self, decisions: Sequence[Decision]) -> None:
+        """Write down what holds nobody back, such as that something is given back."""
+        if self.journal is not None and decisions:
+            await self.journal.note(decisions)
 
     def pods_of(self, live: Live) -> tuple[AcceleratorPod, ...]:
         """The accelerator pods of a workload; raises `Transient` where they are not known."""

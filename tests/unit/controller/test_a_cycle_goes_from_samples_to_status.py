@@ -23,6 +23,7 @@ from aibudget.controller.histories import Histories
 from aibudget.controller.kinship import Kinship
 from aibudget.controller.notifier import Notifier
 from aibudget.controller.reporter import Report, Reporter
+from aibudget.controller.scribe import Scribe
 from aibudget.enforcement.cluster import Enforcer, Limits
 from aibudget.errors import Conflict
 from aibudget.inventory.climb import Climber
@@ -40,6 +41,7 @@ from aibudget.inventory.resource import (
 from aibudget.ledger.register import Register
 from aibudget.ledger.store import Ledger
 from aibudget.reporting.events import Event
+from aibudget.reporting.exporter import Snapshot
 from unit.controller.meters import DAY, MIDNIGHT, IdleMeter, Meter
 from unit.enforcement.fake_api import FakeAPI, Key
 
@@ -97,6 +99,7 @@ class World:
     sharing: Sharing = field(default_factory=Sharing)
     epoch: int = 0
     register: Register = field(init=False)
+    snapshot: Snapshot = field(default_factory=Snapshot)
 
     @property
     def url(self) -> str:
@@ -110,10 +113,12 @@ class World:
         books = self.in_worker(self._books)
         self.cache = Cache()
         self.register = self.in_worker(lambda: Register.open(self.url, "test"))
+        scribe = Scribe(self.register, self.worker)
         parts = Parts(
             cache=self.cache,
             books=books,
-            enforcer=Enforcer(self.cluster, Limits("system"), lambda: True),
+            enforcer=Enforcer(self.cluster, Limits("system"), lambda: True, journal=scribe),
+            scribe=scribe,
             reporter=Reporter(self.cluster, "replica"),
             worker=self.worker,
             notifier=self.notifier,
@@ -161,7 +166,7 @@ class World:
                 if not resource.namespaced:
                     del obj["metadata"]["namespace"]
             self.cache.replace(resource, [read(resource, obj) for obj in objects], known)
-        await self.cycle.run_once(float(self.meter.now))
+        self.snapshot = await self.cycle.run_once(float(self.meter.now))
         if fill:
             await self.cycle.fill(float(self.meter.now), 30.0)
 
