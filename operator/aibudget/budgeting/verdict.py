@@ -40,9 +40,9 @@ class Moment:
     """When, and on what data, budgets are evaluated.
 
     `gate` is that of the meters which the money comes from, `gates` are those of each meter. `repriced` says
-    that prices of posted usage changed since the evaluation before: what that crosses is treated as the work
-    of an edit, not of new spending. `rollover` is what came over from the period before, where it is known;
-    `foreseen` where this one will end.
+    that prices of posted usage, or what a meter counts, changed since the evaluation before: what that
+    crosses is treated as the work of an edit, not of new usage. `rollover` is what came over from the period
+    before, where it is known; `foreseen` where this one will end.
     """
 
     now: int

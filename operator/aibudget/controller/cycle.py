@@ -195,6 +195,7 @@ class Cycle:
             sharing=self._parts.sharing,
             owners=OwnerBook() if kinship is None else kinship.book,
             units={} if meters is None else {name: spec.unit for name, spec in meters.specs().items()},
+            restated=frozenset() if meters is None else meters.restated,
         )
         judge = Judge(self._parts.books, measured, now, calendar, grounds)
         judge.foresight = foresight = self._parts.foresight

@@ -21,11 +21,15 @@ from aibudget.pricing.carbon import Carbon, public_grids
 
 @dataclass(frozen=True, slots=True)
 class Grounds:
-    """`units` are those of users' meters, by name; `owners` know what workloads are part of."""
+    """`units` are those of users' meters, by name; `owners` know what workloads are part of.
+
+    `restated` are meters that count otherwise than in the cycle before.
+    """
 
     sharing: Sharing = field(default_factory=Sharing)
     owners: OwnerBook = field(default_factory=OwnerBook)
     units: Mapping[str, str] = field(default_factory=dict)
+    restated: frozenset[str] = frozenset()
     carbon: Carbon = field(default_factory=lambda: Carbon(public_grids()))
 
     def check(self, budget: Budget) -> None:

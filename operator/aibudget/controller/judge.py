@@ -148,7 +148,8 @@ class Judge:
         moment = Moment(
             self._now,
             self._known(share.meters).gate,
-            repriced=self._measured.repriced > memory.evaluated,
+            repriced=self._measured.repriced > memory.evaluated
+            or bool(self._grounds.restated & (share.meters | capped)),
             gates={meter: one.gate for meter, one in self._measured.meters.items() if meter in capped},
             rollover=self._rollover(budget, turn),
         )

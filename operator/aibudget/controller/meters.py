@@ -68,12 +68,16 @@ class _Refused:
 
 @dataclass(slots=True)
 class _Own:
-    """One AIMeter's generations: that which is stated, one that reads its past meanwhile, one refused."""
+    """One AIMeter's generations: that which is stated, one that reads its past meanwhile, one refused.
+
+    `is_read` says that the past of the stated one has once been read as far as it was needed.
+    """
 
     stated: _Running | None = None
     coming: _Running | None = None
     refused: _Refused | None = None
     former: Accounts | None = None
+    is_read: bool = False
 
 
 class Meters:
@@ -85,6 +89,10 @@ class Meters:
         self._make = make
         self._own: dict[str, _Own] = {}
         self._seen: tuple[Seen, ...] = ()
+        self._stated: dict[str, str] | None = None
+        self.restated: frozenset[str] = frozenset()
+        """Meters that count otherwise than in the cycle before, or still read their past for the first time:
+        what they move is no new usage."""
 
     def arrange(
         self, meters: Iterable[Seen], wanted: int
@@ -93,11 +101,22 @@ class Meters:
         self._seen = tuple(meters)
         self._own = {one.uid: self._own.get(one.uid) or _Own() for one in self._seen}
         stated = [self._arranged(one, self._own[one.uid], wanted) for one in self._seen]
+        self._compare([accounts for accounts in stated if accounts is not None], wanted)
         coming = [own.coming for own in self._own.values()]
         return (
             tuple(accounts for accounts in stated if accounts is not None),
             tuple(one.accounts for one in coming if one is not None),
         )
+
+    def _compare(self, stated: Iterable[Accounts], wanted: int) -> None:
+        keys = {accounts.meter: accounts.key for accounts in stated}
+        before = keys if self._stated is None else self._stated
+        others = {meter for meter, key in keys.items() if before.get(meter) != key}
+        for own in self._own.values():
+            if own.stated is not None and not own.is_read:
+                own.is_read = own.stated.reaches(wanted)
+                others |= set() if own.is_read else {own.stated.accounts.meter}
+        self._stated, self.restated = keys, frozenset(others)
 
     def facts(self, measured: Measured) -> Iterable[tuple[Seen, MeterFacts]]:
         """What is to be said of each."""

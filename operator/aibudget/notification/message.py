@@ -11,7 +11,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
-from aibudget.api.budgetstatus import BudgetStatus, LimitStatus, PeriodStatus, Rate, Spend
+from aibudget.api.budgetstatus import BudgetStatus, LimitStatus, MeasureStatus, PeriodStatus, Rate, Spend
 from aibudget.api.model import Observed
 
 MOST_WORKLOADS: Final = 100
@@ -55,12 +55,14 @@ class Message(Observed):
     workload_count: int = 0
     period: PeriodStatus | None = None
     limit: LimitStatus | None = None
+    measures: tuple[MeasureStatus, ...] | None = None
     spend: Spend | None = None
     rate: Rate | None = None
 
     def at(self, status: BudgetStatus) -> "Message":
         """With the figures of the budget as they stand."""
-        figures = {"period": status.period, "limit": status.limit, "spend": status.spend, "rate": status.rate}
+        figures = {name: getattr(status, name) for name in ("period", "limit", "spend", "rate")}
+        figures["measures"] = status.measures or None
         return self.model_copy(update=figures)
 
     def to_json(self) -> str:

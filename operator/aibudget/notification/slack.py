@@ -32,13 +32,22 @@ def body(message: Message, link: str | None = None) -> bytes:
 
 def _footing(message: Message, link: str | None) -> str:
     said = [f"cluster {message.cluster}", message.time]
-    if message.limit is not None and message.spend is not None and message.spend.amount is not None:
-        amount, limit = message.spend.amount, message.limit
-        said.append(f"{amount} of {limit.amount} {limit.currency}")
+    said += _figures(message)
     if message.period is not None:
         said.append(message.period.id)
     text = _escaped(" · ".join(said))
     return f"{text} · <{link}|open>" if link else text
+
+
+def _figures(message: Message) -> list[str]:
+    """What is used of the measure of which most is."""
+    limit, spend = message.limit, message.spend
+    for one in message.measures or ():
+        if spend is not None and one.name == spend.measure and one.used is not None:
+            return [f"{one.used} of {one.limit} {one.unit}"]
+    if limit is None or spend is None or spend.amount is None:
+        return []
+    return [f"{spend.amount} of {limit.amount} {limit.currency}"]
 
 
 def _escaped(text: str) -> str:

@@ -78,6 +78,25 @@ def test_a_budget_s_row_reads_its_status() -> None:
     assert row["message"] == "Known spend has reached the limit."
 
 
+def test_caps_stand_in_the_wide_table() -> None:
+    """What is used of each, and a question mark where nothing tells; the limit is the one in force."""
+    told = {
+        "limit": {"amount": "10800.00", "currency": "USD"},
+        "measures": [
+            {"name": "limit", "unit": "USD", "limit": "10800", "used": "5000"},
+            {"name": "hours", "unit": "GPU-Hours", "limit": "1500", "used": "980.25"},
+            {"name": "tokens", "unit": "Tokens", "limit": "1000"},
+        ],
+    }
+    row = status.Standing.of({**BUDGET, "status": {**BUDGET["status"], **told}}).row(wide=True)
+    found = dict(zip(status.WIDE, row, strict=True))
+    assert found["limit"] == "10800.00 USD"
+    assert found["caps"] == "hours 980.25/1500 GPU-Hours, tokens ?/1000 Tokens"
+
+    alone = {**BUDGET, "spec": {"caps": []}, "status": {}}
+    assert status.Standing.of(alone).row(wide=False)[status.COLUMNS.index("limit")] == ""
+
+
 def test_unknown_is_neither_zero_nor_over() -> None:
     """A budget that nobody has evaluated yet shows dashes and is not over."""
     fresh = status.Standing.of({**BUDGET, "status": {"observedGeneration": -1}})

@@ -188,3 +188,27 @@ def test_a_manifest_that_cannot_be_read_keeps_what_was_counted(meters: Meters) -
     """What the API server let through and no model accepts is Stalled like any other."""
     before = arranged(meters, [aimeter("good")])
     assert keys(arranged(meters, [aimeter("sum(x", 2)])) == keys(before)
+
+
+def test_a_meter_that_counts_otherwise_is_told_once(meters: Meters, ledger: Ledger) -> None:
+    """While it reads its past, and in the cycle in which another definition is stated: what that moves is no
+    new usage. A restart is no edit.
+    """
+    (accounts,) = arranged(meters, [aimeter("good")])
+    assert meters.restated == {"images"}
+    accounts.advance(book(), LABELS)
+    accounts.fill(MIDNIGHT, book(), LABELS, float("inf"))
+    arranged(meters, [aimeter("good")])
+    assert meters.restated == set()
+
+    edited = [aimeter("better", 2)]
+    meters.arrange(edited, MIDNIGHT)
+    assert meters.restated == set(), "the one before is still stated"
+    arranged(meters, edited)
+    assert meters.restated == {"images"}
+    arranged(meters, edited)
+    assert meters.restated == set()
+
+    again = Meters(ledger, ledger.take_over(), Images)
+    arranged(again, edited)
+    assert again.restated == set()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from aibudget.api.budgetstatus import BudgetStatus, LimitStatus, Spend
+from aibudget.api.budgetstatus import BudgetStatus, LimitStatus, MeasureStatus, Spend
 from aibudget.notification import alertmanager, cloudevents, slack
 from aibudget.notification.alerts import Alert
 from aibudget.notification.message import Message, WorkloadRef, joined, read
@@ -61,6 +61,21 @@ def test_a_webhook_gets_a_cloud_event(make_message: MakeMessage) -> None:
             "spend": {"amount": "101.00", "usedPercent": 101, "coveragePercent": 100},
         },
     }
+
+
+def test_receivers_read_the_cap_that_is_in_the_lead(make_message: MakeMessage) -> None:
+    """And machines all measures; what nothing is known of has no use."""
+    hours = MeasureStatus(
+        name="hours", unit="GPU-Hours", limit=Decimal(49), used=Decimal("49.50"), used_percent=101
+    )
+    spend = Spend(amount=Decimal("9.00"), used_percent=101, measure="hours")
+    measures = hours, MeasureStatus(name="tokens", unit="Tokens", limit=Decimal(1000))
+    message = make_message().at(STATUS.model_copy(update={"spend": spend, "measures": measures}))
+    assert "49.50 of 49 GPU-Hours" in slack.body(message).decode()
+    assert json.loads(cloudevents.body(message))["data"]["measures"] == [
+        {"name": "hours", "unit": "GPU-Hours", "limit": "49", "used": "49.50", "usedPercent": 101},
+        {"name": "tokens", "unit": "Tokens", "limit": "1000"},
+    ]
 
 
 def test_slack_gets_its_blocks(make_message: MakeMessage) -> None:

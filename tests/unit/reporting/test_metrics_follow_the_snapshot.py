@@ -2,10 +2,13 @@
 
 from collections import UserDict
 from collections.abc import Callable, ItemsView
+from dataclasses import replace
+from fractions import Fraction
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from aibudget.budgeting.evaluation import Evaluation
+from aibudget.budgeting.limits import Measure
 from aibudget.inventory.claims import Held
 from aibudget.metering.usage import Balance
 from aibudget.reporting.exporter import BudgetView, Counters, CycleView, Exporter, Snapshot
@@ -48,6 +51,25 @@ def test_a_budget_shows_limit_spend_ratio_and_conditions(
     assert found["aibudget_threshold_crossed", frozenset({*budget, ("threshold", "full")})] == 0
     ready = frozenset({*budget, ("condition", "Ready"), ("status", "true")})
     assert found["aibudget_status_condition", ready] == 1
+
+
+def test_each_cap_has_its_series_and_an_unknown_one_no_use(
+    evaluation: EvaluationMaker, facts: FactsMaker
+) -> None:
+    """In the unit of the cap; a budget of caps alone has no limit in money."""
+    hours = Measure("hours", "GPU-Hours", Fraction(100), Fraction(85), None, fresh=True, complete=True)
+    tokens = Measure("tokens", "Tokens", Fraction(10**9), None, None, fresh=False, complete=False)
+    exporter = Exporter()
+    one = replace(evaluation("5"), limit=None, measures=(hours, tokens))
+    exporter.show(Snapshot(leader=True, budgets=(view(one, facts),)))
+    found = samples(exporter)
+    budget = {("kind", "AIBudget"), ("namespace", "team"), ("name", "b")}
+    of_hours = frozenset({*budget, ("cap", "hours"), ("unit", "GPU-Hours")})
+    of_tokens = frozenset({*budget, ("cap", "tokens"), ("unit", "Tokens")})
+    assert (found["aibudget_cap", of_hours], found["aibudget_cap_used", of_hours]) == (100, 85)
+    assert found["aibudget_cap", of_tokens] == 10**9
+    assert ("aibudget_cap_used", of_tokens) not in found
+    assert "aibudget_limit" not in {name for name, _ in found}
 
 
 def test_unknown_spend_has_no_series(evaluation: EvaluationMaker, facts: FactsMaker) -> None:
