@@ -129,7 +129,8 @@ class Enforcement(Value):
     extent: Extent = "Everything"
     """How much a ScaleDown stops: Everything that spends and is not protected, or, UntilForecastFits,
     the first in the order of victims until the forecast fits the limit: status.forecast or, without one, the
-    current rate for the rest of the period. Past the limit that is everything, too."""
+    current rate for the rest of the period. Past the limit, or where a cap crosses the threshold, that is
+    everything, too."""
     protect: LabelSelector | None = None
     """Workloads that are never held for this budget."""
 
