@@ -1,6 +1,6 @@
 """`aibudget ledger`: what whoever operates a ledger does with it, also while the operator writes to it.
 
-Nothing here makes, migrates or changes a ledger: that is the operator's.
+Nothing here makes or migrates a ledger, or changes what was posted: that is the operator's.
 """
 
 import json
@@ -99,6 +99,23 @@ def backup(url: str, path: str) -> None:
             database.copy(copy)
             with copy.open("rb") as content:
                 shutil.copyfileobj(content, sys.stdout.buffer)
+
+
+@ledger.command(name="hand-over", short_help="Let a cluster that was built anew go on under its old name.")
+@url_option
+@click.argument("cluster")
+def hand_over(url: str, cluster: str) -> None:
+    """Let a cluster that was built anew go on under its old name CLUSTER.
+
+    A name belongs to the cluster that first had it. After this the next operator with that name has it, and
+    goes on where the old one was.
+    """
+    from aibudget.ledger import meters
+    from aibudget.ledger.database import Database
+
+    with closing(Database(url, checked=True, borrowed=True)) as database, database.writing() as connection:
+        meters.hand_over(connection, cluster)
+    click.echo(f"The next cluster that comes as {cluster} goes on for it.", err=True)
 
 
 @ledger.command(short_help="Prove that the decision log is as it was written.")

@@ -48,6 +48,7 @@ from aibudget.enforcement.waves import Waves
 from aibudget.errors import AIBudgetError
 from aibudget.inventory.climb import Climber
 from aibudget.inventory.kubernetes import Cluster
+from aibudget.inventory.resource import NAMESPACES
 from aibudget.ledger.register import Register
 from aibudget.ledger.store import Ledger
 from aibudget.metering.catalogue import COUNTED, GPU, GPU_IDLE
@@ -188,7 +189,9 @@ class Replica:
         settings = self._settings
         prometheus = Prometheus(settings.prometheus)
         loop = asyncio.get_running_loop()
-        opened = await loop.run_in_executor(self._worker, self._open_books, prometheus)
+        system = await self._cluster.get(NAMESPACES, "kube-system", metadata_only=True)
+        uid = system["metadata"]["uid"] if system else None
+        opened = await loop.run_in_executor(self._worker, self._open_books, prometheus, uid)
         books, upstream, meters, live, foresight = opened
         link = Link(settings.cluster, lease.held, self._now)
         register = await loop.run_in_executor(
@@ -217,10 +220,10 @@ class Replica:
         return Cycle(parts, enforcement=settings.enforcement)
 
     def _open_books(
-        self, prometheus: Prometheus
+        self, prometheus: Prometheus, uid: str | None
     ) -> tuple[Books, Upstream, Meters, LivePrices | None, Foresight]:
         settings = self._settings
-        ledger = Ledger.open(settings.ledger_url, settings.cluster)
+        ledger = Ledger.open(settings.ledger_url, settings.cluster, uid)
         meter = MeterSettings(
             cluster=settings.cluster_matchers,
             kube_state_metrics=settings.kube_state_metrics_matchers,

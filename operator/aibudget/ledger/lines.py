@@ -184,9 +184,17 @@ class Rates:
                 self._rates[row.id] = Rate.from_json(row.content)
         return self._rates
 
-    def all(self, connection: Connection) -> tuple[Rate, ...]:
-        """Every rate that was ever written down, in that order."""
-        ids = connection.execute(select(schema.rate.c.id).order_by(schema.rate.c.id)).scalars().all()
+    def keep(self, connection: Connection, cluster_id: int, rates: Iterable[Rate], at: int) -> None:
+        """Write rates down as those of a cluster."""
+        ids = self.ids(connection, rates, at).values()
+        if rows := [{"cluster_id": cluster_id, "rate_id": rate_id} for rate_id in sorted(ids)]:
+            add(connection, schema.kept_rate, rows)
+
+    def kept(self, connection: Connection, cluster_id: int) -> tuple[Rate, ...]:
+        """Every rate that a cluster has kept, in that order."""
+        kept = schema.kept_rate
+        query = select(kept.c.rate_id).where(kept.c.cluster_id == cluster_id).order_by(kept.c.rate_id)
+        ids = connection.execute(query).scalars().all()
         known = self.of(connection, ids)
         return tuple(known[rate_id] for rate_id in ids)
 

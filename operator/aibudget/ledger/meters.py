@@ -5,7 +5,7 @@ Free functions inside a transaction that `store.py` opened; here is decided whet
 
 from sqlalchemy import Connection, select
 
-from aibudget.errors import Conflict
+from aibudget.errors import Conflict, Stalled
 from aibudget.ledger import schema
 from aibudget.ledger.lines import add
 from aibudget.ledger.posting import MeterState, Posting
@@ -46,6 +46,37 @@ def cluster_id(connection: Connection, name: str) -> int:
         add(connection, table, [{"name": name, "epoch": 0}])
         return cluster_id(connection, name)
     return int(found)
+
+
+def claim(connection: Connection, cluster: int, uid: str) -> None:
+    """The cluster is the one of that uid. Raises `Stalled` where that is another, or goes by another name."""
+    table = schema.cluster
+    rows = connection.execute(select(table.c.id, table.c.name, table.c.uid)).all()
+    (mine,) = (row for row in rows if row.id == cluster)
+    if mine.uid == uid:
+        return
+    if mine.uid is not None:
+        raise Stalled(
+            "LedgerUnusable",
+            f"the ledger has a cluster {mine.name} already, and it is another one than this (kube-system "
+            f"has the uid {mine.uid} there). Give this one a name of its own (--cluster); if it was built "
+            f"anew and goes on for that one: aibudget ledger hand-over {mine.name}",
+        )
+    for other in rows:
+        if other.uid == uid:
+            raise Stalled(
+                "LedgerUnusable",
+                f"this cluster is in the ledger as {other.name}, and what was posted stays under that name; "
+                f"set --cluster back to {other.name}.",
+            )
+    connection.execute(table.update().where(table.c.id == cluster).values(uid=uid))
+
+
+def hand_over(connection: Connection, name: str) -> None:
+    """Whichever cluster comes next by this name has it. Raises `Stalled` where there is none."""
+    table = schema.cluster
+    if not connection.execute(table.update().where(table.c.name == name).values(uid=None)).rowcount:
+        raise Stalled("LedgerUnusable", f"the ledger has no cluster {name}; see aibudget ledger check.")
 
 
 def ids(connection: Connection, cluster: int) -> dict[str, int]:

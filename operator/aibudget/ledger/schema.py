@@ -40,6 +40,9 @@ cluster = Table(
     Column("name", String(253), nullable=False, unique=True),
     # Counts the writers that took the ledger over: an earlier one is refused.
     Column("epoch", BigInteger, nullable=False),
+    # Of its namespace kube-system: two clusters of one name would be charged for each other.
+    Column("uid", String(64)),
+    Index("cluster_uid", "uid", unique=True),
 )
 
 meter = Table(
@@ -94,6 +97,15 @@ rate = Table(
     Column("hash", String(64), nullable=False, unique=True),
     Column("content", Text, nullable=False),
     Column("known", BigInteger, nullable=False),
+)
+
+# Which rates a cluster has written down before any usage had them: its live prices.
+kept_rate = Table(
+    "kept_rate",
+    metadata,
+    Column("cluster_id", ForeignKey("cluster.id"), primary_key=True),
+    Column("rate_id", ForeignKey("rate.id"), primary_key=True),
+    sqlite_with_rowid=False,
 )
 
 # What the price lists last had: the integers of their rates, and their exchange rates, as JSON.

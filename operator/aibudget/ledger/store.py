@@ -58,12 +58,28 @@ class Ledger:
         self.hours: Final = HourBook(database, self._cluster_id)
 
     @classmethod
-    def open(cls, url: str, cluster: str) -> "Ledger":
-        """`sqlite:///relative` or `sqlite:////absolute`; made if absent. Raises `Stalled` or `Transient`."""
-        return cls(Database(url), cluster)
+    def open(cls, url: str, cluster: str, uid: str | None = None) -> "Ledger":
+        """`sqlite:////absolute`, made if absent, or `postgresql://…`. Raises `Stalled` or `Transient`.
+
+        `uid` is that of the cluster's namespace kube-system, which keeps namesakes apart; None is unknown.
+        """
+        database = Database(url)
+        try:
+            ledger = cls(database, cluster)
+            if uid is not None:
+                ledger.claim(uid)
+        except BaseException:
+            database.close()
+            raise
+        return ledger
 
     def close(self) -> None:
         self._database.close()
+
+    def claim(self, uid: str) -> None:
+        """Say which cluster this is. Raises `Stalled` where the name is another cluster's, or it has one."""
+        with self._writing() as connection:
+            meters.claim(connection, self._cluster_id, uid)
 
     def take_over(self) -> int:
         """Become the one writer; returns the epoch for postings. Those of earlier writers are now refused."""
@@ -229,12 +245,12 @@ class Ledger:
     def keep_rates(self, rates: Iterable[Rate], at: int) -> None:
         """Write rates down before any usage has them."""
         with self._writing() as connection:
-            self._rates.ids(connection, rates, at)
+            self._rates.keep(connection, self._cluster_id, rates, at)
 
     def kept_rates(self) -> tuple[Rate, ...]:
-        """Every rate that was ever written down."""
+        """Every rate that this cluster has ever kept so."""
         with self._database.reading() as connection:
-            return self._rates.all(connection)
+            return self._rates.kept(connection, self._cluster_id)
 
     def repriced(self) -> int:
         """When posted usage last got another rate (Unix seconds); 0 before the first time."""
