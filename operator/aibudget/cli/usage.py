@@ -150,7 +150,7 @@ def usage(
     Prometheus tells it. Teams and such names need labels that kube-state-metrics exports only where
     its --metric-labels-allowlist names them.
     """
-    from aibudget.controller.policies import sharing
+    from aibudget.controller import policies as files
     from aibudget.metering.prometheus import Prometheus, PrometheusSettings
     from aibudget.reporting.usage import UsageReport
     from aibudget.reporting.usageformats import as_csv, as_json, as_table
@@ -160,9 +160,9 @@ def usage(
     with Prometheus(_reached(PrometheusSettings, given)) as prometheus:
         now = int(prometheus.time())
         interval = _past(start, end, now)
-        report = UsageReport(interval, by, book, _carbon(carbon))  # type: ignore[arg-type]  # one of its choices
+        report = UsageReport(interval, by, book, files.carbon(carbon))  # type: ignore[arg-type]  # one of its choices
         report.units = {one.name: one.spec.unit for one in definitions}
-        report.sharing = None if policies is None else sharing(policies)
+        report.sharing = None if policies is None else files.sharing(policies)
         _read(prometheus, report, frozenset(meters), {**given, "now": now, "own": definitions})
     for problem in report.problems:
         click.echo(f"note: {problem}", err=True)
@@ -275,13 +275,6 @@ def _book(files: tuple[Path, ...], meters: Collection[Any] = ()) -> Any:
     unpriced = {one.name for one in meters if not one.spec.priced}
     rates = [rate for rate in (*public_rates(), *own) if rate.meter not in unpriced]
     return PriceBook(rates, (entry for pricelist in lists for entry in exchange_of(pricelist)))
-
-
-def _carbon(file: Path | None) -> Any:
-    from aibudget.pricing.carbon import Carbon, grids, public_grids
-
-    own = () if file is None else grids(file.read_text(encoding="utf-8"), str(file))
-    return Carbon((*public_grids(), *own))
 
 
 def _definitions(files: tuple[Path, ...]) -> Iterator[Any]:

@@ -212,6 +212,7 @@ class Replica:
                 self._worker, Notifier.open, settings.receivers, settings.ledger_url, link
             ),
             sharing=settings.shared_cost,
+            carbon=settings.carbon,
             select=upstream.select,
             foresight=foresight,
             kinship=Kinship(Climber(self._cluster), upstream, books),

@@ -44,6 +44,7 @@ from aibudget.enforcement.cluster import Report as Enforced
 from aibudget.enforcement.intents import came_of_it
 from aibudget.errors import AIBudgetError, Transient
 from aibudget.inventory.owners import OwnerBook
+from aibudget.pricing.carbon import Carbon
 from aibudget.pricing.rate import Rate
 from aibudget.reporting import enforcing, events, status
 from aibudget.reporting.exporter import BudgetView, Counters, CycleView, Snapshot
@@ -73,6 +74,7 @@ class Parts:
     live: LivePrices | None = None
     meters: Meters | None = None
     sharing: Sharing = field(default_factory=Sharing)
+    carbon: Carbon = field(default_factory=lambda: Carbon(()))
     calendar: Calendar = field(default_factory=Calendar)
     select: Callable[[Mapping[str, frozenset[str]]], None] = lambda _: None
     foresight: Foresight | None = None
@@ -193,6 +195,7 @@ class Cycle:
         kinship, meters = self._parts.kinship, self._parts.meters
         grounds = Grounds(
             sharing=self._parts.sharing,
+            carbon=self._parts.carbon,
             owners=OwnerBook() if kinship is None else kinship.book,
             units={} if meters is None else {name: spec.unit for name, spec in meters.specs().items()},
             restated=frozenset() if meters is None else meters.restated,

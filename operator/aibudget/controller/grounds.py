@@ -16,7 +16,7 @@ from aibudget.inventory.owners import OwnerBook
 from aibudget.ledger.spend import Statement
 from aibudget.metering.catalogue import CPU, ENERGY, MEMORY
 from aibudget.metering.slots import Interval
-from aibudget.pricing.carbon import Carbon, public_grids
+from aibudget.pricing.carbon import Carbon
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Grounds:
     owners: OwnerBook = field(default_factory=OwnerBook)
     units: Mapping[str, str] = field(default_factory=dict)
     restated: frozenset[str] = frozenset()
-    carbon: Carbon = field(default_factory=lambda: Carbon(public_grids()))
+    carbon: Carbon = field(default_factory=lambda: Carbon(()))
 
     def check(self, budget: Budget) -> None:
         """Raises `Stalled` where a cap of its is on no meter, or in another unit."""

@@ -16,12 +16,13 @@ from urllib.parse import urlsplit
 from aibudget.api.fields import NAME_PATTERN
 from aibudget.api.selector import KEY_PATTERN
 from aibudget.budgeting.sharing import Sharing
-from aibudget.controller.policies import sharing
+from aibudget.controller.policies import carbon, sharing
 from aibudget.errors import Stalled
 from aibudget.metering.promql import Matchers, matchers
 from aibudget.metering.tariffs import TariffSource
 from aibudget.notification.files import receivers
 from aibudget.notification.receivers import Receiver
+from aibudget.pricing.carbon import Carbon
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +172,10 @@ def _receivers(text: str) -> tuple[Receiver, ...]:
 
 def _sharing(text: str) -> Sharing:
     return sharing(Path(text.strip())) if text.strip() else Sharing()
+
+
+def _carbon(text: str) -> Carbon:
+    return carbon(Path(text.strip()) if text.strip() else None)
 
 
 MOST_LABELS: Final = 8
@@ -347,6 +352,13 @@ OPTIONS: Final = (
         _sharing,
         "the path of a YAML file such as /etc/aibudget/shared-cost.yaml",
         "File of the policies by which idle and shared cost is divided; see how-to/share-idle-cost.md.",
+        default=" ",
+    ),
+    Option(
+        "carbon",
+        _carbon,
+        "the path of a YAML file such as /etc/aibudget/carbon.yaml",
+        "File of what grids emit, after the public averages, for caps in kgCO2e; see how-to/count-carbon.md.",
         default=" ",
     ),
     Option("log_level", _level, "DEBUG, INFO, WARNING or ERROR", "How much is logged.", default="INFO"),

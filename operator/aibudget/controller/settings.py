@@ -15,6 +15,7 @@ from aibudget.metering.promql import Matchers
 from aibudget.metering.tariffs import TariffSource
 from aibudget.metering.transport import PrometheusSettings
 from aibudget.notification.receivers import Receiver
+from aibudget.pricing.carbon import Carbon
 
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
@@ -54,6 +55,7 @@ class Settings:
     restore_within_seconds: int
     receivers: tuple[Receiver, ...]
     shared_cost: Sharing
+    carbon: Carbon
     log_level: LogLevel
 
 

@@ -10,6 +10,7 @@ import yaml
 
 from aibudget.budgeting.sharing import parse as parse_sharing
 from aibudget.notification.receivers import parse
+from aibudget.pricing.carbon import grids
 
 Helm = Callable[..., subprocess.CompletedProcess[str]]
 Render = Callable[..., list[dict[str, Any]]]
@@ -133,6 +134,23 @@ def test_policies_of_shared_cost_reach_the_operator(render: Render) -> None:
     assert (sharing.default.policy, sharing.of("h100").policy) == ("Proportional", "Fixed")
     assert sharing.system_namespaces == ("gpu-operator",)
     assert "AIBUDGET_SHARED_COST" not in environment(render())
+
+
+def test_what_grids_emit_reaches_the_operator(render: Render) -> None:
+    """As a file of the shape that `aibudget usage --carbon` reads; without an entry there is none."""
+    at = "carbon[0]"
+    objects = render(
+        f"{at}.source=contract,{at}.year=2026,{at}.pue=1,{at}.gramsPerKilowattHour.on-prem=20",
+        f"{at}.from=2026-11-01T00:00:00Z",
+    )
+    configuration = only(objects, "ConfigMap", "aibudget-carbon")["data"]["carbon.yaml"]
+    (entry,) = grids(configuration, "carbon.yaml")
+    pod = only(objects, "Deployment")["spec"]["template"]["spec"]
+    mounts = {one["name"]: one["mountPath"] for one in pod["containers"][0]["volumeMounts"]}
+    assert environment(objects)["AIBUDGET_CARBON"] == f"{mounts['carbon']}/carbon.yaml"
+    assert {"name": "carbon", "configMap": {"name": "aibudget-carbon"}} in pod["volumes"]
+    assert entry.grams_per_kilowatt_hour == {"on-prem": 20}
+    assert "AIBUDGET_CARBON" not in environment(render())
 
 
 def test_receivers_reach_the_operator_with_their_secrets_as_files(render: Render) -> None:

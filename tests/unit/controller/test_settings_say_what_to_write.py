@@ -124,6 +124,24 @@ def test_policies_of_shared_cost_are_read_once(tmp_path: Path) -> None:
         settings({}, {**URL, "AIBUDGET_SHARED_COST": str(tmp_path / "none")})
 
 
+def test_what_grids_emit_is_read_once(tmp_path: Path) -> None:
+    """The public averages alone where there is no file; a mistake in one names it."""
+    file = tmp_path / "carbon.yaml"
+    entry = '{source: s, year: 2026, from: "2026-11-01T00:00:00Z", pue: 2, gramsPerKilowattHour: {home: 10}}'
+    file.write_text(f"[{entry}]")
+    november = 1_793_491_200
+    own = settings({}, {**URL, "AIBUDGET_CARBON": str(file)}).carbon.factor("home", november)
+    assert own is not None
+    assert own.grams == 20
+    assert settings({}, URL).carbon.factor("home", november) is None
+    assert settings({}, URL).carbon.factor("europe-west3", november) is not None
+    file.write_text(f"[{entry.replace('pue: 2', 'pue: 0')}]")
+    with pytest.raises(Stalled, match="pue"):
+        settings({}, {**URL, "AIBUDGET_CARBON": str(file)})
+    with pytest.raises(Stalled, match="cannot be read"):
+        settings({}, {**URL, "AIBUDGET_CARBON": str(tmp_path / "none")})
+
+
 def test_a_missing_address_names_flag_and_variable() -> None:
     """The first thing that a new user meets."""
     with pytest.raises(InvalidSetting, match=r"--prometheus-url is not given: .* AIBUDGET_PROMETHEUS_URL"):
