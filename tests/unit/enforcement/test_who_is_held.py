@@ -182,6 +182,17 @@ def test_when_a_claim_ends(claimants: list[Any], changes: dict[str, Any], kept: 
     assert [wish.wanted for wish in found.wishes] == [kept]
 
 
+@pytest.mark.parametrize("fresh", [True, False])
+def test_what_a_scope_leaves_out_is_let_go(fresh: bool) -> None:
+    """A scope is a person's decision; of what it may select, for all that is known, nothing is let go."""
+    one, budget = live(), make_claimant(fresh=fresh)
+    narrowed = replace(budget.evaluation, outside=frozenset({one.workload}))
+    known = facts(one, holds=(held(one, claim()),))
+    (kept,) = plan([budget], known, NOW).wishes
+    (let_go,) = plan([replace(budget, evaluation=narrowed)], known, NOW).wishes
+    assert (kept.claims, let_go.claims) == ((claim(),), ())
+
+
 def test_protection_ends_a_hold() -> None:
     """A workload that is protected while it is held is given back, whatever the data."""
     one = live(replicas=0, annotations={PROTECTED: "true"})
