@@ -159,7 +159,7 @@ class Shares:
         for member in taken.members:
             member.into(subject, self._prices, selection)
         meters = selection.meters or frozenset({self._first})
-        read = meters & self._statements.keys()
+        read = meters.intersection(self._statements)
         share = self._share([subject], read or frozenset({self._first}))
         partly = replace(
             share,

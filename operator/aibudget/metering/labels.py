@@ -124,16 +124,21 @@ class PodLabels:
             if book.knows(Child.of(pod)):
                 said[slot, book.resolve(pod).workload][labels] += 1
         most = {key: max(sorted(of), key=of.__getitem__) for key, of in said.items()}
-        keys = {(usage.slot, usage.workload) for usage in reading.usages}
-        kept = {key: self._kept(key[1], most.get(key, ())) for key in keys}
-        usages = tuple(replace(usage, labels=kept[usage.slot, usage.workload]) for usage in reading.usages)
+        usages = tuple(
+            replace(usage, labels=self._kept(usage.workload, most.get((usage.slot, usage.workload), ())))
+            if self._concerns(usage.workload.namespace)
+            else usage
+            for usage in reading.usages
+        )
         missing = self._wanted.always if not self.keys_told & set(self._wanted.always) else ()
         problems = (_absent(missing),) if missing else ()
         return replace(reading, usages=usages, problems=(*reading.problems, *problems))
 
+    def _concerns(self, namespace: str) -> bool:
+        selected = self._wanted.selected
+        return bool(namespace) and (bool(self._wanted.always) or "" in selected or namespace in selected)
+
     def _kept(self, workload: Workload, most: Labels) -> Labels:
-        if not workload.namespace:
-            return ()
         told, selected = dict(most), self._wanted.selects(workload.namespace)
         absent = dict.fromkeys(selected & self._exported, "")
         keys = {*self._wanted.always, *selected}
