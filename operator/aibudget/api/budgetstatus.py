@@ -206,6 +206,17 @@ class BindingBudget(Observed):
     """Its name."""
 
 
+class Omitted(Observed):
+    """How many entries of each list of a status are known and not shown."""
+
+    top_workloads: Count | None = None
+    """Workloads that spend, beyond those in topWorkloads."""
+    spared: Count | None = None
+    """Workloads that are spared, beyond those in spared."""
+    history: Count | None = None
+    """Periods of the last 12 that are not in history."""
+
+
 class BudgetStatus(Observed):
     """Where the budget stands. Written by the operator; absent fields are unknown."""
 
@@ -246,5 +257,7 @@ class BudgetStatus(Observed):
     """Who spends and is not held for an acting threshold, and why; the dearest 10."""
     history: Annotated[tuple[PastPeriod, ...], Field(max_length=12, json_schema_extra=LIST_ATOMIC)] = ()
     """The last 12 periods, newest first."""
+    omitted: Omitted | None = None
+    """How much is left out of the lists above, for a status stays within 8 KiB; absent where nothing is."""
     last_evaluation_time: Instant | None = None
     """When the operator last evaluated this budget."""

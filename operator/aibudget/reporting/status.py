@@ -44,6 +44,7 @@ from aibudget.reporting.conditions import (
 )
 from aibudget.reporting.facts import Enforcing, Facts, MeterFacts
 from aibudget.reporting.scoping import binding_of, unit_costs_of
+from aibudget.reporting.room import fitted
 
 TOP_WORKLOADS: Final = 5
 HISTORY: Final = 12
@@ -58,9 +59,11 @@ Outline = tuple[Hashable, ...]
 
 _NOTHING: Final = Enforcing()
 
-_FIGURES: Final = frozenset(
-    ["spend", "measures", "rate", "forecast", "shared", "unitCosts", "topWorkloads", "lastEvaluationTime"]
-)
+_FIGURES: Final = {"spend", "measures", "rate", "forecast", "shared"} | {
+    "topWorkloads",
+    "omitted",
+    "lastEvaluationTime",
+}
 
 
 def render(facts: Facts) -> BudgetStatus:
@@ -84,7 +87,18 @@ def render(facts: Facts) -> BudgetStatus:
     update["spared"] = tuple(map(_spared, enforcing.spared[:SPARED]))
     update["conditions"] = conditions_of(facts)
     update["observed_generation"] = facts.generation
-    return facts.before.model_copy(update=update)
+    return fitted(facts.before.model_copy(update=update), _left_out(facts))
+
+
+def _left_out(facts: Facts) -> Mapping[str, int]:
+    """How many entries of each list are known and not in the status, before it is made to fit."""
+    left_out = {"spared": max(0, len(facts.enforcing.spared) - SPARED)}
+    carried = ["top_workloads", "history"] if facts.evaluation is None else []
+    if facts.evaluation is not None:
+        spending = sum(1 for spent in facts.evaluation.workloads if spent.amount > 0)
+        left_out["top_workloads"] = max(0, spending - TOP_WORKLOADS)
+        carried = ["history"] if facts.history is None else []
+    return left_out | {field: getattr(facts.before.omitted, field, None) or 0 for field in carried}
 
 
 def outline(facts: Facts) -> Outline | None:
