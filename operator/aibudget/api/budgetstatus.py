@@ -215,6 +215,8 @@ class Omitted(Observed):
     """Workloads that are spared, beyond those in spared."""
     history: Count | None = None
     """Periods of the last 12 that are not in history."""
+    measures: Count | None = None
+    """Measures of which less is used than of those in measures."""
 
 
 class BudgetStatus(Observed):

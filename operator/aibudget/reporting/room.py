@@ -7,7 +7,7 @@ people decide by (spend, conditions) is never left out; words are cut before fac
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from aibudget.api.budgetstatus import BudgetStatus, Omitted
 
@@ -17,8 +17,9 @@ MOST_BYTES: Final = 8192
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """One thing to give up: all but the first `keep` of a list, or what is beyond `words` bytes of each of
-    its messages.
+    """One thing to give up: all but `keep` of a list, or what is beyond `words` bytes of its messages.
+
+    Lists are in the order of what matters, but for measures: those stay of which most is used.
     """
 
     field: str
@@ -33,12 +34,16 @@ CUTS: Final = (
     Cut("conditions", words=300),
     Cut("top_workloads", keep=3),
     Cut("history", keep=2),
+    Cut("measures", keep=8),
     Cut("spared", keep=2),
     Cut("top_workloads", keep=1),
     Cut("conditions", words=120),
+    Cut("measures", keep=3),
     Cut("history", keep=0),
     Cut("spared", keep=0),
     Cut("top_workloads", keep=0),
+    Cut("measures", keep=1),
+    Cut("conditions", words=60),
 )
 """In this order, until it fits."""
 
@@ -56,8 +61,15 @@ def fitted(status: BudgetStatus, left_out: Mapping[str, int]) -> BudgetStatus:
             fits = fits.model_copy(update={cut.field: tuple(said)})
         elif (dropped := len(entries[cut.keep :])) > 0:
             omitted[cut.field] = omitted.get(cut.field, 0) + dropped
-            fits = _with(fits.model_copy(update={cut.field: entries[: cut.keep]}), omitted)
+            fits = _with(fits.model_copy(update={cut.field: _first(entries, cut)}), omitted)
     return fits
+
+
+def _first(entries: tuple[Any, ...], cut: Cut) -> tuple[Any, ...]:
+    if cut.field != "measures":
+        return entries[: cut.keep]
+    most = sorted(range(len(entries)), key=lambda n: -(entries[n].used_percent or 0))[: cut.keep]
+    return tuple(entries[n] for n in sorted(most))
 
 
 def size(status: BudgetStatus) -> int:
