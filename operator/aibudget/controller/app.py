@@ -110,19 +110,19 @@ class Replica:
         self._cluster = cluster
         self._identity = f"{settings.identity}_{uuid.uuid4().hex[:8]}"
         self._wake = asyncio.Event()
+        timing = Timing(settings.lease_seconds)
+        self._lease = Lease(cluster, settings.namespace, self._identity, timing)
         self._pulse = Pulse(leading=False, started=False, progressed=time.monotonic())
         # One thread: ledger and Prometheus are asked by one at a time, and the loop stays free for the Lease.
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="accounts")
 
     def pulse(self) -> tuple[Pulse, float]:
         """The sign of life, and the time by the same clock."""
-        return self._pulse, time.monotonic()
+        return replace(self._pulse, heard=self._lease.heard()), time.monotonic()
 
     async def run(self, stop: asyncio.Event) -> int:
         """Wait for the Lease, lead, and come to an end in order."""
-        lease = Lease(
-            self._cluster, self._settings.namespace, self._identity, Timing(self._settings.lease_seconds)
-        )
+        lease = self._lease
         if not await _unless(stop, lease.acquire()):
             await lease.release()
             return 0

@@ -1,7 +1,8 @@
 """What kubelet and Prometheus ask each replica: /healthz, /readyz and /metrics, over plain HTTP.
 
-A standby is healthy and ready: it waits for the Lease. A leader is healthy while its cycles come to an end;
-failing cycles are healthy too, for a restart would not mend an outage, but a loop that hangs is not.
+A standby is healthy, and ready while it sees the Lease: one that cannot see it could not take over, and a
+rollout must not go on to it. A leader is healthy while its cycles come to an end; failing cycles are healthy
+too, for a restart would not mend an outage, but a loop that hangs is not.
 """
 
 import asyncio
@@ -17,6 +18,8 @@ from aibudget.reporting.exporter import Exporter
 
 PATIENCE_CYCLES: Final = 3
 PATIENCE_SECONDS: Final = 300.0
+UNHEARD_SECONDS: Final = 60.0
+"""For how long a standby may not see the Lease and is still ready: restarts of API servers are shorter."""
 
 _METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -25,12 +28,14 @@ _METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 class Pulse:
     """A replica's sign of life, on one monotonic clock.
 
-    `progressed` is its last finished cycle, or its start.
+    `progressed` is its last finished cycle, or its start; `heard` is for how many seconds nothing was
+    heard of the Lease, None before the first time.
     """
 
     leading: bool
     started: bool
     progressed: float
+    heard: float | None = None
 
 
 def healthy(pulse: Pulse, now: float, interval: float) -> bool:
@@ -40,8 +45,10 @@ def healthy(pulse: Pulse, now: float, interval: float) -> bool:
 
 
 def ready(pulse: Pulse) -> bool:
-    """Whether the process does its part: leading with a first cycle behind it, or waiting to lead."""
-    return not pulse.leading or pulse.started
+    """Whether the process does its part: leading with a first cycle behind it, or able to take over."""
+    if pulse.leading:
+        return pulse.started
+    return pulse.heard is not None and pulse.heard < UNHEARD_SECONDS
 
 
 class Probes:
@@ -101,7 +108,8 @@ class Probes:
 
     async def _readyz(self, _: web.Request) -> web.Response:
         pulse, _now = self._pulse()
-        return _answer("the first cycle is running", good=ready(pulse))
+        otherwise = "the first cycle is running" if pulse.leading else "the Lease cannot be seen"
+        return _answer(otherwise, good=ready(pulse))
 
     async def _metrics(self, _: web.Request) -> web.Response:
         # A third of a second for a thousand budgets: too long for a loop that renews a Lease.

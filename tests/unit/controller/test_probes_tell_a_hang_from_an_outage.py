@@ -1,6 +1,7 @@
 """What kubelet is told: a standby is fine, a leader as long as its cycles come to an end."""
 
 import asyncio
+from dataclasses import replace
 
 import aiohttp
 import pytest
@@ -10,11 +11,14 @@ from aibudget.errors import Stalled
 from aibudget.reporting.exporter import Exporter, Snapshot
 
 
-def test_a_standby_is_healthy_and_ready_for_ever() -> None:
-    """It waits for the Lease, and that is its work."""
-    standby = Pulse(leading=False, started=False, progressed=0.0)
+def test_a_standby_is_healthy_and_ready_while_it_sees_the_lease() -> None:
+    """It waits, and that is its work; blind to the Lease it could not take over."""
+    standby = Pulse(leading=False, started=False, progressed=0.0, heard=2.0)
     assert healthy(standby, 1e9, 60)
     assert ready(standby)
+    for heard in (None, 61.0):
+        assert not ready(replace(standby, heard=heard))
+        assert healthy(replace(standby, heard=heard), 1e9, 60)
 
 
 def test_a_leader_is_ready_after_its_first_cycle() -> None:
