@@ -59,6 +59,11 @@ class ConditionType(StrEnum):
         "abnormal-true",
         "the limits of budgets inside it add up to more than its own",
     )
+    UNPRICED = (
+        "Unpriced",
+        "abnormal-true",
+        "some usage has no matching price: it is counted and not charged",
+    )
 
     UNIT_COSTS_WITHIN = (
         "UnitCostsWithin",
@@ -132,7 +137,6 @@ class Reason(StrEnum):
     )
     STALE = "Stale", "the newest usage is too old to act on"
     LOW_COVERAGE = "LowCoverage", "too much of the last 30 minutes was never scraped"
-    PRICE_MISSING = "PriceMissing", "usage has no matching price; it is counted and not yet charged"
 
     # Enforced
     NAMESPACES_FENCED = "NamespacesFenced", "growth, or new accelerator pods, are refused for this budget"
@@ -142,6 +146,9 @@ class Reason(StrEnum):
     ENFORCEMENT_PAUSED = "EnforcementPaused", "the kill switch is set: nothing new is held"
     STOPS_PACED = "StopsPaced", "more is to be stopped than the rails let at once; the rest waits its turn"
     ENFORCEMENT_FAILED = "EnforcementFailed", "a workload could not be held or released"
+
+    # Unpriced
+    PRICE_MISSING = "PriceMissing", "usage has no matching price; it is counted and not yet charged"
 
     # ReceiversResolved
     RECEIVERS_FOUND = "ReceiversFound", "all receivers that the budget names are told"
@@ -251,6 +258,8 @@ class EventReason(StrEnum):
         "Warning",
         "a receiver could not be told of a transition",
     )
+    STALLED = "Stalled", "Warning", "an AIMeter or AIPriceList is left out until somebody mends it"
+    RECOVERED = "Recovered", "Normal", "an AIMeter or AIPriceList that was left out is used again"
     INVALID_SPEC = "InvalidSpec", "Warning", "the object breaks a rule of the API and is left out"
 
 

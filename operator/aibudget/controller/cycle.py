@@ -18,13 +18,15 @@ from typing import Final, TypeVar
 
 from aibudget.api.budget import AIBudget, Budget, ClusterAIBudget
 from aibudget.api.budgetstatus import BudgetStatus
-from aibudget.api.conditions import Condition
-from aibudget.api.meter import MeterSpec
+from aibudget.api.conditions import Condition, ConditionType, find_condition
+from aibudget.api.meter import MeterSpec, MeterStatus
+from aibudget.api.names import API_VERSION
+from aibudget.api.pricelist import PriceListStatus
 from aibudget.budgeting.hierarchy import Hierarchy
 from aibudget.budgeting.selection import labels_wanted
 from aibudget.budgeting.sharing import Sharing
 from aibudget.controller.books import Books
-from aibudget.controller.cache import Cache, World
+from aibudget.controller.cache import Cache, Seen, World
 from aibudget.controller.calendar import Calendar
 from aibudget.controller.foresight import Foresight
 from aibudget.controller.grounds import Grounds, reserved
@@ -122,7 +124,8 @@ class Cycle:
                 {seen.uid for seen in (*world.budgets, *world.price_lists, *world.meters)}
             )
             reports, resting = self._reports(judged, measured, enforced, instant)
-            acts = tuple(enforcing.told(enforced, instant, {one.seen.uid: one.key for one in judged}))
+            keys = {one.seen.uid: one.key for one in judged}
+            acts = tuple(enforcing.told(enforced, instant, keys, self._stood(judged)))
             # Into the outbox first: a status that is written forgets the transition.
             kept = await self._parts.notifier.take(reports, acts, instant)
             await self._parts.reporter.tell([*acts, *self._parts.notifier.failures()], instant)
@@ -315,10 +318,20 @@ class Cycle:
             around = events.overcommitted(before, one.evaluation, one.place)
             return (*told, *around, *events.unit_costs(before, one.evaluation))
         if one.problem is not None and one.problem is one.seen.model:
-            return (
-                events.invalid(events.budget(one.key), one.seen.metadata.generation, one.problem.message),
-            )
+            generation = one.seen.metadata.generation
+            return events.invalid(events.budget(one.key), before.conditions, generation, one.problem.message)
         return ()
+
+    def _stood(self, judged: Sequence[Judged]) -> Callable[[str], Condition | None]:
+        """How the stored status of a budget, by its uid, says that it enforces."""
+        seen = {one.seen.uid: one.seen for one in judged}
+
+        def stood(uid: str) -> Condition | None:
+            if uid not in seen:
+                return None
+            return find_condition(self._parts.reporter.before(seen[uid]).conditions, ConditionType.ENFORCED)
+
+        return stood
 
     def _price_reports(self, now: int) -> Iterator[Report]:
         for listed in self._shelf.lists:
@@ -327,7 +340,7 @@ class Cycle:
                 self._parts.reporter.before_prices(listed.seen),
             )
             after = status.price_list(before, generation, listed.problem, listed.remarks, now)
-            yield Report(listed.seen, after)
+            yield _standing(listed.seen, before.conditions, after)
 
     def _lines(self, *, folded: bool = False) -> Mapping[str, float]:
         meters = self._parts.meters
@@ -336,7 +349,8 @@ class Cycle:
     def _meter_reports(self, measured: Measured, now: int) -> Iterator[Report]:
         meters = self._parts.meters
         for seen, facts in () if meters is None else meters.facts(measured):
-            yield Report(seen, status.meter(self._parts.reporter.before_meter(seen), facts, now))
+            before = self._parts.reporter.before_meter(seen)
+            yield _standing(seen, before.conditions, status.meter(before, facts, now))
 
     def _snapshot(
         self,
@@ -376,6 +390,10 @@ def _claimants(judged: Sequence[Judged]) -> list[Claimant]:
         for one in judged
         if one.evaluation is not None and isinstance(one.seen.model, AIBudget | ClusterAIBudget)
     ]
+def _standing(seen: Seen, before: Sequence[Condition], after: PriceListStatus | MeterStatus) -> Report:
+    """What is to be said of an AIPriceList or an AIMeter."""
+    about = events.Subject(API_VERSION, seen.resource.kind, None, seen.metadata.name, seen.uid)
+    return Report(seen, after, tuple(events.standing(about, before, after.conditions)))
 
 
 class _Phases:

@@ -31,6 +31,8 @@ from aibudget.reporting.scoping import overcommitted, scope_unclear, unit_costs_
 MESSAGE_LENGTH: Final = 512
 """Keeps a whole status under 8 KiB, whatever an error has to say."""
 
+MOST_NAMED: Final = 5
+
 Fact = tuple[Status, Reason, str]
 
 _REASONS: Final = {reason.value: reason for reason in Reason}
@@ -56,6 +58,7 @@ def conditions_of(facts: Facts) -> tuple[Condition, ...]:
         ConditionType.SCOPE_UNCLEAR: scope_unclear(facts.evaluation),
         ConditionType.UNIT_COSTS_WITHIN: unit_costs_within(facts.evaluation),
         ConditionType.OVERCOMMITTED: overcommitted(facts.evaluation, facts.place),
+        ConditionType.UNPRICED: _unpriced(facts),
     }
     moment = moment_of(facts.now)
     conditions = facts.before.conditions
@@ -238,6 +241,24 @@ def _receivers(unknown: Sequence[str] | None) -> Fact | None:
     names = ", ".join(unknown)
     said = "not configured for this budget and not told: correct spec.notify, or have them configured"
     return "False", Reason.RECEIVER_UNKNOWN, f"{names}: {said}."
+
+
+def _unpriced(facts: Facts) -> Fact | None:
+    if facts.evaluation is not None:
+        return unpriced(facts.evaluation)
+    stands = find_condition(facts.before.conditions, ConditionType.UNPRICED)
+    return None if stands is None else ("True", Reason.PRICE_MISSING, stands.message)
+
+
+def unpriced(evaluation: Evaluation) -> Fact | None:
+    """What of the usage has no price; None where all of it has one."""
+    found = evaluation.spend.unpriced
+    if not found:
+        return None
+    more = f" and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
+    names = "; ".join(found[:MOST_NAMED])
+    said = f"No price matches {names}{more}: it is counted and not charged. Add a rate to an AIPriceList."
+    return "True", Reason.PRICE_MISSING, said
 
 
 def reason_of(problem: AIBudgetError) -> Reason:

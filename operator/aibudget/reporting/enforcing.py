@@ -5,12 +5,12 @@ the claims' notices, so that the same act is told once, and a later one anew.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
-from aibudget.api.conditions import ConditionType, EventReason, find_condition
+from aibudget.api.conditions import Condition, ConditionType, EventReason, Reason, find_condition
 from aibudget.api.hold import Hold
 from aibudget.api.names import API_VERSION
 from aibudget.budgeting.evaluation import BudgetKey
@@ -79,13 +79,19 @@ def by_budget(report: Report | None) -> Mapping[str, Enforcing]:
 
 
 def told(
-    report: Report | None, now: int, budgets: Mapping[str, BudgetKey] = MappingProxyType({})
+    report: Report | None,
+    now: int,
+    budgets: Mapping[str, BudgetKey] = MappingProxyType({}),
+    stood: Callable[[str], Condition | None] = lambda _: None,
 ) -> Iterator[Event]:
     """The Events of all acts: of the workload, and of each budget that claims it, or did so until now.
 
-    `budgets` are those that there are, by uid.
+    `budgets` are those that there are, by uid; `stood` is the stored `Enforced` of each: what lasts is told
+    as it begins.
     """
     for act in () if report is None else report.acts:
+        if act.claims and all(_lasts(act, stood(claim.uid)) for claim in act.claims):
+            continue
         workload, resource = act.workload, _RESOURCES.get(act.workload.kind)
         if resource is not None and act.uid:
             # An Event about a namespace is kept in it, where its people look.
@@ -105,14 +111,25 @@ def told(
                 message = f"{workload.kind} {workload.namespace}/{workload.name}: {act.message}"
                 yield Event(budget(key), act.reason, "Enforce", message, _transition(act, now), workload)
     if report is not None:
-        yield from _paced(report, now)
+        yield from _paced(report, now, stood)
 
 
-def _paced(report: Report, now: int) -> Iterator[Event]:
-    """Once an hour while stops wait, of each budget that is to wait."""
+def _lasts(act: Act, stood: Condition | None) -> bool:
+    """Whether it is a failure that the stored status of a budget speaks of, as far as there was room."""
+    if act.reason is not EventReason.ENFORCEMENT_FAILED or stood is None:
+        return False
+    spoken = f"{act.workload.kind} {act.workload.name}:" in stood.message or stood.message.endswith("…")
+    return stood.reason == Reason.ENFORCEMENT_FAILED and spoken
+
+
+def _paced(report: Report, now: int, stood: Callable[[str], Condition | None]) -> Iterator[Event]:
+    """As stops begin to wait, of each budget that is to wait."""
     budgets = {claim.uid: (claim, wish.workload) for wish in report.queued for claim in wish.claims}
     counts = Counter(claim.uid for wish in report.queued for claim in wish.claims)
     for uid, (claim, workload) in budgets.items():
+        before = stood(uid)
+        if before is not None and before.reason == Reason.STOPS_PACED:
+            continue
         namespace = workload.namespace if claim.kind == "AIBudget" else None
         subject = Subject(API_VERSION, claim.kind, namespace, claim.name, uid)
         message = (

@@ -7,12 +7,12 @@ Events are written before the status that remembers the transition, so that none
 
 import hashlib
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from aibudget.api.budgetstatus import BudgetStatus
-from aibudget.api.conditions import ConditionType, EventReason, find_condition
+from aibudget.api.conditions import Condition, ConditionType, EventReason, Reason, find_condition
 from aibudget.api.names import API_VERSION
 from aibudget.budgeting.evaluation import BudgetKey, Evaluation, ThresholdState
 from aibudget.budgeting.hierarchy import Place
@@ -20,13 +20,12 @@ from aibudget.inventory.kubernetes import AlreadyExists
 from aibudget.inventory.resource import EVENTS, Resource
 from aibudget.inventory.workload import Workload
 from aibudget.metering.slots import iso
-from aibudget.reporting.conditions import shortened
+from aibudget.reporting.conditions import MOST_NAMED, shortened, unpriced
 from aibudget.reporting.facts import DataState
 from aibudget.reporting.figures import limits_of, used_of
 from aibudget.reporting.scoping import costly, over
 
 REPORTER: Final = "aibudget"
-MOST_NAMED: Final = 5
 _CLUSTER_SCOPED: Final = "default"
 _WOULD: Final = {
     "Freeze": EventReason.WOULD_FREEZE,
@@ -102,7 +101,7 @@ def transitions(
         *_new_period(subject, before, evaluation),
         *(event for state in told for event in _threshold(subject, state, evaluation, enforcing=enforcing)),
         *_data(subject, before, data),
-        *_prices(subject, evaluation),
+        *_prices(subject, before, evaluation),
     )
 
 
@@ -133,9 +132,31 @@ def overcommitted(before: BudgetStatus, evaluation: Evaluation, place: Place) ->
     return (Event(budget(evaluation.budget), reason, "Evaluate", over(evaluation, place), transition),)
 
 
-def invalid(subject: Subject, generation: int, message: str) -> Event:
+def invalid(
+    subject: Subject, before: Sequence[Condition], generation: int, message: str
+) -> tuple[Event, ...]:
     """A manifest that is left out, once for each generation."""
-    return Event(subject, EventReason.INVALID_SPEC, "Validate", message, str(generation))
+    stood = find_condition(before, ConditionType.STALLED)
+    if stood is not None and (stood.reason, stood.observed_generation) == (Reason.INVALID_SPEC, generation):
+        return ()
+    return (Event(subject, EventReason.INVALID_SPEC, "Validate", message, str(generation)),)
+
+
+def standing(subject: Subject, before: Sequence[Condition], after: Sequence[Condition]) -> Iterator[Event]:
+    """What becomes of an AIMeter or an AIPriceList: left out, for another reason, or used again."""
+    stood, stands = (find_condition(known, ConditionType.STALLED) for known in (before, after))
+    if stands is not None:
+        known = None if stood is None else (stood.reason, stood.observed_generation)
+        if known != (stands.reason, stands.observed_generation):
+            ready = find_condition(before, ConditionType.READY)
+            since = stood or ready
+            transition = (
+                f"{stands.observed_generation}/{stands.reason}/{since and since.last_transition_time}"
+            )
+            yield Event(subject, EventReason.STALLED, "Validate", stands.message, transition)
+    elif stood is not None:
+        message = "It is in use again."
+        yield Event(subject, EventReason.RECOVERED, "Validate", message, f"{stood.last_transition_time}")
 
 
 def undelivered(subject: Subject, receiver: str, reason: str, transition: str) -> Event:
@@ -300,11 +321,15 @@ def _data(subject: Subject, before: BudgetStatus, data: DataState) -> Iterator[E
         yield Event(subject, EventReason.DATA_STALE, "Measure", message, hour)
 
 
-def _prices(subject: Subject, evaluation: Evaluation) -> Iterator[Event]:
-    unpriced = evaluation.spend.unpriced
-    if not unpriced:
+def _prices(subject: Subject, before: BudgetStatus, evaluation: Evaluation) -> Iterator[Event]:
+    fact = unpriced(evaluation)
+    if fact is None or says(find_condition(before.conditions, ConditionType.UNPRICED), fact[2]):
         return
-    names = "; ".join(unpriced[:MOST_NAMED])
-    message = f"No price matches {names}: it is counted and not charged. Add a rate to an AIPriceList."
-    digest = hashlib.sha256("\0".join(unpriced).encode()).hexdigest()[:8]
-    yield Event(subject, EventReason.PRICE_MISSING, "Price", message, f"{evaluation.period.id}/{digest}")
+    digest = hashlib.sha256("\0".join(evaluation.spend.unpriced).encode()).hexdigest()[:8]
+    transition = f"{evaluation.period.id}/{digest}"
+    yield Event(subject, EventReason.PRICE_MISSING, "Price", fact[2], transition)
+
+
+def says(condition: Condition | None, message: str) -> bool:
+    """Whether a condition that is stored has this message, as far as there was room for it."""
+    return condition is not None and message.startswith(condition.message.removesuffix("…"))

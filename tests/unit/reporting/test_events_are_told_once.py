@@ -8,12 +8,24 @@ from typing import Any
 import pytest
 
 from aibudget.api.budgetstatus import BudgetStatus
+from aibudget.api.conditions import Reason
+from aibudget.api.meter import MeterStatus
 from aibudget.budgeting.evaluation import Evaluation
+from aibudget.errors import Stalled
 from aibudget.inventory.kubernetes import AlreadyExists
 from aibudget.inventory.resource import Resource
-from aibudget.reporting.events import Event, budget, invalid, manifest, tell, transitions
-from aibudget.reporting.facts import DataState, Facts
-from aibudget.reporting.status import render
+from aibudget.reporting.events import (
+    Event,
+    Subject,
+    budget,
+    invalid,
+    manifest,
+    standing,
+    tell,
+    transitions,
+)
+from aibudget.reporting.facts import DataState, Facts, MeterFacts
+from aibudget.reporting.status import meter, render
 
 EvaluationMaker = Callable[..., Evaluation]
 FactsMaker = Callable[..., Facts]
@@ -165,8 +177,62 @@ def test_crossing_again_after_an_edit_is_another_transition(
     assert names[0] != names[1]
 
 
-def test_an_invalid_object_is_told_once_for_each_generation(evaluation: EvaluationMaker) -> None:
-    """Its owner is the one who can mend it."""
-    subject = budget(evaluation().budget)
-    assert invalid(subject, 1, "wrong").name == invalid(subject, 1, "wrong, in other words").name
-    assert invalid(subject, 1, "wrong").name != invalid(subject, 2, "wrong").name
+def test_an_invalid_object_is_told_once_for_each_generation(
+    evaluation: EvaluationMaker, facts: FactsMaker
+) -> None:
+    """Its owner is the one who can mend it; once its status says so, nothing is told."""
+    subject, wrong = budget(evaluation().budget), Stalled("InvalidSpec", "spec.limit is wrong.")
+    (first,) = invalid(subject, (), 1, "wrong")
+    (same,) = invalid(subject, (), 1, "wrong, in other words")
+    assert first.name == same.name
+    stored = render(facts(None, problem=wrong)).conditions
+    assert invalid(subject, stored, 1, "wrong") == ()
+    (edited,) = invalid(subject, stored, 2, "wrong")
+    assert edited.name != first.name
+
+
+def test_what_lasts_is_told_as_it_begins_and_by_no_restart(
+    evaluation: EvaluationMaker, facts: FactsMaker
+) -> None:
+    """Over the limit, without data and prices: told in the first cycle, and not again from what is stored."""
+    cycles = 30
+    began = evaluation("120", warn="Active", full="Active", unpriced=("gpu",), changed=True)
+    lasts = replace(began, changes=())
+    stale = DataState(fresh=False, reason=Reason.STALE, message="The newest usage is old.")
+    stored, told = render(facts(evaluation())), []
+    for cycle in range(cycles):
+        now = began if cycle == 0 else lasts
+        told.append([event.reason.value for event in transitions(stored, now, stale, enforcing=True)])
+        # Read again as another process would: what it remembers is in the status.
+        whole = render(facts(now, data=stale, before=stored)).to_dict()
+        stored = BudgetStatus.model_validate(whole, by_alias=True, by_name=False)
+    assert sorted(told[0]) == ["BudgetExceeded", "BudgetThresholdReached", "DataStale", "PriceMissing"]
+    assert told[1:] == [[]] * (cycles - 1)
+
+
+def test_another_missing_price_is_news(
+    evaluation: EvaluationMaker, facts: FactsMaker, fresh: DataState
+) -> None:
+    """The list of them has grown."""
+    one, two = evaluation(unpriced=("gpu (B300)",)), evaluation(unpriced=("gpu (B300)", "tokens (m)"))
+    stored = render(facts(one))
+    assert [e.reason.value for e in transitions(stored, two, fresh, enforcing=True)] == ["PriceMissing"]
+    gone = render(facts(evaluation(), before=stored))
+    assert "Unpriced" not in {condition.type for condition in gone.conditions}
+
+
+def test_a_meter_that_is_left_out_and_used_again_is_told(evaluation: EvaluationMaker) -> None:
+    """Once for each reason and generation; its writer may not look at the status."""
+    subject = Subject("aibudget.io/v1alpha1", "AIMeter", None, "steps", "uid-m")
+    refused = Stalled("QueryRefused", "parse error. Correct the query.")
+
+    def after(before: MeterStatus, generation: int, problem: Stalled | None) -> MeterStatus:
+        return meter(before, MeterFacts(generation, problem), 1_795_255_200)
+
+    story = [(1, None), (2, refused), (2, refused), (3, refused), (4, None), (4, None)]
+    stored, told = MeterStatus(), []
+    for generation, problem in story:
+        status = after(stored, generation, problem)
+        told.append([e.reason.value for e in standing(subject, stored.conditions, status.conditions)])
+        stored = status
+    assert told == [[], ["Stalled"], [], ["Stalled"], ["Recovered"], []]
