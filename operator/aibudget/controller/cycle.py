@@ -18,16 +18,15 @@ from typing import Final, TypeVar
 
 from aibudget.api.budget import AIBudget, Budget, ClusterAIBudget
 from aibudget.api.budgetstatus import BudgetStatus
-from aibudget.api.conditions import Condition, ConditionType, find_condition
-from aibudget.api.meter import MeterSpec, MeterStatus
-from aibudget.api.names import API_VERSION
-from aibudget.api.pricelist import PriceListStatus
+from aibudget.api.conditions import Condition
+from aibudget.api.meter import MeterSpec
 from aibudget.budgeting.hierarchy import Hierarchy
 from aibudget.budgeting.selection import labels_wanted
 from aibudget.budgeting.sharing import Sharing
 from aibudget.controller.books import Books
-from aibudget.controller.cache import Cache, Seen, World
+from aibudget.controller.cache import Cache, World
 from aibudget.controller.calendar import Calendar
+from aibudget.controller.declared import meter_reports, price_reports, stood
 from aibudget.controller.foresight import Foresight
 from aibudget.controller.grounds import Grounds, reserved
 from aibudget.controller.head import Labels
@@ -125,13 +124,11 @@ class Cycle:
             )
             reports, resting = self._reports(judged, measured, enforced, instant)
             keys = {one.seen.uid: one.key for one in judged}
-            acts = tuple(enforcing.told(enforced, instant, keys, self._stood(judged)))
+            acts = tuple(enforcing.told(enforced, instant, keys, stood(judged, self._parts.reporter)))
             # Into the outbox first: a status that is written forgets the transition.
             kept = await self._parts.notifier.take(reports, acts, instant)
             await self._parts.reporter.tell([*acts, *self._parts.notifier.failures()], instant)
-            await self._parts.reporter.report(
-                [*kept, *self._price_reports(instant), *self._meter_reports(measured, instant)], instant
-            )
+            await self._parts.reporter.report([*kept, *self._declared(measured, instant)], instant)
             self._parts.notifier.show(reports, () if enforced is None else enforced.holds)
         self._cycles += 1
         view = CycleView(
@@ -322,35 +319,14 @@ class Cycle:
             return events.invalid(events.budget(one.key), before.conditions, generation, one.problem.message)
         return ()
 
-    def _stood(self, judged: Sequence[Judged]) -> Callable[[str], Condition | None]:
-        """How the stored status of a budget, by its uid, says that it enforces."""
-        seen = {one.seen.uid: one.seen for one in judged}
-
-        def stood(uid: str) -> Condition | None:
-            if uid not in seen:
-                return None
-            return find_condition(self._parts.reporter.before(seen[uid]).conditions, ConditionType.ENFORCED)
-
-        return stood
-
-    def _price_reports(self, now: int) -> Iterator[Report]:
-        for listed in self._shelf.lists:
-            generation, before = (
-                listed.seen.metadata.generation,
-                self._parts.reporter.before_prices(listed.seen),
-            )
-            after = status.price_list(before, generation, listed.problem, listed.remarks, now)
-            yield _standing(listed.seen, before.conditions, after)
+    def _declared(self, measured: Measured, now: int) -> Iterator[Report]:
+        reporter, meters = self._parts.reporter, self._parts.meters
+        yield from price_reports(reporter, self._shelf.lists, now)
+        yield from meter_reports(reporter, () if meters is None else meters.facts(measured), now)
 
     def _lines(self, *, folded: bool = False) -> Mapping[str, float]:
         meters = self._parts.meters
         return {} if meters is None else meters.lines(folded=folded)
-
-    def _meter_reports(self, measured: Measured, now: int) -> Iterator[Report]:
-        meters = self._parts.meters
-        for seen, facts in () if meters is None else meters.facts(measured):
-            before = self._parts.reporter.before_meter(seen)
-            yield _standing(seen, before.conditions, status.meter(before, facts, now))
 
     def _snapshot(
         self,
