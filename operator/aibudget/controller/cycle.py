@@ -366,10 +366,6 @@ def _claimants(judged: Sequence[Judged]) -> list[Claimant]:
         for one in judged
         if one.evaluation is not None and isinstance(one.seen.model, AIBudget | ClusterAIBudget)
     ]
-def _standing(seen: Seen, before: Sequence[Condition], after: PriceListStatus | MeterStatus) -> Report:
-    """What is to be said of an AIPriceList or an AIMeter."""
-    about = events.Subject(API_VERSION, seen.resource.kind, None, seen.metadata.name, seen.uid)
-    return Report(seen, after, tuple(events.standing(about, before, after.conditions)))
 
 
 class _Phases:

@@ -43,8 +43,8 @@ from aibudget.reporting.conditions import (
     state_of,
 )
 from aibudget.reporting.facts import Enforcing, Facts, MeterFacts
-from aibudget.reporting.scoping import binding_of, unit_costs_of
 from aibudget.reporting.room import fitted
+from aibudget.reporting.scoping import binding_of, unit_costs_of
 
 TOP_WORKLOADS: Final = 5
 HISTORY: Final = 12
