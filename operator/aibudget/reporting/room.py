@@ -44,6 +44,7 @@ CUTS: Final = (
     Cut("top_workloads", keep=0),
     Cut("measures", keep=1),
     Cut("conditions", words=60),
+    Cut("conditions", words=20),
 )
 """In this order, until it fits."""
 
