@@ -55,8 +55,9 @@ class Team:
         notify: Sequence[str] = (),
         mode: str = "Enforce",
         actions: Sequence[str] = ("Notify", "Annotate", "ScaleDown"),
+        hours: str | None = None,
     ) -> None:
-        """Make or change the team's budget: over the amount, its Deployment is held."""
+        """Make or change the team's budget: over the amount, or the GPU-hours, its Deployment is held."""
         spec: JsonObject = {
             "limit": {"amount": str(amount), "currency": currency},
             "thresholds": [{"name": "over", "percent": 100, "actions": list(actions)}],
@@ -64,6 +65,9 @@ class Team:
         }
         if period is not None:
             spec["period"] = dict(period)
+        if hours is not None:
+            cap = {"name": "hours", "meter": "gpu", "quantity": hours, "unit": "GPU-Hours"}
+            spec["caps"] = [cap]
         if notify:
             spec["notify"] = [{"name": name} for name in notify]
         metadata = {"name": "limits", "namespace": self.name}

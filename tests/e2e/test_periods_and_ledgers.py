@@ -111,15 +111,16 @@ def test_only_the_leader_acts_and_another_follows(
 
 
 def test_the_kill_switch_stops_new_acts_alone(sandbox: Sandbox, team: MakeTeam) -> None:
-    """While its ConfigMap is there nothing is held anew, and what is held can still be given back."""
+    """While its ConfigMap is there nothing is held anew; what is held, here for a cap, can be given back."""
     client = sandbox.control_plane.client
     held, spared = team("held-before"), team("spared-by-switch")
-    held.budget(LITTLE)
+    held.budget(PLENTY, hours=LITTLE)
     held.await_held()
+    assert held.status()["spend"]["measure"] == "hours"
     with switched(client):
         spared.budget(LITTLE)
         wait_until(lambda: spared.threshold() == "Active", 60, "the limit to be crossed")
-        held.budget(PLENTY)
+        held.budget(PLENTY, hours=PLENTY)
         held.await_free()
         await_cycles(sandbox.operator)
         assert spared.holds() == []
