@@ -30,6 +30,7 @@ from aibudget.controller.fence import Fence
 from aibudget.controller.foresight import Foresight
 from aibudget.controller.head import Source
 from aibudget.controller.histories import Histories
+from aibudget.controller.keeping import Keeping
 from aibudget.controller.kinship import Kinship
 from aibudget.controller.lease import Lease, LeaseLost, Timing
 from aibudget.controller.meters import Meters
@@ -192,7 +193,7 @@ class Replica:
         system = await self._cluster.get(NAMESPACES, "kube-system", metadata_only=True)
         uid = system["metadata"]["uid"] if system else None
         opened = await loop.run_in_executor(self._worker, self._open_books, prometheus, uid)
-        books, upstream, meters, live, foresight = opened
+        books, upstream, meters, live, foresight, keeping = opened
         link = Link(settings.cluster, lease.held, self._now)
         register = await loop.run_in_executor(
             self._worker, Register.open, settings.ledger_url, settings.cluster
@@ -215,6 +216,7 @@ class Replica:
             carbon=settings.carbon,
             select=upstream.select,
             foresight=foresight,
+            keeping=keeping,
             kinship=Kinship(Climber(self._cluster), upstream, books),
             calendar=await loop.run_in_executor(self._worker, Calendar, register),
         )
@@ -222,7 +224,7 @@ class Replica:
 
     def _open_books(
         self, prometheus: Prometheus, uid: str | None
-    ) -> tuple[Books, Upstream, Meters, LivePrices | None, Foresight]:
+    ) -> tuple[Books, Upstream, Meters, LivePrices | None, Foresight, Keeping]:
         settings = self._settings
         ledger = Ledger.open(settings.ledger_url, settings.cluster, uid)
         meter = MeterSettings(
@@ -245,7 +247,8 @@ class Replica:
         meters = Meters(ledger, epoch, partial(UserMeter, upstream))
         books = Books(accounts, upstream.begin, idle.balances)
         foresight = Foresight(Histories(books, ledger.hours, epoch))
-        return books, upstream, meters, _live(settings, prometheus, ledger), foresight
+        keeping = Keeping(ledger, epoch, settings.retention_months)
+        return books, upstream, meters, _live(settings, prometheus, ledger), foresight, keeping
 
     def _now(self) -> float:
         """The API server's time: a node whose clock is wrong must not begin a period, and release by it."""

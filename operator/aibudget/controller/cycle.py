@@ -31,6 +31,7 @@ from aibudget.controller.foresight import Foresight
 from aibudget.controller.grounds import Grounds, reserved
 from aibudget.controller.head import Labels
 from aibudget.controller.judge import Judge, Judged, placed
+from aibudget.controller.keeping import Keeping
 from aibudget.controller.kinship import Kinship
 from aibudget.controller.measuring import Measured, Measuring, progress
 from aibudget.controller.meters import Meters
@@ -79,6 +80,7 @@ class Parts:
     calendar: Calendar = field(default_factory=Calendar)
     select: Callable[[Mapping[str, frozenset[str]]], None] = lambda _: None
     foresight: Foresight | None = None
+    keeping: Keeping | None = None
     scribe: Scribe | None = None
 
 
@@ -158,7 +160,8 @@ class Cycle:
         more = await self._work(
             self._measuring.fill, self._earliest(world, int(now)), self._shelf.book, labels, deadline
         )
-        return await self._work(self._count_hours, deadline) or more
+        more = await self._work(self._count_hours, deadline) or more
+        return more or await self._work(self._expire, world, int(now), deadline)
 
     def _earliest(self, world: World, now: int) -> int:
         """From where on usage is needed: the start of the earliest period that is not closed."""
@@ -221,6 +224,10 @@ class Cycle:
             evaluations = (one.evaluation for one in judged if one.evaluation is not None)
             self._remembering(self._parts.foresight.note, evaluations, enforced.holds, now)
 
+    def _expire(self, world: World, now: int, deadline: float) -> bool:
+        keeping, needed = self._parts.keeping, self._parts.calendar.earliest(world.budgets, now)
+        return keeping is not None and bool(self._remembering(keeping.expire, needed, now, deadline))
+
     def _count_hours(self, deadline: float) -> bool:
         foresight = self._parts.foresight
         return foresight is not None and bool(self._remembering(foresight.count, deadline))
@@ -230,7 +237,7 @@ class Cycle:
         try:
             return work(*given)
         except Transient as error:
-            log.warning("hours are not counted: %s", error.message, extra={"reason": error.reason})
+            log.warning("the past is not kept up: %s", error.message, extra={"reason": error.reason})
             self._errors[error.reason] += 1
             return None
 

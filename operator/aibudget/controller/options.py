@@ -259,6 +259,13 @@ OPTIONS: Final = (
         secret=True,
     ),
     Option(
+        "retention_months",
+        _whole(2, 240),
+        "a whole number from 2 to 240, such as 13",
+        "For how many whole months before this one usage is kept; that of open periods always is.",
+        default="13",
+    ),
+    Option(
         "namespace",
         _name,
         "the operator's namespace",

@@ -41,6 +41,7 @@ class Settings:
     live_prices: TariffSource | None
     interval_seconds: int
     ledger_url: str
+    retention_months: int
     namespace: str
     identity: str
     untouchable_namespaces: tuple[str, ...]

@@ -51,6 +51,7 @@ def cluster_id(connection: Connection, name: str) -> int:
 def claim(connection: Connection, cluster: int, uid: str) -> None:
     """The cluster is the one of that uid. Raises `Stalled` where that is another, or goes by another name."""
     table = schema.cluster
+    lock(connection, cluster)
     rows = connection.execute(select(table.c.id, table.c.name, table.c.uid)).all()
     (mine,) = (row for row in rows if row.id == cluster)
     if mine.uid == uid:

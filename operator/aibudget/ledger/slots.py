@@ -15,6 +15,7 @@ from aibudget.ledger.lines import in_chunks
 from aibudget.ledger.totals import NOTHING, Covered, Row, Totals
 from aibudget.metering.slots import Interval
 from aibudget.metering.usage import Coverage
+from aibudget.pricing.charge import Charge
 
 _USAGE, _COVERAGE = schema.usage, schema.coverage
 _QUANTITIES = ("quantity", "estimated", "busy", "observed")
@@ -261,3 +262,12 @@ def _plus(one: Row, other: Row) -> Row:
         one.busy + other.busy,
         one.observed + other.observed,
     )
+
+
+def row(charge: Charge, line_id: int, rate_ids: Mapping[str, int]) -> tuple[int, Row]:
+    """A charge as it is posted: its slot, and its row there."""
+    usage = charge.usage
+    rate_id = rate_ids[charge.rate.id] if charge.rate else 0
+    observed = usage.observed or 0
+    busy = usage.busy or 0
+    return usage.slot, Row(line_id, rate_id, usage.quantity, usage.estimated, busy, observed)

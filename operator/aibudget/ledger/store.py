@@ -14,7 +14,7 @@ from typing import Final
 from sqlalchemy import Connection
 
 from aibudget.inventory.owners import LINKS, OwnerLink
-from aibudget.ledger import levels, links, meters, slots
+from aibudget.ledger import levels, links, meters, retention, slots
 from aibudget.ledger.database import Database
 from aibudget.ledger.hours import HOUR, HourBook, mark
 from aibudget.ledger.lines import Lines, Rates, label_keys, last_labels
@@ -27,7 +27,6 @@ from aibudget.metering.memory import Memory
 from aibudget.metering.slots import SLOT_SECONDS, Interval
 from aibudget.metering.usage import Coverage
 from aibudget.pricing.book import PriceBook
-from aibudget.pricing.charge import Charge
 from aibudget.pricing.rate import Rate
 from aibudget.pricing.tiers import month_of
 
@@ -48,11 +47,13 @@ class _Meter:
 class Ledger:
     """One cluster's ledger. Everything raises `Transient` when the file cannot be used for the moment."""
 
-    def __init__(self, database: Database, cluster: str) -> None:
+    def __init__(self, database: Database, cluster: str, uid: str | None = None) -> None:
         self._database = database
         self._rates = Rates()
         with database.writing() as connection:
             self._cluster_id = meters.cluster_id(connection, cluster)
+            if uid is not None:
+                meters.claim(connection, self._cluster_id, uid)
             ids = meters.ids(connection, self._cluster_id)
         self._meters = {name: self._of(name, meter_id) for name, meter_id in ids.items()}
         self.hours: Final = HourBook(database, self._cluster_id)
@@ -65,21 +66,13 @@ class Ledger:
         """
         database = Database(url)
         try:
-            ledger = cls(database, cluster)
-            if uid is not None:
-                ledger.claim(uid)
+            return cls(database, cluster, uid)
         except BaseException:
             database.close()
             raise
-        return ledger
 
     def close(self) -> None:
         self._database.close()
-
-    def claim(self, uid: str) -> None:
-        """Say which cluster this is. Raises `Stalled` where the name is another cluster's, or it has one."""
-        with self._writing() as connection:
-            meters.claim(connection, self._cluster_id, uid)
 
     def take_over(self) -> int:
         """Become the one writer; returns the epoch for postings. Those of earlier writers are now refused."""
@@ -145,7 +138,7 @@ class Ledger:
             keyed = list(meter.lines.keys(posting.charges, posting.namespace_labels))
             line_ids = meter.lines.ids(connection, (key for _, key in keyed), posting.at)
             rate_ids = self._rates.ids(connection, (c.rate for c, _ in keyed if c.rate), posting.at)
-            rows = slots.merged(_row(charge, line_ids[key], rate_ids) for charge, key in keyed)
+            rows = slots.merged(slots.row(charge, line_ids[key], rate_ids) for charge, key in keyed)
             held = slots.held(connection, meter.id, sorted(posting.coverage))
             slots.replace(connection, meter.id, rows, (posting.coverage, posting.at))
             mark(connection, self._cluster_id, posting.coverage)
@@ -160,6 +153,16 @@ class Ledger:
             meter.totals.revision = after.revision
             meter.statements.clear()
         return after
+
+    def expire(self, before: int, *, epoch: int) -> bool:
+        """Delete a few of the slots from before an instant; whether there were any. `Conflict` as `post`."""
+        with self._database.writing() as connection:
+            meters.check_epoch(connection, self._cluster_id, epoch)
+            expired = retention.expire(connection, self._cluster_id, before)
+        for meter in self._meters.values() if expired else ():
+            meter.totals.forget(before)
+            meter.statements.clear()
+        return expired
 
     def statement(self, meter: str, interval: Interval) -> Statement:
         """All that is posted of an interval, which must lie on slots."""
@@ -390,11 +393,3 @@ class Ledger:
             )
             for row in rows
         )
-
-
-def _row(charge: Charge, line_id: int, rate_ids: Mapping[str, int]) -> tuple[int, Row]:
-    usage = charge.usage
-    rate_id = rate_ids[charge.rate.id] if charge.rate else 0
-    observed = usage.observed or 0
-    busy = usage.busy or 0
-    return usage.slot, Row(line_id, rate_id, usage.quantity, usage.estimated, busy, observed)

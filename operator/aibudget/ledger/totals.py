@@ -82,6 +82,11 @@ class Totals:
         since.unasked = 0
         return True
 
+    def forget(self, before: int) -> None:
+        """Let go of beginnings before an instant: the slots from there on are no longer whole."""
+        for start in [start for start in self._starts if start < before]:
+            del self._starts[start]
+
     def nearest(self, start: int, end: int) -> int:
         """The remembered beginning closest to this one, or the end: only time between needs counting."""
         return min((*self._starts, end), key=lambda known: abs(known - start))

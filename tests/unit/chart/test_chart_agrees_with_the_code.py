@@ -71,6 +71,7 @@ def test_the_deployment_sets_only_variables_that_the_operator_reads() -> None:
         (VALUES["metering"]["kubeStateMetricsMatchers"], "kube_state_metrics_matchers"),
         (VALUES["metering"]["dcgmMatchers"], "dcgm_matchers"),
         (VALUES["intervalSeconds"], "interval_seconds"),
+        (VALUES["ledger"]["retentionMonths"], "retention_months"),
         (VALUES["enforcement"]["stops"]["atMost"], "stops_at_most"),
         (VALUES["enforcement"]["stops"]["percent"], "stops_percent"),
         (VALUES["enforcement"]["stops"]["seconds"], "stops_seconds"),

@@ -54,7 +54,7 @@ def ledger(url: str) -> Iterator[Ledger]:
     opened.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_rate() -> Callable[..., Rate]:
     """A rate for every GPU: its price, and the slot it begins with."""
 
@@ -75,7 +75,7 @@ def make_rate() -> Callable[..., Rate]:
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_charge() -> Callable[..., Charge]:
     """Usage of one workload in the slot of that number."""
 
@@ -86,7 +86,7 @@ def make_charge() -> Callable[..., Charge]:
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def post() -> Callable[..., None]:
     """Post these slots (by number) with these charges at the ledger's present revision."""
 

@@ -1,0 +1,38 @@
+"""What the ledger lets go of: slots from before an instant, a few at a time, the oldest first.
+
+A meter begins later with each batch, in the same transaction, so that what is stated of the time before is
+known to be incomplete and nothing has a hole. Lines, rates, periods and decisions stay. Works inside a
+transaction of `store.py`; whose time is over is decided by its caller.
+"""
+
+from typing import Final
+
+from sqlalchemy import Connection, select
+
+from aibudget.ledger import schema, slots
+from aibudget.metering.slots import SLOT_SECONDS, Interval
+
+BATCH_SECONDS: Final = 8 * SLOT_SECONDS
+"""What is deleted at once: others wait for it no longer than for a posting."""
+
+
+def expire(connection: Connection, cluster_id: int, before: int) -> bool:
+    """Delete the oldest slots of one meter, if they are from before an instant; whether there were any."""
+    meter = schema.meter
+    oldest = (
+        select(meter.c.id, meter.c.begins, meter.c.watermark)
+        .where(meter.c.cluster_id == cluster_id, meter.c.begins < before, meter.c.begins < meter.c.watermark)
+        .order_by(meter.c.begins, meter.c.id)
+        .limit(1)
+    )
+    found = connection.execute(oldest).one_or_none()
+    if found is None:
+        return False
+    span = Interval(found.begins, min(before, found.watermark, found.begins + BATCH_SECONDS))
+    for table in (schema.usage, schema.coverage):
+        connection.execute(table.delete().where(slots.within(table, found.id, span)))
+    correction = schema.correction
+    over = (correction.c.meter_id == found.id, correction.c.end <= span.end)
+    connection.execute(correction.delete().where(*over))
+    connection.execute(meter.update().where(meter.c.id == found.id).values(begins=span.end))
+    return True
