@@ -11,7 +11,18 @@ from pydantic import AfterValidator, Field, model_validator
 from aibudget.api.budgetstatus import BudgetStatus
 from aibudget.api.fields import Integer, Name, SlotInstant, TimeZone
 from aibudget.api.limit import IN_ORDER, Cap, DatedAmount, Limit, Rollover, in_order
-from aibudget.api.model import LIST_BY_NAME, LIST_SET, Resource, Value, celed, once_each, once_each_by, rule
+from aibudget.api.model import (
+    LIST_ATOMIC,
+    LIST_BY_NAME,
+    LIST_SET,
+    Resource,
+    Value,
+    celed,
+    once_each,
+    once_each_by,
+    rule,
+)
+from aibudget.api.planned import PlannedWindow
 from aibudget.api.scope import (
     FENCES_NEED_THE_WHOLE_NAMESPACE,
     FENCES_NEED_WHOLE_NAMESPACES,
@@ -215,6 +226,11 @@ class CommonSpec(Value):
         AfterValidator(once_each_by("name")),
     ] = None
     """Who is told, besides the Events: receivers that are configured for the operator, by name."""
+    planned_windows: Annotated[
+        tuple[PlannedWindow, ...], Field(max_length=32, json_schema_extra=LIST_ATOMIC)
+    ] = ()
+    """When unusual spend is no news: its hours are neither told as anomalies nor learnt from. What recurs
+    each week needs none; the limit and its thresholds count on as ever."""
 
     @model_validator(mode="after")
     def _limits_something(self) -> Self:

@@ -165,6 +165,38 @@ class HoldCounts(Observed):
     """On notice, or waiting for approval."""
 
 
+class AnomalyWorkload(Observed):
+    """A workload behind an anomaly."""
+
+    namespace: Annotated[str, Field(max_length=63)] | None = None
+    """Its namespace, where the budget covers several."""
+    kind: Annotated[str, Field(max_length=63)]
+    """Its kind."""
+    name: Annotated[str, Field(max_length=253)]
+    """Its name."""
+    amount: AmountText
+    """What it cost more, or below zero less, than in the same hours of the weeks before."""
+    change: Annotated[str, Field(max_length=128)] = ""
+    """What was last done to it before, such as who changed it and when; absent where that is not known."""
+
+
+class Anomaly(Observed):
+    """Hours that cost far more or far less than such hours usually do."""
+
+    start_time: Instant
+    """The beginning of the hours that were unusual first."""
+    detected_time: Instant
+    """Their end: the hour that showed it."""
+    amount: AmountText
+    """What those hours cost."""
+    expected: AmountText
+    """What they usually cost."""
+    end_time: Instant | None = None
+    """The end of the last 1, 6 or 24 hours that were unusual; absent until a day has passed after it."""
+    workloads: Annotated[tuple[AnomalyWorkload, ...], Field(max_length=2, json_schema_extra=LIST_ATOMIC)] = ()
+    """Where it comes from, where that is known: at most 2."""
+
+
 class PastPeriod(Observed):
     """How an earlier period ended."""
 
@@ -217,6 +249,8 @@ class Omitted(Observed):
     """Periods of the last 12 that are not in history."""
     measures: Count | None = None
     """Measures of which less is used than of those in measures."""
+    anomalies: Count | None = None
+    """Earlier anomalies than those in anomalies."""
 
 
 class BudgetStatus(Observed):
@@ -259,6 +293,8 @@ class BudgetStatus(Observed):
     """Who spends and is not held for an acting threshold, and why; the dearest 10."""
     history: Annotated[tuple[PastPeriod, ...], Field(max_length=12, json_schema_extra=LIST_ATOMIC)] = ()
     """The last 12 periods, newest first."""
+    anomalies: Annotated[tuple[Anomaly, ...], Field(max_length=3, json_schema_extra=LIST_ATOMIC)] = ()
+    """What was unusual in the last 7 days, newest first; also the operator's memory of it."""
     omitted: Omitted | None = None
     """How much is left out of the lists above, for a status stays within 8 KiB; absent where nothing is."""
     last_evaluation_time: Instant | None = None

@@ -44,6 +44,11 @@ class ConditionType(StrEnum):
     )
     DATA_FRESH = "DataFresh", "normal-true", "usage of the last 30 minutes is known well enough to act on"
     ENFORCED = "Enforced", "abnormal-true", "workloads or namespaces are held for this budget"
+    SPEND_AS_USUAL = (
+        "SpendAsUsual",
+        "normal-true",
+        "the last hours cost about what such hours usually do; Unknown while that cannot be told",
+    )
     RECEIVERS_RESOLVED = (
         "ReceiversResolved",
         "normal-true",
@@ -137,6 +142,13 @@ class Reason(StrEnum):
     )
     STALE = "Stale", "the newest usage is too old to act on"
     LOW_COVERAGE = "LowCoverage", "too much of the last 30 minutes was never scraped"
+
+    # SpendAsUsual
+    AS_USUAL = "AsUsual", "nothing unusual lasts"
+    UNUSUAL_SPEND = "UnusualSpend", "hours cost far more or far less than such hours usually do"
+    LEARNING = "Learning", "fewer than four weeks of hours are known to learn from"
+    HOUR_UNKNOWN = "HourUnknown", "the newest hour was not measured, or something was held in it"
+    SPEND_PLANNED = "SpendPlanned", "the newest hour lies in a planned window"
 
     # Enforced
     NAMESPACES_FENCED = "NamespacesFenced", "growth, or new accelerator pods, are refused for this budget"
@@ -249,6 +261,11 @@ class EventReason(StrEnum):
         "StopsPaced",
         "Warning",
         "more is to be stopped than the rails let at once; the rest waits its turn",
+    )
+    UNUSUAL_SPEND = (
+        "UnusualSpend",
+        "Warning",
+        "hours cost far more or far less than such hours usually do",
     )
     PRICE_MISSING = "PriceMissing", "Warning", "usage has no matching price"
     DATA_STALE = "DataStale", "Warning", "usage is no longer known well enough to act on"

@@ -14,6 +14,7 @@ from aibudget.budgeting.foreseen import UNFORESEEN, Foreseen
 from aibudget.budgeting.limits import Allowance, Measure, leading
 from aibudget.budgeting.period import Period
 from aibudget.budgeting.unitcost import UnitCosting
+from aibudget.budgeting.vigil import UNWATCHED, Watched
 from aibudget.inventory.workload import Workload
 
 # Unknown: new or edited, and the data does not reach far enough to say whether it was crossed before.
@@ -109,7 +110,7 @@ class Evaluation:
     use right now what has no price. `rate_per_hour` is None while nothing recent is known. `shared` is the
     idle and shared cost that policies give to the scope beside its spend: no threshold looks at it, and None
     is where no policy gives anything to anybody. `unlabelled`, `unmetered` and `outside` are those of its
-    share. `unit_costs` stop nothing. `foreseen` is where the period will end.
+    share. `unit_costs` stop nothing. `foreseen` is where the period will end, `watched` what is unusual.
     """
 
     budget: BudgetKey
@@ -136,6 +137,7 @@ class Evaluation:
     measures: tuple[Measure, ...] = ()
     judged_percents: Mapping[str, int] = field(default_factory=dict)
     foreseen: Foreseen = UNFORESEEN
+    watched: Watched = UNWATCHED
 
     @property
     def stops_everything(self) -> bool:

@@ -10,6 +10,7 @@ from decimal import Decimal
 
 from aibudget.api.budgetstatus import BudgetStatus
 from aibudget.budgeting.evaluation import Evaluation, ThresholdStanding
+from aibudget.budgeting.vigil import Anomaly, remembered
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,7 @@ class Memory:
     limit: Decimal | None = None
     percents: Mapping[str, int] = field(default_factory=dict)
     above: frozenset[str] = frozenset()
+    anomalies: tuple[Anomaly, ...] = ()
 
     @classmethod
     def from_status(cls, status: BudgetStatus) -> "Memory":
@@ -60,6 +62,7 @@ class Memory:
             limit=None if status.limit is None else status.limit.amount,
             percents={one.name: one.used_percent for one in status.measures if one.used_percent is not None},
             above=frozenset(one.name for one in status.unit_costs if one.state == "Above"),
+            anomalies=remembered(status.anomalies),
         )
 
     @classmethod
@@ -77,4 +80,5 @@ class Memory:
             limit=evaluation.limit,
             percents=evaluation.judged_percents,
             above=frozenset(one.spec.name for one in evaluation.unit_costs if one.state == "Above"),
+            anomalies=evaluation.watched.anomalies,
         )

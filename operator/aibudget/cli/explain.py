@@ -98,7 +98,8 @@ def _details(word: "Word") -> list[str]:
         period += f", until {format_instant(word.until)}"
     noticed = f"  Noticed at {format_instant(word.notice_time)}." if word.notice_time else ""
     place = f"  {word.place}" if word.place else ""
-    return [line for line in (f"  {word.message}", period and f"{period}.", noticed, place) if line]
+    unusual = f"  {word.unusual}" if word.unusual else ""
+    return [line for line in (f"  {word.message}", period and f"{period}.", noticed, place, unusual) if line]
 
 
 def _target(text: str) -> "tuple[Kind, str]":

@@ -55,6 +55,8 @@ def status(connection: Connection, name: str | None, output: str, exit_code: boo
     elif found:
         rows = [Standing.of(budget).row(wide=output == "wide") for budget in found]
         click.echo(table(WIDE if output == "wide" else COLUMNS, rows))
+        for line in (said for budget in found if (said := Standing.of(budget).unusual)):
+            click.echo(f"\n{line}")
     else:
         click.echo("No budgets here. Look in all namespaces with -A, or apply one.", err=True)
     if exit_code and any(Standing.of(budget).over for budget in found):
@@ -78,6 +80,13 @@ class Standing:
         """Known to be over its limit. Unknown is neither within nor over."""
         within = self._condition(ConditionType.WITHIN_BUDGET)
         return within is not None and within.status == "False"
+
+    @property
+    def unusual(self) -> str:
+        """What is unusual about it while that lasts."""
+        usual = self._condition(ConditionType.SPEND_AS_USUAL)
+        name = f"{self.budget['kind']} {self.budget['metadata']['name']}"
+        return f"{name}: {usual.message}" if usual is not None and usual.status == "False" else ""
 
     def row(self, *, wide: bool) -> tuple[str, ...]:
         """The cells of `COLUMNS`, or of `WIDE`."""

@@ -19,6 +19,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
+from aibudget.budgeting.vigil import Least
 from aibudget.controller import logs
 from aibudget.controller.accounts import Accounts
 from aibudget.controller.books import Books
@@ -33,6 +34,7 @@ from aibudget.controller.histories import Histories
 from aibudget.controller.keeping import Keeping
 from aibudget.controller.kinship import Kinship
 from aibudget.controller.lease import Lease, LeaseLost, Timing
+from aibudget.controller.lookout import Lookout
 from aibudget.controller.meters import Meters
 from aibudget.controller.notifier import Link, Notifier
 from aibudget.controller.probes import Probes, Pulse
@@ -40,6 +42,7 @@ from aibudget.controller.reporter import Reporter
 from aibudget.controller.scribe import Scribe
 from aibudget.controller.settings import Settings
 from aibudget.controller.sources import GpuSource, IdleSource, Reserved, ReservedSource, Upstream
+from aibudget.controller.spenders import Spenders
 from aibudget.controller.tariffs import LivePrices
 from aibudget.controller.usermeter import UserMeter
 from aibudget.controller.watch import Watch
@@ -47,6 +50,7 @@ from aibudget.enforcement.cluster import Enforcer, Limits
 from aibudget.enforcement.rails import Rails
 from aibudget.enforcement.waves import Waves
 from aibudget.errors import AIBudgetError
+from aibudget.inventory.changes import Changes
 from aibudget.inventory.climb import Climber
 from aibudget.inventory.kubernetes import Cluster
 from aibudget.inventory.resource import NAMESPACES
@@ -193,7 +197,7 @@ class Replica:
         system = await self._cluster.get(NAMESPACES, "kube-system", metadata_only=True)
         uid = system["metadata"]["uid"] if system else None
         opened = await loop.run_in_executor(self._worker, self._open_books, prometheus, uid)
-        books, upstream, meters, live, foresight, keeping = opened
+        books, upstream, meters, live, foresight, keeping, lookout = opened
         link = Link(settings.cluster, lease.held, self._now)
         register = await loop.run_in_executor(
             self._worker, Register.open, settings.ledger_url, settings.cluster
@@ -217,6 +221,8 @@ class Replica:
             select=upstream.select,
             foresight=foresight,
             keeping=keeping,
+            lookout=lookout,
+            changes=Changes(self._cluster),
             kinship=Kinship(Climber(self._cluster), upstream, books),
             calendar=await loop.run_in_executor(self._worker, Calendar, register),
         )
@@ -224,7 +230,7 @@ class Replica:
 
     def _open_books(
         self, prometheus: Prometheus, uid: str | None
-    ) -> tuple[Books, Upstream, Meters, LivePrices | None, Foresight, Keeping]:
+    ) -> tuple[Books, Upstream, Meters, LivePrices | None, Foresight, Keeping, Lookout]:
         settings = self._settings
         ledger = Ledger.open(settings.ledger_url, settings.cluster, uid)
         meter = MeterSettings(
@@ -246,9 +252,12 @@ class Replica:
         accounts[1].follow(accounts[0])
         meters = Meters(ledger, epoch, partial(UserMeter, upstream))
         books = Books(accounts, upstream.begin, idle.balances)
-        foresight = Foresight(Histories(books, ledger.hours, epoch))
+        histories = Histories(books, ledger.hours, epoch)
+        least = Least(settings.anomaly_least_amount, settings.anomaly_least_percent)
+        lookout = Lookout(histories, Spenders(books, lambda: histories.owners), least)
         keeping = Keeping(ledger, epoch, settings.retention_months)
-        return books, upstream, meters, _live(settings, prometheus, ledger), foresight, keeping
+        live = _live(settings, prometheus, ledger)
+        return books, upstream, meters, live, Foresight(histories), keeping, lookout
 
     def _now(self) -> float:
         """The API server's time: a node whose clock is wrong must not begin a period, and release by it."""

@@ -33,6 +33,7 @@ from aibudget.controller.head import Labels
 from aibudget.controller.judge import Judge, Judged, placed
 from aibudget.controller.keeping import Keeping
 from aibudget.controller.kinship import Kinship
+from aibudget.controller.lookout import Lookout, look_out
 from aibudget.controller.measuring import Measured, Measuring, progress
 from aibudget.controller.meters import Meters
 from aibudget.controller.notifier import Notifier
@@ -45,6 +46,7 @@ from aibudget.enforcement.cluster import Enforcer
 from aibudget.enforcement.cluster import Report as Enforced
 from aibudget.enforcement.intents import came_of_it
 from aibudget.errors import AIBudgetError, Transient
+from aibudget.inventory.changes import Changes
 from aibudget.inventory.owners import OwnerBook
 from aibudget.pricing.carbon import Carbon
 from aibudget.pricing.rate import Rate
@@ -82,6 +84,8 @@ class Parts:
     foresight: Foresight | None = None
     keeping: Keeping | None = None
     scribe: Scribe | None = None
+    lookout: Lookout | None = None
+    changes: Changes | None = None
 
 
 class Cycle:
@@ -161,6 +165,7 @@ class Cycle:
             self._measuring.fill, self._earliest(world, int(now)), self._shelf.book, labels, deadline
         )
         more = await self._work(self._count_hours, deadline) or more
+        more = more or await look_out(self._parts.lookout, self._parts.changes, self._work, deadline)
         return more or await self._work(self._expire, world, int(now), deadline)
 
     def _earliest(self, world: World, now: int) -> int:
@@ -217,7 +222,8 @@ class Cycle:
             # Periods go on by the clock; the next cycle finds the same to be written.
             log.warning("periods and decisions are not written: %s", error.message)
             self._errors[error.reason] += 1
-        return judged
+        lookout = self._parts.lookout
+        return judged if lookout is None else lookout.over(judged, self._parts.reporter)
 
     def _note_holds(self, judged: Sequence[Judged], enforced: Enforced | None, now: int) -> None:
         if self._parts.foresight is not None and enforced is not None:

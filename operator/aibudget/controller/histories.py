@@ -80,7 +80,7 @@ class Histories:
 
     def count(self, counting: Sequence[Counting], deadline: float) -> bool:
         """Count what there is to count until the deadline, or one turn of it; whether there is more."""
-        settled = self._settled()
+        settled = self.settled()
         if settled is None or not counting:
             return False
         self._forget(settled)
@@ -104,7 +104,7 @@ class Histories:
         """In these hours something was held that these budgets count."""
         self._hours.hold(hours, self._epoch)
 
-    def _settled(self) -> int | None:
+    def settled(self) -> int | None:
         """The end of the hours that all meters have posted; one that is far behind is not waited for."""
         ends = {meter: accounts.posted().watermark for meter, accounts in self._books.kept().items()}
         first = ends[self._books.first.meter]

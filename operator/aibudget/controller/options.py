@@ -97,6 +97,17 @@ def _whole(low: int, high: int) -> Callable[[str], int]:
     return read
 
 
+def _number(high: int) -> Callable[[str], float]:
+    def read(text: str) -> float:
+        if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,2})?", text.strip(), re.ASCII):
+            raise ValueError("no number with at most two decimals")
+        if float(text) > high:
+            raise ValueError(f"more than {high}")
+        return float(text)
+
+    return read
+
+
 def _matchers(text: str) -> Matchers:
     try:
         return matchers(text)
@@ -367,6 +378,20 @@ OPTIONS: Final = (
         "the path of a YAML file such as /etc/aibudget/carbon.yaml",
         "File of what grids emit, after the public averages, for caps in kgCO2e; see how-to/count-carbon.md.",
         default=" ",
+    ),
+    Option(
+        "anomaly_least_amount",
+        _number(10**9),
+        "a number such as 10 or 2.50",
+        "Unusual spend is told if it differs by so much at least, in the currency of its budget.",
+        default="10",
+    ),
+    Option(
+        "anomaly_least_percent",
+        _number(100),
+        "a number from 0 to 100, such as 0.5",
+        "Unusual spend is told if it differs by so much of a month's limit at least.",
+        default="0.5",
     ),
     Option("log_level", _level, "DEBUG, INFO, WARNING or ERROR", "How much is logged.", default="INFO"),
 )

@@ -57,6 +57,8 @@ class Settings:
     receivers: tuple[Receiver, ...]
     shared_cost: Sharing
     carbon: Carbon
+    anomaly_least_amount: float
+    anomaly_least_percent: float
     log_level: LogLevel
 
 

@@ -60,6 +60,8 @@ def _conditions(own: dict[str, str], conditions: Sequence[Condition]) -> Iterato
                 yield _alert("AIBudgetDataStale", "warning", own, one.last_transition_time, one.message)
             case ConditionType.STALLED, "True", _:
                 yield _alert("AIBudgetStalled", "warning", own, one.last_transition_time, one.message)
+            case ConditionType.SPEND_AS_USUAL, "False", _:
+                yield _alert("AIBudgetUnusualSpend", "warning", own, one.last_transition_time, one.message)
             case ConditionType.ENFORCED, "True", Reason.ENFORCEMENT_FAILED:
                 name = "AIBudgetEnforcementFailed"
                 yield _alert(name, "warning", own, one.last_transition_time, one.message)

@@ -24,6 +24,7 @@ from aibudget.api.money import Money
 from aibudget.budgeting.evaluation import Evaluation, ThresholdState
 from aibudget.errors import AIBudgetError, Stalled
 from aibudget.metering.slots import iso
+from aibudget.reporting import unusual
 from aibudget.reporting.facts import Enforcing, Facts, MeterFacts
 from aibudget.reporting.figures import used_of
 from aibudget.reporting.scoping import overcommitted, scope_unclear, unit_costs_within
@@ -54,6 +55,7 @@ def conditions_of(facts: Facts) -> tuple[Condition, ...]:
             facts.data.message,
         ),
         ConditionType.ENFORCED: _enforced(facts.enforcing),
+        ConditionType.SPEND_AS_USUAL: _as_usual(facts),
         ConditionType.RECEIVERS_RESOLVED: _receivers(facts.unknown_receivers),
         ConditionType.SCOPE_UNCLEAR: scope_unclear(facts.evaluation),
         ConditionType.UNIT_COSTS_WITHIN: unit_costs_within(facts.evaluation),
@@ -231,6 +233,15 @@ def _enforced(enforcing: Enforcing) -> Fact | None:
     if enforcing.returning:
         return "True", Reason.RELEASING, f"{enforcing.returning} on their way back, in waves."
     return None
+
+
+def _as_usual(facts: Facts) -> Fact | None:
+    found = None if facts.evaluation is None else unusual.condition(facts.evaluation)
+    if found is not None:
+        return found
+    # Until the first look of this process stands what the one before it saw.
+    stood = find_condition(facts.before.conditions, ConditionType.SPEND_AS_USUAL)
+    return None if stood is None else (stood.status, _REASONS[stood.reason], stood.message)
 
 
 def _receivers(unknown: Sequence[str] | None) -> Fact | None:

@@ -20,6 +20,7 @@ from aibudget.inventory.kubernetes import AlreadyExists
 from aibudget.inventory.resource import EVENTS, Resource
 from aibudget.inventory.workload import Workload
 from aibudget.metering.slots import iso
+from aibudget.reporting import unusual
 from aibudget.reporting.conditions import MOST_NAMED, shortened, unpriced
 from aibudget.reporting.facts import DataState
 from aibudget.reporting.figures import limits_of, used_of
@@ -102,6 +103,7 @@ def transitions(
         *(event for state in told for event in _threshold(subject, state, evaluation, enforcing=enforcing)),
         *_data(subject, before, data),
         *_prices(subject, before, evaluation),
+        *_unusual(subject, before, evaluation),
     )
 
 
@@ -319,6 +321,14 @@ def _data(subject: Subject, before: BudgetStatus, data: DataState) -> Iterator[E
             f"{data.message} Spend stays what is known; nothing new is stopped, nothing released for it."
         )
         yield Event(subject, EventReason.DATA_STALE, "Measure", message, hour)
+
+
+def _unusual(subject: Subject, before: BudgetStatus, evaluation: Evaluation) -> Iterator[Event]:
+    told = {int(one.detected_time.timestamp()) for one in before.anomalies}
+    for one in evaluation.watched.anomalies:
+        if one.told not in told:
+            message = unusual.sentence(one, evaluation)
+            yield Event(subject, EventReason.UNUSUAL_SPEND, "Evaluate", message, str(one.told))
 
 
 def _prices(subject: Subject, before: BudgetStatus, evaluation: Evaluation) -> Iterator[Event]:

@@ -6,7 +6,7 @@ operator has not looked yet. Knows nothing of the API server; the command reads,
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal
@@ -24,6 +24,7 @@ from aibudget.enforcement.hold import is_true, way_back, way_to_decide
 from aibudget.enforcement.live import Live, is_protected, is_vetoed
 from aibudget.enforcement.sparing import unfit
 from aibudget.inventory.owners import OwnerBook
+from aibudget.inventory.workload import Workload
 
 State = Literal["Held", "OnNotice", "WaitingForApproval", "Contested", "HoldGone", "Free"]
 
@@ -34,7 +35,8 @@ _OF_CLAIMS = {"Approved": "OnNotice", "Pending": "AsksApproval", "Vetoed": "Veto
 class Word:
     """What one budget has to do with the workload: `verdict` in one word, `message` in sentences.
 
-    `until` is the end of its period. `place` is why the workload was chosen and where it stood.
+    `until` is the end of its period. `place` is why the workload was chosen and where it stood. `unusual` is
+    what it has to do with unusual spend that lasts.
     """
 
     kind: str
@@ -47,6 +49,7 @@ class Word:
     until: datetime | None = None
     place: str | None = None
     rank: int | None = None
+    unusual: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +106,10 @@ def explain(subject: Subject, budgets: Sequence[Budget], now: datetime) -> Expla
     state = state_of(subject)
     open_claims = () if hold is None else tuple(c for c in hold.spec.claims if not is_closed(c))
     noticed = min((claim.notice_time for claim in open_claims if claim.notice_time), default=None)
-    words = [word for budget in budgets if (word := word_of(budget, subject, now)) is not None]
+    found = [(budget, word_of(budget, subject, now)) for budget in budgets]
+    words = [
+        replace(word, unusual=unusual_of(budget, workload)) for budget, word in found if word is not None
+    ]
     known = {budget.uid for budget in budgets}
     words += [_claims(claim, hold, None) for claim in open_claims if hold and claim.uid not in known]
     return Explanation(
@@ -271,6 +277,23 @@ def _not_yet(budget: Budget) -> tuple[str, str]:
         "spend in this budget, or the kill switch is set, or the next cycle takes it."
     )
     return "NotChosen", said
+
+
+def unusual_of(budget: Budget, workload: Workload) -> str | None:
+    """Its part of what lasts and is unusual in the budget; None where it has none."""
+    for anomaly in budget.status.anomalies:
+        for one in anomaly.workloads if anomaly.end_time is None else ():
+            if (one.namespace or budget.namespace, one.kind, one.name) == (
+                workload.namespace,
+                workload.kind,
+                workload.name,
+            ):
+                amount = Money(abs(one.amount), budget.spec.currency)
+                side = "more" if one.amount > 0 else "less"
+                span = f"from {format_instant(anomaly.start_time)} to {format_instant(anomaly.detected_time)}"
+                said = f"Unusual: it cost {amount} {side} {span} than in such hours of the weeks before"
+                return f"{said} ({one.change})." if one.change else f"{said}."
+    return None
 
 
 def _used(budget: Budget) -> str:

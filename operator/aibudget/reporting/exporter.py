@@ -183,6 +183,11 @@ def _budgets(budgets: tuple[BudgetView, ...]) -> Iterator[Metric]:
         "Whether a threshold is crossed in the current period.",
         labels=(*_BUDGET, "threshold"),
     )
+    anomaly = GaugeMetricFamily(
+        "aibudget_anomaly_amount",
+        "What unusual hours cost more, or below zero less, than usual; 0 while nothing unusual lasts.",
+        labels=money,
+    )
     condition = GaugeMetricFamily(
         "aibudget_status_condition",
         "The conditions of the budgets.",
@@ -199,6 +204,8 @@ def _budgets(budgets: tuple[BudgetView, ...]) -> Iterator[Metric]:
             limit.add_metric(in_money, float(evaluation.limit))
         if evaluation.shared is not None:
             shared.add_metric(in_money, float(evaluation.shared))
+        if (unusual := evaluation.watched.impact) is not None:
+            anomaly.add_metric(in_money, unusual)
         for state in evaluation.thresholds:
             if state.standing != "Unknown":
                 crossed.add_metric([*labels, state.threshold.name], float(state.standing != "Below"))
@@ -206,7 +213,7 @@ def _budgets(budgets: tuple[BudgetView, ...]) -> Iterator[Metric]:
             spend.add_metric(in_money, float(evaluation.spend.amount))
             if evaluation.limit is not None:
                 used.add_metric(in_money, float(evaluation.spend.amount / evaluation.limit))
-    yield from (limit, spend, used, *foreseen, shared, crossed, condition)
+    yield from (limit, spend, used, *foreseen, shared, crossed, anomaly, condition)
     yield from _caps(budgets)
     yield from _unit_costs(budgets)
 

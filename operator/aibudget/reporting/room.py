@@ -34,6 +34,7 @@ CUTS: Final = (
     Cut("conditions", words=300),
     Cut("top_workloads", keep=3),
     Cut("history", keep=2),
+    Cut("anomalies", keep=1),
     Cut("measures", keep=8),
     Cut("spared", keep=2),
     Cut("top_workloads", keep=1),
@@ -45,6 +46,8 @@ CUTS: Final = (
     Cut("measures", keep=1),
     Cut("conditions", words=60),
     Cut("conditions", words=20),
+    Cut("anomalies", keep=0),
+    Cut("conditions", words=10),
 )
 """In this order, until it fits."""
 

@@ -33,6 +33,7 @@ from aibudget.errors import AIBudgetError
 from aibudget.inventory.owners import OwnerBook
 from aibudget.inventory.workload import Workload
 from aibudget.ledger.periodrow import PeriodState
+from aibudget.reporting import unusual
 from aibudget.reporting.conditions import (
     conditions_of,
     conditions_of_meter,
@@ -125,6 +126,7 @@ def outline(facts: Facts) -> Outline | None:
         evaluation.currency,
         tuple((state.threshold.name, state.standing) for state in evaluation.thresholds),
         foreseen_state(evaluation)[:2],
+        (evaluation.watched.standing, evaluation.watched.anomalies),
         (status, reason, facts.data.reason, facts.backfill is None, facts.unknown_receivers),
         (evaluation.unlabelled, evaluation.unmetered, facts.place),
         tuple(one.state for one in evaluation.unit_costs),
@@ -244,6 +246,7 @@ def _figures(evaluation: Evaluation, owners: OwnerBook) -> JsonObject:
         ),
         "unit_costs": unit_costs_of(evaluation),
         "top_workloads": _top(evaluation, owners),
+        "anomalies": unusual.statuses(evaluation),
     }
 
 

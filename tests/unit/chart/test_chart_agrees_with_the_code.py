@@ -78,6 +78,8 @@ def test_the_deployment_sets_only_variables_that_the_operator_reads() -> None:
         (VALUES["enforcement"]["restore"]["waveAccelerators"], "wave_accelerators"),
         (VALUES["enforcement"]["restore"]["readySeconds"], "wave_ready_seconds"),
         (VALUES["enforcement"]["restore"]["withinSeconds"], "restore_within_seconds"),
+        (VALUES["anomalies"]["leastAmount"], "anomaly_least_amount"),
+        (VALUES["anomalies"]["leastPercent"], "anomaly_least_percent"),
         (VALUES["logLevel"], "log_level"),
     ],
 )

@@ -12,6 +12,7 @@ import pytest
 
 from aibudget.budgeting import verdict
 from aibudget.budgeting.sharing import Policy, Sharing
+from aibudget.budgeting.vigil import Least
 from aibudget.controller import judge
 from aibudget.controller.accounts import Accounts
 from aibudget.controller.books import Books
@@ -21,11 +22,14 @@ from aibudget.controller.cycle import Cycle, Parts
 from aibudget.controller.foresight import Foresight
 from aibudget.controller.histories import Histories
 from aibudget.controller.kinship import Kinship
+from aibudget.controller.lookout import Lookout
 from aibudget.controller.notifier import Notifier
 from aibudget.controller.reporter import Report, Reporter
 from aibudget.controller.scribe import Scribe
+from aibudget.controller.spenders import Spenders
 from aibudget.enforcement.cluster import Enforcer, Limits
 from aibudget.errors import Conflict
+from aibudget.inventory.changes import Changes
 from aibudget.inventory.climb import Climber
 from aibudget.inventory.kubernetes import Json, Patch
 from aibudget.inventory.owners import OwnerBook, OwnerLink
@@ -111,6 +115,7 @@ class World:
         self.stop()
         self.ledger = self.in_worker(lambda: Ledger.open(self.url, "test"))
         books = self.in_worker(self._books)
+        histories = Histories(books, self.ledger.hours, self.epoch)
         self.cache = Cache()
         self.register = self.in_worker(lambda: Register.open(self.url, "test"))
         scribe = Scribe(self.register, self.worker)
@@ -125,7 +130,9 @@ class World:
             kinship=Kinship(Climber(self.cluster), Owners(self.ledger), books),
             sharing=self.sharing,
             calendar=self.in_worker(lambda: Calendar(self.register)),
-            foresight=Foresight(Histories(books, self.ledger.hours, self.epoch)),
+            foresight=Foresight(histories),
+            lookout=Lookout(histories, Spenders(books, lambda: histories.owners), Least()),
+            changes=Changes(self.cluster),
         )
         self.cycle = Cycle(parts)
 
@@ -577,3 +584,22 @@ def test_a_change_of_prices_is_not_held_against_what_is_crossed_later(world: Wor
     world.pass_time(seconds=20 * 3600)
     world.pass_time(cycles=2)
     assert world.status("b")["thresholds"][0]["state"] == "Active"
+
+
+def test_what_is_unusual_is_told_with_who_is_behind_it(world: World) -> None:
+    """Four weeks of one GPU, then an hour of five: the next cycle says so, once, and whose they are."""
+    world.meter.now = MIDNIGHT + 28 * DAY + 12 * 3600
+    world.budget("b", 2000)
+    world.pass_time(cycles=3)
+    assert world.conditions("b")["SpendAsUsual"] == ("True", "AsUsual")
+    world.meter.workloads = 5
+    world.pass_time(3600, cycles=1)
+    world.pass_time(cycles=2)
+    assert world.conditions("b")["SpendAsUsual"] == ("False", "UnusualSpend")
+    (told,) = world.status("b")["anomalies"]
+    assert told["expected"] == "3.00"
+    assert [one["name"] for one in told["workloads"]] == ["llm-1", "llm-2"]
+    world.start()
+    world.pass_time(cycles=3)
+    assert world.events("b").count("UnusualSpend") == 1
+    assert world.status("b")["anomalies"] == [told]

@@ -36,10 +36,10 @@ class Side(World):
 
     def _books(self) -> Books:
         assert self.ledger is not None
-        epoch = self.ledger.take_over()
+        self.epoch = self.ledger.take_over()
         self.tokens = Optional(self.meter.now)
         meters = {"gpu": self.meter, "tokens": self.tokens}
-        return Books([Accounts(name, meter, self.ledger, epoch) for name, meter in meters.items()])
+        return Books([Accounts(name, meter, self.ledger, self.epoch) for name, meter in meters.items()])
 
     def pass_time(self, seconds: int = 60, *, cycles: int = 1, fill: bool = True) -> None:
         """The same clock for both."""

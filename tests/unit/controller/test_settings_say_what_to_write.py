@@ -48,6 +48,8 @@ def test_the_downward_api_names_the_replica() -> None:
         ("AIBUDGET_PROMETHEUS_CA_FILE", "/nowhere/ca.crt"),
         ("AIBUDGET_PROMETHEUS_TIMEOUT_SECONDS", "0"),
         ("AIBUDGET_INTERVAL_SECONDS", "5m"),
+        ("AIBUDGET_ANOMALY_LEAST_AMOUNT", "-1"),
+        ("AIBUDGET_ANOMALY_LEAST_PERCENT", "100.01"),
         ("AIBUDGET_INTERVAL_SECONDS", "0"),
         ("AIBUDGET_INTERVAL_SECONDS", "1e1"),
         ("AIBUDGET_INTERVAL_SECONDS", "٣٠"),
