@@ -172,8 +172,9 @@ class Evaluation:
 
     @property
     def is_known(self) -> bool:
-        """Whether anything is known of what is used."""
-        return self.spend.as_of is not None or leading(self.measures) is not None
+        """Whether anything is known of what is limited."""
+        caps = any(one.used is not None for one in self.measures if not one.is_money)
+        return caps or (self.limit is not None and self.spend.as_of is not None)
 
     def active(self, action: str) -> ThresholdState | None:
         """The highest threshold in force that lists the action, or None."""

@@ -82,7 +82,9 @@ def _standing(
         # A threshold that was not there before is an edit of its own.
         edited = was == "Unknown" or any(one.edited for one in known)
         return "Below" if not edited or _all_judged(known) else "Unknown"
-    if all(_lets_go(one, threshold.percent) for one in known):
+    # What nothing is known of may be what crossed it, unless another measure is known to have.
+    explained = any(one.before is not None and one.before >= threshold.percent for one in known)
+    if all(_lets_go(one, threshold.percent, explained=explained) for one in known):
         return "Below"
     return crossed(was, enforcement, by_usage=False)
 
@@ -112,7 +114,7 @@ def _all_judged(known: Sequence[Known]) -> bool:
     return bool(told) and all(one.judged for one in told)
 
 
-def _lets_go(one: Known, percent: int) -> bool:
+def _lets_go(one: Known, percent: int, *, explained: bool) -> bool:
     if one.used is None:
-        return one.before is None or one.before < percent
+        return explained if one.before is None else one.before < percent
     return one.judged and one.ceiling is not None and one.ceiling * 100 < percent

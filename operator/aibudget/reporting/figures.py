@@ -12,7 +12,7 @@ def used_of(evaluation: Evaluation) -> str:
     spend, cap, period = evaluation.spend, evaluation.leading_cap, evaluation.period.id
     if cap is not None:
         used, limit = hundredths(cap.used or Fraction(0)), hundredths(cap.limit)
-        return f"{used} of {limit} {cap.unit} is used (cap {cap.name}, {spend.used_percent} %) in {period}"
+        return f"{used} of {limit} {cap.unit} is used (cap {cap.name}, {cap.percent} %) in {period}"
     known = Money(spend.amount, evaluation.currency)
     if evaluation.limit is None:
         return f"{known} is spent in {period}"

@@ -7,6 +7,7 @@ is told nothing new about. Absent fields are unknown; money is rounded here and 
 from collections.abc import Hashable, Mapping, Sequence
 from datetime import datetime
 from decimal import ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
+from fractions import Fraction
 from typing import Any, Final
 
 from aibudget.api.budgetstatus import (
@@ -27,7 +28,7 @@ from aibudget.api.budgetstatus import (
 from aibudget.api.meter import MeterStatus
 from aibudget.api.pricelist import PriceListStatus
 from aibudget.budgeting.evaluation import Evaluation
-from aibudget.budgeting.limits import hundredths, leading
+from aibudget.budgeting.limits import Measure, hundredths, leading
 from aibudget.enforcement.sparing import Spared
 from aibudget.errors import AIBudgetError
 from aibudget.inventory.owners import OwnerBook
@@ -275,11 +276,16 @@ def _measures(evaluation: Evaluation) -> tuple[MeasureStatus, ...]:
             name=one.name,
             unit=one.unit,
             limit=hundredths(one.limit),
-            used=None if one.used is None else hundredths(one.used),
+            used=_used(one, evaluation),
             used_percent=evaluation.judged_percents.get(one.name),
         )
         for one in evaluation.measures
     )
+
+
+def _used(measure: Measure, evaluation: Evaluation) -> Decimal | None:
+    unknown = measure.used is None or (measure.is_money and evaluation.spend.as_of is None)
+    return None if unknown else hundredths(measure.used or Fraction(0))
 
 
 def _leading(evaluation: Evaluation) -> str | None:

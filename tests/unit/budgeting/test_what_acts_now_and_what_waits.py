@@ -202,3 +202,23 @@ def test_what_is_found_again_was_never_gone(look: Look, settled: Settled) -> Non
     lost = CAPPED.edit(caps=[TIGHT, TOKENS]).then(known=False, dollars=0)
     assert stood(again := look(lost, cut)) == WAITS
     assert stood(look(lost.then(known=True, dollars=80), again)) == WAITS
+
+
+@pytest.mark.parametrize("percents", [{}, {"tokens": 100}])
+def test_what_nothing_is_known_of_lets_nothing_go(
+    look: Look, settled: Settled, percents: dict[str, int]
+) -> None:
+    """A cap that acts, and of which nothing is told any more, may be what holds; even if status forgot."""
+    capped = World({"caps": [TOKENS], "limit": None})
+    before = settled(capped.then(tokens=200))
+    assert stood(before) == ACTS
+    dark = replace(before, judged_percents=percents)
+    assert stood(look(capped.then(tokens=None), dark)) == ACTS
+
+
+def test_a_cap_that_was_never_told_of_keeps_nothing(look: Look, settled: Settled) -> None:
+    """Where it is known that the money held, a higher limit gives back."""
+    unknown = World({"caps": [TOKENS]}, dollars=110, tokens=None)
+    before = settled(unknown)
+    assert stood(before) == ACTS
+    assert stood(look(unknown.edit(limit=limit(200)), before)) == BELOW

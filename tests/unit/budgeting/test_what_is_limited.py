@@ -11,12 +11,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aibudget.api.budget import Budget, BudgetSpec
+from aibudget.api.budget import Budget, BudgetSpec, ClusterAIBudget
+from aibudget.api.limit import UNITS as UNITS_OF
 from aibudget.api.limit import Cap
 from aibudget.budgeting.caps import countings, wanted
 from aibudget.budgeting.evaluation import Evaluation
 from aibudget.budgeting.gate import Gate
-from aibudget.budgeting.limits import Rollover, allowance, amount_at, check_meters, hundredths, left_over
+from aibudget.budgeting.limits import (
+    Rollover,
+    allowance,
+    amount_at,
+    cap_limit,
+    check_meters,
+    counted_by,
+    hundredths,
+    in_unit,
+    left_over,
+)
 from aibudget.budgeting.memory import Memory
 from aibudget.budgeting.period import current, preceding
 from aibudget.budgeting.share import Share, Shares
@@ -24,6 +35,7 @@ from aibudget.budgeting.verdict import Moment, evaluate
 from aibudget.errors import Stalled
 from aibudget.inventory.workload import Workload
 from aibudget.ledger.spend import SpendLine, Statement
+from aibudget.metering.catalogue import scale_of
 from aibudget.metering.usage import Coverage, sku
 from aibudget.pricing.carbon import Carbon, grids
 
@@ -323,3 +335,67 @@ def test_quantities_are_shown_rounded_down() -> None:
     """What is nearly a cap is not shown as the cap."""
     found = [str(hundredths(Fraction(n))) for n in ("1499.999", "1500", "0.5", "0.001")]
     assert found == ["1499.99", "1500", "0.50", "0"]
+
+
+@given(
+    quantity=st.decimals("0.000000001", "999999999", places=9).filter(bool),
+    holdback=st.integers(1, 99),
+    percent=st.integers(1, 1000),
+    beside=st.integers(-2, 2),
+    meter=st.sampled_from(["gpu", "tokens", "energy", "memory", "saas-spend"]),
+)
+def test_a_cap_is_crossed_at_the_very_unit(
+    quantity: Decimal, holdback: int, percent: int, beside: int, meter: str
+) -> None:
+    """In whole numbers of the meter's smallest unit: one less is below, at the line is over."""
+    whole, part = Fraction(quantity) * scale_of(meter) * (100 - holdback) * percent, 10_000
+    line = -(-whole.numerator // (whole.denominator * part))
+    used_units = max(0, line + beside)
+    cap = Cap.model_validate(
+        {"name": "c", "meter": meter, "quantity": format(quantity, "f"), "unit": UNITS_OF[meter][0]}
+    )
+    share = in_unit(counted_by(cap), used_units) / cap_limit(cap, holdback)
+    assert (share * 100 >= percent) is (used_units >= line)
+
+
+@given(
+    lines=st.lists(
+        st.tuples(
+            st.sampled_from(["team", "other"]), st.sampled_from(["north", "", "east"]), st.integers(0, 10**12)
+        ),
+        max_size=20,
+    )
+)
+def test_what_caps_count_of_parts_is_what_they_count_of_the_whole(
+    make_scoped: Callable[[list[str]], Budget], lines: list[tuple[str, str, int]]
+) -> None:
+    """To the last milliwatt-second and gram, and nothing that is unknown disappears into a sum."""
+    energy = state(*(used("energy", quantity, name, region=region) for name, region, quantity in lines))
+    told = {"gpu": state(), "energy": energy}
+    parts = [share_of(make_scoped([name]), told).uses for name in ("team", "other")]
+    whole = share_of(make_scoped(["team", "other"]), told).uses
+    for counted in whole:
+        assert sum(part[counted].quantity or 0 for part in parts) == (whole[counted].quantity or 0)
+        missing = {name for part in parts for name in part[counted].missing}
+        assert missing == set(whole[counted].missing)
+    known = sum(quantity for _, region, quantity in lines if region == "north")
+    # Both parts of the period tell of the same lines: at 100 g, and at 200 g and a PUE of 1.5.
+    assert (whole["energy", "kgCO2e"].quantity or 0) == Fraction(400 * known, KWH)
+
+
+@pytest.fixture(scope="session")
+def make_scoped() -> Callable[[list[str]], Budget]:
+    """A ClusterAIBudget over these namespaces, with caps on energy and carbon."""
+
+    def make(namespaces: list[str]) -> Budget:
+        kwh = {"name": "kwh", "meter": "energy", "quantity": 1, "unit": "kWh"}
+        return ClusterAIBudget.read(
+            {
+                "apiVersion": "aibudget.io/v1alpha1",
+                "kind": "ClusterAIBudget",
+                "metadata": {"name": "b", "uid": "u", "generation": 1},
+                "spec": {"caps": [kwh, CARBON], "scope": {"namespaces": namespaces}},
+            }
+        )
+
+    return make
