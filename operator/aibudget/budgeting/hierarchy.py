@@ -10,12 +10,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from fractions import Fraction
+from operator import itemgetter
 from typing import Final
 
 from aibudget.api.budget import Budget, ClusterAIBudget
 from aibudget.budgeting.evaluation import BudgetKey, Evaluation
-from aibudget.budgeting.limits import leading
 from aibudget.budgeting.selection import Selection, selection_of
 
 Namespaces = Mapping[str, Mapping[str, str]]
@@ -102,14 +101,14 @@ class Hierarchy:
             )
         return places
 
-    def _binding(self, uid: str, tight: Mapping[str, Fraction | None]) -> str | None:
+    def _binding(self, uid: str, tight: Mapping[str, float | None]) -> str | None:
         known = [
             (share, one) for one in (uid, *self._above.get(uid, ())) if (share := tight[one]) is not None
         ]
         if uid not in self._above or not known:
             return None
         # Of equal ones it is the budget itself.
-        return max(known, key=lambda one: one[0])[1]
+        return max(known, key=itemgetter(0))[1]
 
     def _arrange(self, budgets: Sequence[Budget], namespaces: Namespaces) -> None:
         known = tuple((budget.uid, budget.metadata.generation) for budget in budgets)
@@ -201,7 +200,14 @@ def _is_inside(child: _Reach, parent: _Reach) -> bool:
     return child.comparable == parent.comparable and parent.is_above(child)
 
 
-def _tightness(evaluation: Evaluation) -> Fraction | None:
-    """How much is used of that limit, or cap, of which most is; None where nothing is known."""
-    measure = leading(evaluation.measures)
-    return None if measure is None else measure.share
+def _tightness(evaluation: Evaluation) -> float | None:
+    """How much is used of that limit, or cap, of which most is; None where nothing is known.
+
+    To the precision of a float, which is told and stops nothing; equal shares are equal.
+    """
+    shares = [
+        one.used.numerator * one.limit.denominator / (one.used.denominator * one.limit.numerator)
+        for one in evaluation.measures
+        if one.used is not None
+    ]
+    return max(shares, default=None)
