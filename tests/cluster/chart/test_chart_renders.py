@@ -58,6 +58,8 @@ def test_lint_finds_nothing(helm: Helm) -> None:
             ],
             "exclude each other",
         ),
+        (["prometheus.url=http://p", "replicas=2"], "need ledger.postgresql.urlSecretRef.name"),
+        (["prometheus.url=http://p", "replicas=0"], "/replicas"),
     ],
 )
 def test_bad_values_are_refused_by_name(helm: Helm, values: list[str], said: str) -> None:
@@ -214,6 +216,22 @@ def test_without_receivers_nothing_is_mounted(render: Render) -> None:
     assert "AIBUDGET_RECEIVERS" not in environment(objects)
     maps = [item["metadata"]["name"] for item in objects if item["kind"] == "ConfigMap"]
     assert maps == ["aibudget-fences"]
+
+
+def test_two_replicas_are_kept_apart_and_drained_one_by_one(render: Render) -> None:
+    """On one node both would go at once; of one replica a PodDisruptionBudget would stop every drain."""
+    objects = render("replicas=2", "leaseSeconds=8", "ledger.postgresql.urlSecretRef.name=ledger")
+    deployment, disruption = only(objects, "Deployment"), only(objects, "PodDisruptionBudget")
+    pods = deployment["spec"]["template"]
+    spread = pods["spec"]["topologySpreadConstraints"]
+
+    assert deployment["spec"]["replicas"] == 2
+    assert deployment["spec"].get("strategy", {}).get("type") != "Recreate"
+    assert environment(objects)["AIBUDGET_LEASE_SECONDS"] == "8"
+    assert {one["topologyKey"] for one in spread} == {"kubernetes.io/hostname", "topology.kubernetes.io/zone"}
+    for selector in (disruption["spec"]["selector"], *(one["labelSelector"] for one in spread)):
+        assert selector["matchLabels"].items() <= pods["metadata"]["labels"].items()
+    assert not [item for item in render() if item["kind"] == "PodDisruptionBudget"]
 
 
 def test_without_persistence_there_is_no_claim(render: Render) -> None:
