@@ -1,11 +1,10 @@
 """Each condition speaks of its own matter alone, and kstatus makes of them what people expect."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 from itertools import product
-from typing import Any
 
 import pytest
 
@@ -18,6 +17,7 @@ from aibudget.inventory.owners import Child, OwnerBook, OwnerLink
 from aibudget.inventory.workload import Owner, Workload
 from aibudget.reporting.facts import DataState, Enforcing, Facts
 from aibudget.reporting.status import patch, price_list, render
+from unit.reporting.oracles import kstatus
 
 EvaluationMaker = Callable[..., Evaluation]
 FactsMaker = Callable[..., Facts]
@@ -25,21 +25,6 @@ FactsMaker = Callable[..., Facts]
 STALLED = Stalled("MixedCurrencies", "Prices are in EUR. Add a price in USD.")
 RETRY = Transient("LedgerUnavailable", "The ledger is locked. It is tried again.")
 REFUSED = Stalled("InvalidSpec", "spec.limit.amount must be greater than 0.")
-
-
-def kstatus(obj: Mapping[str, Any]) -> str:
-    """What Flux, Helm and Argo CD make of an object: the rules of kstatus for custom resources."""
-    status = obj.get("status") or {}
-    if obj["metadata"].get("deletionTimestamp"):
-        return "Terminating"
-    if status.get("observedGeneration", obj["metadata"]["generation"]) != obj["metadata"]["generation"]:
-        return "InProgress"
-    conditions = {condition["type"]: condition["status"] for condition in status.get("conditions", ())}
-    if conditions.get("Reconciling") == "True":
-        return "InProgress"
-    if conditions.get("Stalled") == "True":
-        return "Failed"
-    return "Current" if conditions.get("Ready", "True") == "True" else "InProgress"
 
 
 def health(status: BudgetStatus, generation: int = 1) -> str:
