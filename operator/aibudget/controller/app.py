@@ -13,7 +13,7 @@ import os
 import signal
 import time
 import uuid
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -247,11 +247,12 @@ class Replica:
         idle = IdleSource(upstream, gpu)
         sources: dict[str, Source] = {GPU.name: gpu, GPU_IDLE.name: idle}
         sources |= {name: ReservedSource(upstream, reserved, name) for name in RESERVED}
-        sources |= {name: CounterSource(upstream, name) for name in COUNTED}
+        counted = {name: CounterSource(upstream, name) for name in COUNTED}
+        sources |= counted
         accounts = [Accounts(name, source, ledger, epoch) for name, source in sources.items()]
         accounts[1].follow(accounts[0])
         meters = Meters(ledger, epoch, partial(UserMeter, upstream))
-        books = Books(accounts, upstream.begin, idle.balances)
+        books = Books(accounts, upstream.begin, idle.balances, partial(_present, counted))
         histories = Histories(books, ledger.hours, epoch)
         least = Least(settings.anomaly_least_amount, settings.anomaly_least_percent)
         lookout = Lookout(histories, Spenders(books, lambda: histories.owners), least)
@@ -301,6 +302,10 @@ def _live(settings: Settings, prometheus: Prometheus, ledger: Ledger) -> LivePri
         return read_tariffs(prometheus, of, settings.cluster_matchers, now)
 
     return LivePrices(of, ask, ledger)
+
+
+def _present(counted: Mapping[str, CounterSource]) -> Mapping[str, bool]:
+    return {name: source.is_present for name, source in counted.items()}
 
 
 def _nothing() -> None:

@@ -32,9 +32,11 @@ class Books:
         accounts: Sequence[Accounts],
         begin: Callable[[], None] = _nothing,
         balances: Callable[[], Mapping[str, Balance]] = dict,
+        sources: Callable[[], Mapping[str, bool]] = dict,
     ) -> None:
         self.begin: Final = begin
         self.balances: Final = balances
+        self.sources: Final = sources
         self._built_in = tuple(accounts)
         self._accounts = self._built_in
         self._coming: tuple[Accounts, ...] = ()

@@ -32,6 +32,11 @@ class CounterSource:
         self._looked: int | None = None
         self._is_told_of = False
 
+    @property
+    def is_present(self) -> bool:
+        """Whether anything was seen to tell of it."""
+        return self._is_told_of
+
     def time(self) -> int:
         return self._upstream.time()
 

@@ -147,6 +147,7 @@ class Cycle:
             balances=self._parts.books.balances(),
             lines=self._lines(),
             folded=self._lines(folded=True),
+            sources=self._parts.books.sources(),
             clock_behind=self._parts.calendar.behind,
         )
         standing = resting | {report.seen.uid: report.status.conditions for report in reports}

@@ -46,6 +46,7 @@ class CycleView:
     balances: Mapping[str, Balance] = field(default_factory=dict)
     lines: Mapping[str, float] = field(default_factory=dict)
     folded: Mapping[str, float] = field(default_factory=dict)
+    sources: Mapping[str, bool] = field(default_factory=dict)
     clock_behind: float | None = None
 
 
@@ -310,6 +311,12 @@ def _cycle(cycle: CycleView) -> Iterator[Metric]:
         "How much of the last 30 minutes was scraped.",
         "meter",
         cycle.coverage,
+    )
+    yield _by(
+        "aibudget_meter_source_present",
+        "Whether anything tells of a built-in meter that counts; 0: it is unknown, not zero.",
+        "meter",
+        {meter: float(present) for meter, present in cycle.sources.items()},
     )
     yield _by(
         "aibudget_unpriced_usage",

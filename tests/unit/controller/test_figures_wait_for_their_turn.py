@@ -5,9 +5,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
+
 from aibudget.api.budgetstatus import BudgetStatus
 from aibudget.controller.cache import Seen, read
 from aibudget.controller.reporter import QUIET_AT_MOST, Report, Reporter
+from aibudget.errors import Conflict
 from aibudget.inventory.resource import AIBUDGETS, Resource
 
 NOW = 1_795_000_000
@@ -102,3 +105,69 @@ def test_those_left_out_come_next() -> None:
 
     asyncio.run(two_cycles())
     assert {f"b{n}" for n in range(QUIET_AT_MOST, QUIET_AT_MOST + 50)} <= set(sink.patched)
+
+
+@pytest.mark.parametrize(("spends", "writes"), [(False, 12), (True, 60)])
+def test_a_budget_of_which_nothing_changes_is_written_twelve_times_an_hour(spends: bool, writes: int) -> None:
+    """Only the times are, so that they are never older than five minutes; moved figures at each cycle."""
+    sink = Versioned()
+    reporter, seen = Reporter(sink, "replica"), budget(1, status("1.00", 0))
+    for minute in range(1, 61):
+        now = NOW + 60 * minute
+        whole = status(f"1.{minute:02}" if spends else "1.00", -60 * minute)
+        after = BudgetStatus.model_validate(whole, by_alias=True, by_name=False)
+        asyncio.run(reporter.report([Report(seen, after)], now))
+    assert len(sink.patched) == writes
+
+
+class Versioned(Sink):
+    """A sink that merges what it is sent, and gives each write a version of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stored: dict[str, Any] = dict(status("1.00", 0))
+
+    async def patch(
+        self,
+        resource: Resource,
+        name: str,
+        patch: Mapping[str, Any],
+        namespace: str | None = None,
+        *,
+        status: bool = False,
+    ) -> dict[str, Any]:
+        await super().patch(resource, name, patch, namespace, status=status)
+        for key, value in patch["status"].items():
+            kept = self.stored.get(key)
+            self.stored[key] = kept | value if isinstance(kept, dict) else value
+        return {"metadata": {"resourceVersion": str(len(self.patched) + 1)}, "status": self.stored}
+
+
+def test_a_status_is_written_over_the_object_that_it_was_made_from() -> None:
+    """A leader that was paused must not put an old memory over a newer one; the refusal is no error."""
+
+    class Moved(Sink):
+        async def patch(self, *_: Any, **__: Any) -> dict[str, Any]:
+            raise Conflict("Conflict", "it has changed")
+
+    sink = Recording()
+    reporter = Reporter(sink, "replica")
+    asyncio.run(reporter.report([report(1, status("1.00", 60), status("2.00", 0))], NOW))
+    assert sink.versions == ["1"]
+    moved = Reporter(Moved(), "replica")
+    asyncio.run(moved.report([report(1, status("1.00", 60), status("2.00", 0))], NOW))
+    assert (moved.writes, moved.errors) == (0, {})
+
+
+class Recording(Sink):
+    """Notes the version that each patch was made for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.versions: list[str] = []
+
+    async def patch(
+        self, resource: Resource, name: str, patch: Mapping[str, Any], *rest: Any, **more: Any
+    ) -> dict[str, Any]:
+        self.versions.append(patch["metadata"]["resourceVersion"])
+        return await super().patch(resource, name, patch, *rest, **more)

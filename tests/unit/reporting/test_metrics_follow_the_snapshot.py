@@ -109,6 +109,7 @@ def test_the_cycle_is_shown(evaluation: EvaluationMaker) -> None:
         balances={"h100": Balance(capacity=3_600_000, held=4_500_000, over=900_000)},
         lines={"images": 1200},
         folded={"images": 200},
+        sources={"tokens": False, "energy": True},
     )
     counters = Counters(cycles=3, queries=24, query_errors={"PrometheusUnavailable": 2})
     exporter.show(Snapshot(leader=True, holds={("Freeze", "active"): 2}, cycle=cycle, counters=counters))
@@ -120,6 +121,8 @@ def test_the_cycle_is_shown(evaluation: EvaluationMaker) -> None:
     assert found["aibudget_coverage_ratio", frozenset({("meter", "gpu")})] == 0.97
     assert found["aibudget_unpriced_usage", frozenset({("meter", "gpu")})] == 0.5
     assert found["aibudget_meter_lines", frozenset({("meter", "images")})] == 1200
+    assert found["aibudget_meter_source_present", frozenset({("meter", "tokens")})] == 0
+    assert found["aibudget_meter_source_present", frozenset({("meter", "energy")})] == 1
     assert found["aibudget_meter_lines_folded", frozenset({("meter", "images")})] == 200
     parts = {"capacity": 3600, "held": 4500, "idle": 0, "unhealthy": 0, "unknown": 0, "over": 900}
     for part, seconds in parts.items():
