@@ -56,6 +56,8 @@ def test_crossing_stops_what_is_not_protected(story: Story) -> None:
     assert story.replicas("labeler") == 1
 
     wait_until(lambda: "Enforced" in conditions(story.budget("team-vision", "training")), 30, "Enforced")
+    usual = ("SpendAsUsual", "Unknown", "Learning")
+    wait_until(lambda: usual in standings(story.budget("team-vision", "training")), 60, "too short a past")
     budget = story.budget("team-vision", "training")
     assert conditions(budget)["WithinBudget"]["status"] == "False"
     assert conditions(budget)["Ready"]["status"] == "True", "an overspend is no failure of the budget"
@@ -116,6 +118,11 @@ def test_a_deleted_hold_is_a_veto(story: Story, sandbox: Sandbox) -> None:
     )
     assert story.replicas("detector") == 3
     assert story.holds() == []
+
+
+def standings(budget: JsonObject) -> set[tuple[str, str, str]]:
+    """Type, status and reason of each condition."""
+    return {(one["type"], one["status"], one["reason"]) for one in conditions(budget).values()}
 
 
 def conditions(budget: JsonObject) -> dict[str, JsonObject]:

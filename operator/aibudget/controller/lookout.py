@@ -68,13 +68,13 @@ class _Learnt:
 
 @dataclass(slots=True)
 class _Round:
-    """The hour up to `end`: who is still to be looked at, and what was found of the others."""
+    """The hour up to `end`: who is to be looked at, what was found of the others, and who was judged."""
 
     end: int
-    waiting: list[str]
+    waiting: list[str] = field(default_factory=list)
     found: dict[str, Deviation] = field(default_factory=dict)
     standing: dict[str, Standing] = field(default_factory=dict)
-    concluded: bool = False
+    judged: set[str] = field(default_factory=set)
 
 
 class Lookout:
@@ -119,16 +119,17 @@ class Lookout:
         if end is None:
             return False
         if self._round is None or self._round.end < end:
-            self._round = _Round(end, sorted(self._subjects))
+            self._round = _Round(end)
         round_ = self._round
+        if not round_.waiting:
+            # Who is new, or was not wholly counted before, is looked at as well.
+            round_.waiting = sorted(self._subjects.keys() - round_.standing.keys())
         while round_.waiting:
             self._one(round_, round_.waiting[-1])
             round_.waiting.pop()
             if self._monotonic() >= deadline and round_.waiting:
                 return True
-        if not round_.concluded:
-            self._conclude(round_)
-            round_.concluded = True
+        self._conclude(round_)
         return False
 
     def asked(self) -> Mapping[Workload, Interval]:
@@ -187,6 +188,8 @@ class Lookout:
     def _conclude(self, round_: _Round) -> None:
         told = unusual(round_.found)
         for uid, standing in round_.standing.items():
+            if uid in round_.judged:
+                continue
             subject, before = self._subjects.get(uid), self._watched.get(uid)
             if subject is None or before is None:
                 continue
@@ -198,6 +201,7 @@ class Lookout:
                 self._untold[uid] = self._with_causes(subject.budget, after)
             else:
                 self._watched[uid] = after
+            round_.judged.add(uid)
 
     def _worth(self, subject: _Subject) -> float:
         return self._least.of(subject.limit, subject.period_seconds)

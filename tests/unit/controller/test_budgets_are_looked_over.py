@@ -200,3 +200,18 @@ def test_a_cause_that_nobody_can_explain_is_told_without_a_change() -> None:
     causes = told(tower.look()["one"])[0].causes
     assert [type(one) for one in causes] == [Cause]
     assert causes[0].change == ""
+
+
+def test_who_comes_within_the_hour_is_looked_at_in_it() -> None:
+    """A new budget, and one that was not wholly counted before: neither waits for the next hour."""
+    tower = Tower(budget("one"), budget("late"))
+    tower.hours.uncounted = {"late"}
+    assert tower.hour()["late"].standing is None
+    tower.hours.uncounted = set()
+    tower.budgets["new"] = budget("new")
+    tower.hours.spent["new"] = {tower.hours.end - HOUR: 10**9}
+    tower.look()
+    tower.lookout.work(tower.clock)
+    tower.lookout.work(tower.clock)
+    found = tower.look()
+    assert [found[uid].standing for uid in ("one", "late", "new")] == ["AsUsual", "AsUsual", "Learning"]
