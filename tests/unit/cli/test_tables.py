@@ -173,3 +173,15 @@ def test_machines_get_the_objects_as_kubectl_prints_them(output: str, read: Any)
     assert (printed["kind"], len(printed["items"])) == ("List", 1)
     assert printed["items"][0]["status"] == BUDGET["status"]
     assert "managedFields" not in printed["items"][0]["metadata"]
+
+
+def test_what_is_unusual_is_said_below_the_table() -> None:
+    """While it lasts, in a sentence; else nothing is said."""
+    usual = {"type": "SpendAsUsual", "reason": "UnusualSpend", **CONDITION}
+    conditions = [{**usual, "status": "False", "message": "The hour cost 9.00 USD."}]
+    said = status.Standing.of({**BUDGET, "status": {"conditions": conditions}}).unusual
+    assert said == "AIBudget training: The hour cost 9.00 USD."
+    assert (
+        status.Standing.of({**BUDGET, "status": {"conditions": [{**usual, "status": "True"}]}}).unusual == ""
+    )
+    assert status.Standing.of(BUDGET).unusual == ""
