@@ -8,7 +8,9 @@ import yaml
 
 from aibudget.api.budget import AIBudget
 from aibudget.api.budgetstatus import (
+    BindingBudget,
     BudgetStatus,
+    Forecast,
     HoldCounts,
     LimitStatus,
     MeasureStatus,
@@ -18,6 +20,7 @@ from aibudget.api.budgetstatus import (
     Spend,
     ThresholdStatus,
     TopWorkload,
+    UnitCostStatus,
 )
 from aibudget.api.conditions import Condition, ConditionType, Reason
 from aibudget.api.kinds import parse
@@ -146,6 +149,7 @@ def test_a_full_status_is_kept_and_printed(server: Server) -> None:
         "Limit": "5000",
         "Used": "2550.00",
         "Used%": 51,
+        "Forecast": "4900.00",
         "State": "BelowThreshold",
         "Ready": "True",
         "Currency": "USD",
@@ -196,6 +200,13 @@ def full_status() -> BudgetStatus:
             amount=Decimal("2550.00"), used_percent=51, measure="limit", as_of_time=WHEN, coverage_percent=100
         ),
         rate=Rate(per_hour=Decimal("14.20")),
+        forecast=Forecast(
+            amount=Decimal("4900.00"),
+            low=Decimal("4700.00"),
+            high=Decimal("5200.00"),
+            exhausted_time=WHEN,
+            error_percent=6,
+        ),
         thresholds=(
             ThresholdStatus(name="far", state="Below"),
             ThresholdStatus(name="told", state="Crossed", crossed_time=WHEN),
@@ -212,6 +223,17 @@ def full_status() -> BudgetStatus:
                 idle_percent=12,
             ),
         ),
+        unit_costs=(
+            UnitCostStatus(
+                name="tokens",
+                amount=Decimal("2.666667"),
+                per=1_000_000,
+                ceiling=Decimal("2.50"),
+                state="Above",
+            ),
+            UnitCostStatus(name="requests", per=1, ceiling=Decimal("0.01")),
+        ),
+        binding=BindingBudget(kind="ClusterAIBudget", name="research"),
         holds=HoldCounts(active=1),
         history=(
             PastPeriod(
