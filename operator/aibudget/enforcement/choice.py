@@ -101,13 +101,17 @@ def choose(
     known = [one for one in mine if one.rate is not None]
     rates = [one.rate or Decimal(0) for one in known] + [p.candidate.rate_per_hour for p in places]
     rate = _elsewhere(claimant, everyone | held | {one.workload for one in mine}) + sum(rates)
+    outlook, now = outlook.paced(rate), outlook.by_rate()
     slack = sum(_savings(known, outlook), Fraction(0)) - outlook.need(rate)
     if slack >= 0:
         leaving = [one for one in known if not (one.acted and settling)]
         waiting = [one for one in known if not one.acted]
+        slack_now = sum(_savings(known, now), Fraction(0)) - now.need(rate)
         return Choice(
             frozenset(),
-            let_go=_spared(leaving, outlook, slack - outlook.margin),
+            # Nothing comes back by what is foreseen alone: what is known now must have room for it, too.
+            let_go=_spared(leaving, outlook, slack - outlook.margin)
+            & _spared(leaving, now, slack_now - now.margin),
             unneeded=_spared(waiting, outlook, slack),
         )
     grace = _hours_to_act(claimant, None)

@@ -1,13 +1,13 @@
 """How much is stopped: everything that spends, or the least that lets the forecast fit the limit. Pure.
 
-The forecast is spend plus the current rate for the time left. All sums are kept as savings: what each stop
-keeps from being spent until the period ends, against the need, by which the forecast with everything running
-passes the limit. So a release is judged with what it would spend again, and a stop never releases itself.
-What is not known makes nobody a victim and lets nobody go.
+The forecast is that of the budget's own past or, without one, spend plus the current rate for the time left.
+All sums are kept as savings: what each stop keeps from being spent until the period ends, against the need,
+by which the forecast with everything running passes the limit. So a release is judged with what it would
+spend again, and a stop never releases itself. What is not known makes nobody a victim and lets nobody go.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
 from typing import Final
@@ -24,13 +24,16 @@ Hours = Fraction
 class Outlook:
     """What a budget below its limit has left, and for how long.
 
-    `known` is False where that is not known in full, as of a budget whose money is not limited.
+    `known` is False where that is not known in full, as of a budget whose money is not limited. `foreseen` is
+    what is still to be spent by its past, which counts what is held as if it ran; None goes by the rate.
     """
 
     room: Decimal
     limit: Decimal
     hours: Hours
     known: bool
+    foreseen: Fraction | None = None
+    pace: Fraction = Fraction(1)
 
     @classmethod
     def of(cls, evaluation: Evaluation) -> "Outlook":
@@ -39,20 +42,38 @@ class Outlook:
         since = evaluation.evaluated if spend.as_of is None else spend.as_of
         left = max(0, evaluation.period.interval.end - since)
         limit, known = evaluation.limit or Decimal(0), spend.as_of is not None and spend.complete
+        forecast = evaluation.foreseen.forecast
+        coming = None if forecast is None else Fraction(forecast.amount) - Fraction(spend.amount)
         return cls(
             limit - spend.amount,
             limit,
             Fraction(left, 3600),
             known and evaluation.limit is not None and evaluation.rate_per_hour is not None,
+            None if coming is None else max(Fraction(0), coming),
         )
+
+    def by_rate(self) -> "Outlook":
+        """As if nothing were foreseen."""
+        return replace(self, foreseen=None)
+
+    def paced(self, rate: Decimal) -> "Outlook":
+        """Where less is foreseen than this rate, everybody's, comes to, each stop saves that much less.
+
+        Where more is, what will come does not run yet: no stop of what does can save it.
+        """
+        coming = Fraction(rate) * self.hours
+        if self.foreseen is None or coming <= self.foreseen:
+            return self
+        return replace(self, pace=self.foreseen / coming)
 
     def saving(self, rate: Decimal, runs_on: Hours) -> Fraction:
         """What a stop keeps from being spent, if it comes after so many hours."""
-        return Fraction(rate) * max(Fraction(0), self.hours - runs_on)
+        return self.pace * Fraction(rate) * max(Fraction(0), self.hours - runs_on)
 
     def need(self, rate: Decimal) -> Fraction:
         """What must be saved of this rate, everybody's, for the forecast to fit; below 0 for what is free."""
-        return Fraction(rate) * self.hours - Fraction(self.room)
+        coming = Fraction(rate) * self.hours if self.foreseen is None else self.foreseen
+        return coming - Fraction(self.room)
 
     @property
     def margin(self) -> Fraction:

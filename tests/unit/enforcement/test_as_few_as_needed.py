@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 
 from aibudget.api.hold import Hold, HoldStatus
 from aibudget.budgeting.evaluation import Uncharged, WorkloadSpend
+from aibudget.budgeting.forecast import Forecast
+from aibudget.budgeting.foreseen import Foreseen
 from aibudget.budgeting.period import Period
 from aibudget.enforcement import hold as holds
 from aibudget.enforcement.claimant import Claimant
@@ -336,3 +338,32 @@ def test_what_somebody_put_back_is_still_needed_before_it_spends() -> None:
     )
     (wish,) = plan([budget({"a": 0}, gracePeriodSeconds=0)], facts(running, holds=(reverted,)), NOW).wishes
     assert (wish.wanted, wish.due) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("foreseen", "expected"),
+    [(90, []), (105, ["a"]), (160, ["a", "b"])],
+    ids=["the past says that it fits", "less than the rate says", "more than what runs can save"],
+)
+def test_a_forecast_says_how_much_is_needed(foreseen: int, expected: list[str]) -> None:
+    """By the rate 110 of 100 would be spent. What is foreseen beside what runs now is nobody's to save."""
+    found = plan([ahead(budget({"a": 4, "b": 2}), foreseen)], seen("a", "b"), NOW)
+    assert wanted(found) == expected
+
+
+@pytest.mark.parametrize(("spent", "back"), [(50, 0), (20, 1)], ids=["the rate says no", "both say yes"])
+def test_nothing_comes_back_by_a_forecast_alone(spent: int, back: int) -> None:
+    """The forecast says that all fits well; what was held would still spend 60 at its rate."""
+    stopped = live("a", replicas=0)
+    first = plan([budget({"a": 9})], seen("a"), NOW).wishes[0].claims
+    resting = held(stopped, *first).model_copy(
+        update={"status": HoldStatus(avoided_cost_per_hour=Decimal(6))}
+    )
+    found = plan([ahead(budget({"a": 0}, spent=spent), spent + 5)], facts(stopped, holds=(resting,)), NOW)
+    assert len(wanted(found)) == 1 - back
+
+
+def ahead(claimant: Claimant, amount: float) -> Claimant:
+    """The same budget, of which this is foreseen."""
+    foreseen = Foreseen(Forecast(amount, None, None, None, None, "two-weeks"), "")
+    return replace(claimant, evaluation=replace(claimant.evaluation, foreseen=foreseen))
