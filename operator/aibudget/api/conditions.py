@@ -213,10 +213,15 @@ class EventReason(StrEnum):
 
     BUDGET_THRESHOLD_REACHED = "BudgetThresholdReached", "Warning", "a threshold below 100 % was crossed"
     BUDGET_EXCEEDED = "BudgetExceeded", "Warning", "a threshold of 100 % or more was crossed"
+    BUDGET_FORECAST_EXCEEDED = (
+        "BudgetForecastExceeded",
+        "Warning",
+        "what is foreseen crossed a threshold with basis Forecast",
+    )
     BUDGET_RECOVERED = (
         "BudgetRecovered",
         "Normal",
-        "a crossed threshold was left by a new limit, price or scope",
+        "a crossed threshold was left by a new limit, price or scope, or by what is foreseen",
     )
     BUDGET_OVERCOMMITTED = (
         "BudgetOvercommitted",

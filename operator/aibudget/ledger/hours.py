@@ -91,7 +91,8 @@ class HourBook:
     def read(self, budget: str, since: int) -> dict[int, Amount]:
         """A budget's hours from the month of `since` on; those in which something was held are None."""
         mine = (_HOURS.c.cluster_id == self._cluster_id, _HOURS.c.budget == budget)
-        held = (_HELD.c.cluster_id == self._cluster_id, _HELD.c.budget == budget, _HELD.c.hour >= since)
+        of_it = (_HELD.c.cluster_id == self._cluster_id, _HELD.c.budget == budget)
+        held = (*of_it, _HELD.c.hour >= month_of(since))
         with self._database.reading() as connection:
             rows = connection.execute(select(_HOURS).where(*mine, _HOURS.c.month >= month_of(since))).all()
             stopped = connection.execute(select(_HELD.c.hour).where(*held)).scalars().all()

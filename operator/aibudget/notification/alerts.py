@@ -48,9 +48,12 @@ def _thresholds(own: dict[str, str], budget: Budget, status: BudgetStatus) -> It
         if threshold is None or state.state == "Below" or state.crossed_time is None:
             continue
         severity = "critical" if threshold.percent >= _CRITICAL_PERCENT else "warning"
-        summary = f"Threshold {threshold.name} ({threshold.percent} %) of {budget} is crossed."
+        name, percent = "AIBudgetThresholdCrossed", f"{threshold.percent} %"
+        if threshold.basis == "Forecast":
+            name, percent, severity = "AIBudgetForecastExceeded", f"forecast {percent}", "warning"
+        summary = f"Threshold {threshold.name} ({percent}) of {budget} is crossed."
         labels = {"threshold": threshold.name}
-        yield _alert("AIBudgetThresholdCrossed", severity, own | labels, state.crossed_time, summary)
+        yield _alert(name, severity, own | labels, state.crossed_time, summary)
 
 
 def _conditions(own: dict[str, str], conditions: Sequence[Condition]) -> Iterator[Alert]:

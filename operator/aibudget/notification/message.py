@@ -11,7 +11,15 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
-from aibudget.api.budgetstatus import BudgetStatus, LimitStatus, MeasureStatus, PeriodStatus, Rate, Spend
+from aibudget.api.budgetstatus import (
+    BudgetStatus,
+    Forecast,
+    LimitStatus,
+    MeasureStatus,
+    PeriodStatus,
+    Rate,
+    Spend,
+)
 from aibudget.api.model import Observed
 
 MOST_WORKLOADS: Final = 100
@@ -58,10 +66,11 @@ class Message(Observed):
     measures: tuple[MeasureStatus, ...] | None = None
     spend: Spend | None = None
     rate: Rate | None = None
+    forecast: Forecast | None = None
 
     def at(self, status: BudgetStatus) -> "Message":
         """With the figures of the budget as they stand."""
-        figures = {name: getattr(status, name) for name in ("period", "limit", "spend", "rate")}
+        figures = {name: getattr(status, name) for name in ("period", "limit", "spend", "rate", "forecast")}
         figures["measures"] = status.measures or None
         return self.model_copy(update=figures)
 

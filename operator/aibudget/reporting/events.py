@@ -21,12 +21,13 @@ from aibudget.inventory.resource import EVENTS, Resource
 from aibudget.inventory.workload import Workload
 from aibudget.metering.slots import iso
 from aibudget.reporting import unusual
-from aibudget.reporting.conditions import MOST_NAMED, shortened, unpriced
+from aibudget.reporting.conditions import MOST_NAMED, foreseen_state, shortened, unpriced
 from aibudget.reporting.facts import DataState
 from aibudget.reporting.figures import limits_of, used_of
 from aibudget.reporting.scoping import costly, over
 
 REPORTER: Final = "aibudget"
+_DAY: Final = 86_400
 _CLUSTER_SCOPED: Final = "default"
 _WOULD: Final = {
     "Freeze": EventReason.WOULD_FREEZE,
@@ -227,13 +228,20 @@ def _threshold(
     threshold = state.threshold
     crossed = state.standing not in ("Below", "Unknown")
     transition = f"{evaluation.period.id}/{threshold.name}/{crossed}/{evaluation.generation}"
-    what = f"{_where(evaluation)} Threshold {threshold.name} ({threshold.percent} %)"
+    percent = f"{threshold.percent} %"
+    if threshold.basis == "Forecast":
+        # What is foreseen falls as well as it rises: another day's crossing is told again.
+        transition += f"/{evaluation.evaluated // _DAY}"
+        percent = f"forecast {percent}"
+    what = f"{_where(evaluation)} Threshold {threshold.name} ({percent})"
     if not crossed:
         message = f"{what} is no longer crossed."
         yield Event(subject, EventReason.BUDGET_RECOVERED, "Evaluate", message, transition)
         return
     over = threshold.percent >= 100
     reason = EventReason.BUDGET_EXCEEDED if over else EventReason.BUDGET_THRESHOLD_REACHED
+    if threshold.basis == "Forecast":
+        reason, what = EventReason.BUDGET_FORECAST_EXCEEDED, f"{foreseen_state(evaluation)[2]} {what}"
     message = f"{what} is crossed. {_consequence(state, evaluation, enforcing=enforcing)}"
     yield Event(subject, reason, "Evaluate", message, transition)
     undone = [(_WOULD[action], f"{_DONE[action]}: {_to_whom(action, evaluation)}") for action in _acts(state)]

@@ -301,8 +301,15 @@ def _used(budget: Budget) -> str:
     if spend is None or spend.used_percent is None:
         return f"What is spent of {_limit(budget, None)} is not known."
     at = f" at {format_instant(spend.as_of_time)}" if spend.as_of_time else ""
+    ahead = _foreseen(budget)
     done = "spent" if spend.measure in (None, MONEY) else "used"
-    return f"{spend.used_percent} % of {_limit(budget, spend.measure)} was {done}{at}."
+    return f"{spend.used_percent} % of {_limit(budget, spend.measure)} was {done}{at}.{ahead}"
+
+
+def _foreseen(budget: Budget) -> str:
+    """Where the budget is foreseen to end, as its condition says it."""
+    found = find_condition(budget.status.conditions, ConditionType.FORECAST_WITHIN_BUDGET)
+    return "" if budget.status.forecast is None or found is None else f" {found.message}"
 
 
 def _limit(budget: Budget, measure: str | None) -> str:

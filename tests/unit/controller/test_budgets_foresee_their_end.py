@@ -1,13 +1,14 @@
 """Weeks of cycles on a real ledger: what is foreseen of a budget, and what follows from it."""
 
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from unit.controller import test_a_cycle_goes_from_samples_to_status as cycles
 from unit.controller.meters import DAY
-from unit.controller.test_a_cycle_goes_from_samples_to_status import World
+from unit.controller.test_a_cycle_goes_from_samples_to_status import ENFORCE, World
 
 HOUR = 3600
 AHEAD = [{"name": "ahead", "percent": 100, "basis": "Forecast", "actions": ["Notify", "ScaleDown"]}]
@@ -29,3 +30,35 @@ def test_what_is_foreseen_is_told_once_three_days_are_known(world: World) -> Non
     assert world.status("b")["forecast"]["amount"] == "2160.00"
     assert world.conditions("b")["ForecastWithinBudget"] == ("False", "ForecastExceeds")
     assert world.status("b")["forecast"]["exhaustedTime"] == "2026-11-28T18:40:00Z"
+
+
+def test_a_threshold_ahead_stops_before_the_money_is_gone_and_the_stop_teaches_nothing(world: World) -> None:
+    """On day 4 of 30, with 13 % spent: crossed by two forecasts, held, and foreseen on as if it ran."""
+    world.budget("b", 2000, thresholds=AHEAD, enforcement=ENFORCE)
+    world.pass_time(cycles=2)
+    assert world.status("b").get("thresholds", []) == []
+    world.budget("b", 5000)
+    world.pass_time(seconds=DAY, cycles=2)
+    assert world.status("b")["thresholds"] == [{"name": "ahead", "state": "Below"}]
+    # More devices than the month has money for; the level of the last weeks follows them in days.
+    world.meter.workloads = 12
+    world.pass_time(seconds=DAY)
+    world.pass_time(seconds=HOUR, cycles=3)
+    assert "BudgetForecastExceeded" in world.events("b")
+    assert world.status("b")["spend"]["usedPercent"] < 60
+    assert world.replicas("llm") == 0
+
+    world.start()
+    world.pass_time(cycles=2)
+    foreseen, stopped = Decimal(world.status("b")["forecast"]["amount"]), world.meter.now
+    world.meter.workloads = 0
+    world.pass_time(seconds=HOUR, cycles=12)
+    # Hours in which something was held teach nothing: what is to come stays what it was.
+    assert world.ledger is not None
+    uid = world.cluster.objects["aibudgets", "team", "b"]["metadata"]["uid"]
+    hours = world.in_worker(lambda: world.ledger.hours.read(uid, stopped))  # type: ignore[union-attr]
+    known = [hour for hour, spent in hours.items() if spent is not None]
+    assert max(known) < stopped - HOUR
+    later = world.status("b")["forecast"]["amount"]
+    assert abs(Decimal(later) - foreseen) < foreseen / 20
+    assert world.status("b")["thresholds"][0]["state"] == "Active"
