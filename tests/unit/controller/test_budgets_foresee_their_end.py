@@ -56,7 +56,7 @@ def test_a_threshold_ahead_stops_before_the_money_is_gone_and_the_stop_teaches_n
     # Hours in which something was held teach nothing: what is to come stays what it was.
     assert world.ledger is not None
     uid = world.cluster.objects["aibudgets", "team", "b"]["metadata"]["uid"]
-    hours = world.in_worker(lambda: world.ledger.hours.read(uid, stopped))  # type: ignore[union-attr]
+    hours = world.in_worker(lambda: world.ledger.hours.read(uid, stopped))
     known = [hour for hour, spent in hours.items() if spent is not None]
     assert max(known) < stopped - HOUR
     later = world.status("b")["forecast"]["amount"]
