@@ -6,12 +6,13 @@ Free functions inside a transaction that `store.py` opened; they know no lines o
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import islice
+from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Table, and_, func, select
 
 from aibudget.ledger import schema
-from aibudget.ledger.lines import in_chunks
+from aibudget.ledger.lines import CHUNK, in_chunks
 from aibudget.ledger.totals import NOTHING, Covered, Row, Totals
 from aibudget.metering.slots import Interval
 from aibudget.metering.usage import Coverage
@@ -19,6 +20,9 @@ from aibudget.pricing.charge import Charge
 
 _USAGE, _COVERAGE = schema.usage, schema.coverage
 _QUANTITIES = ("quantity", "estimated", "busy", "observed")
+
+INSERTED: Final = 5000
+"""Rows that are inserted at once."""
 
 Slot = tuple[Sequence[Row], Covered]
 """What one slot holds."""
@@ -42,17 +46,19 @@ def replace(
 ) -> None:
     """Make the slots hold these rows alone. `read` is each slot's coverage, and when it was read."""
     coverage, at = read
+    posted = sorted(coverage)
     for table in (_USAGE, _COVERAGE):
-        for slot in coverage:
-            connection.execute(table.delete().where(table.c.meter_id == meter_id, table.c.slot == slot))
-    for slot, rows in slots.items():
-        connection.execute(
-            _USAGE.insert(),
-            [
-                row._asdict() | {"meter_id": meter_id, "slot": slot, "rate_id": row.rate_id or None}
-                for row in rows
-            ],
-        )
+        for start in range(0, len(posted), CHUNK):
+            these = table.c.slot.in_(posted[start : start + CHUNK])
+            connection.execute(table.delete().where(table.c.meter_id == meter_id, these))
+    values = (
+        row._asdict() | {"meter_id": meter_id, "slot": slot, "rate_id": row.rate_id or None}
+        for slot, rows in slots.items()
+        for row in rows
+    )
+    # A month of a few lines goes in few statements, and a slot of many in several.
+    while batch := list(islice(values, INSERTED)):
+        connection.execute(_USAGE.insert(), batch)
     connection.execute(
         _COVERAGE.insert(),
         [
