@@ -32,11 +32,19 @@ def test_both_kinds_stand_in_one_table(desk: Desk) -> None:
 
     lines = [line.split() for line in ran.stdout.splitlines()]
     assert ran.exit_code == 0
-    assert [desk.namespace, "AIBudget", "training", "1000", "USD", "1010.50", "101%", "LimitExceeded"] in [
-        line[:8] for line in lines
-    ]
-    assert ["-", "ClusterAIBudget", "research", "80000", "USD", "1.00", "0%", "BelowThreshold"] in [
-        line[:8] for line in lines
+    assert [
+        desk.namespace,
+        "AIBudget",
+        "training",
+        "1000",
+        "USD",
+        "1010.50",
+        "101%",
+        "-",
+        "LimitExceeded",
+    ] in [line[:9] for line in lines]
+    assert ["-", "ClusterAIBudget", "research", "80000", "USD", "1.00", "0%", "-", "BelowThreshold"] in [
+        line[:9] for line in lines
     ]
 
 

@@ -152,6 +152,7 @@ def test_the_next_status_takes_away_what_is_no_longer_so(api_server: ControlPlan
         "Ready",
         "Stalled",
         "WithinBudget",
+        "ForecastWithinBudget",
         "DataFresh",
         "Enforced",
     }
