@@ -1,11 +1,14 @@
 """`make demo`, step by step, as the API server has it."""
 
 import json
+from contextlib import closing
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from aibudget.ledger.database import Database
+from aibudget.ledger.proof import logged, proofs
 from aibudget.sandbox.demo import Story
 from aibudget.sandbox.home import Sandbox
 from aibudget.sandbox.process import wait_until
@@ -118,6 +121,23 @@ def test_a_deleted_hold_is_a_veto(story: Story, sandbox: Sandbox) -> None:
     )
     assert story.replicas("detector") == 3
     assert story.holds() == []
+
+
+def test_the_log_has_what_was_decided_and_by_what(sandbox: Sandbox) -> None:
+    """Each step of the story in its order, with the figures it was decided by; the chain proves it."""
+    url = f"sqlite:///{sandbox.operator.directory / 'ledger.db'}"
+    with closing(Database(url, checked=True, borrowed=True)) as database:
+        assert [proof.broken for proof in proofs(database)] == [None]
+        log = [one for one in logged(database) if one["budget"].get("name", "training") == "training"]
+    told = [one for one in log if one.get("target", {}).get("name") == "detector"]
+    assert [one["event"] for one in told][:5] == ["Planned", "Acting", "Active", "Released", "Restored"]
+    assert {one["event"] for one in told[5:]} >= {"Planned", "Acting", "Active", "Vetoed"}
+    acting, released = told[1]["inputs"], told[3]["inputs"]
+    assert Decimal(acting["spent"]) > Decimal(acting["limit"])
+    assert Decimal(released["spent"]) < Decimal(released["limit"])
+    assert told[1]["threshold"] == "over"
+    assert "Opened" in [one["event"] for one in log if "from" in one]
+    assert ("over", "Active") in [(one.get("threshold"), one["event"]) for one in log if "percent" in one]
 
 
 def standings(budget: JsonObject) -> set[tuple[str, str, str]]:

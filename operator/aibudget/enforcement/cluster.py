@@ -24,7 +24,7 @@ from aibudget.enforcement.crews import read_crews
 from aibudget.enforcement.edits import edit
 from aibudget.enforcement.facts import Facts, Untouchable
 from aibudget.enforcement.hold import is_true, wears_marks, workload_of
-from aibudget.enforcement.intents import Target, formerly, of_wish
+from aibudget.enforcement.intents import CAME_OF_IT, Target, formerly, of_wish
 from aibudget.enforcement.kinds import KINDS, Kind
 from aibudget.enforcement.live import Live, mark_of, read
 from aibudget.enforcement.notes import Note, changes, note_of, title
@@ -230,7 +230,9 @@ class Enforcer:
         mark, target = mark_of(live), Target(live.workload, live.uid, "ScaleDown")
         held = () if mark is None else mark.claims
         await outcome.site.note(formerly(target, "Vetoed", held, outcome.site.now))
-        return await let_go(outcome.site, live, veto=True)
+        act = await let_go(outcome.site, live, veto=True)
+        await outcome.site.note(formerly(target, CAME_OF_IT[act.reason], held, outcome.site.now))
+        return act
 
     async def _respect_withdrawn_notices(self, outcome: Outcome, objects: Sequence[Json]) -> None:
         """A Hold that a person deleted during its notice left no mark on the workload: it is vetoed now."""

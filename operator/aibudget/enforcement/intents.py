@@ -33,7 +33,7 @@ _DECIDED: Final = {
     EventReason.HOLD_VETOED: "Vetoed",
     EventReason.APPROVAL_EXPIRED: "Lapsed",
 }
-_CAME_OF_IT: Final = {
+CAME_OF_IT: Final = {
     EventReason.WORKLOAD_SCALED_DOWN: "Active",
     EventReason.NAMESPACE_FROZEN: "Active",
     EventReason.NAMESPACE_BLOCKED: "Active",
@@ -45,8 +45,14 @@ _CAME_OF_IT: Final = {
     EventReason.ENFORCEMENT_CONTESTED: "Contested",
     EventReason.ENFORCEMENT_INEFFECTIVE: "Ineffective",
 }
-_BEFORE_AN_ACT: Final = frozenset({"Planned", "Asked", "Approved", "Acting", "Reverted", None})
-"""After anything else a Hold that is found in force is old news."""
+"""How the log calls what came of an act."""
+_LATER: Final = {
+    "Planned": frozenset({"Approved", "Acting"}),
+    "Active": frozenset(
+        {"Ineffective", "Contested", "Lapsed", "Vetoed", "Released", "Withdrawn", "Restored", "LeftAlone"}
+    ),
+}
+"""What comes after an event of the same Hold: a cycle that was killed finds the earlier one again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,13 +145,13 @@ def formerly(target: Target, event: str, budgets: Iterable[Budgeted], now: datet
 def came_of_it(acts: Iterable[Act], budgets: Claimants, now: datetime) -> Iterator[Decision]:
     """What acts came to, each for every budget that it was for."""
     for act in acts:
-        event = _CAME_OF_IT.get(act.reason)
+        event = CAME_OF_IT.get(act.reason)
         if event is None or not act.uid:
             continue
         target = Target(act.workload, act.uid, act.action)
         entry = _Entries(target, budgets, now)
         for claim in act.claims:
-            yield entry.of(claim, event, _BEFORE_AN_ACT if event == "Active" else None)
+            yield entry.of(claim, event)
         yield from formerly(target, event, act.formerly, now)
 
 
@@ -157,7 +163,7 @@ class _Entries:
     budgets: Claimants
     now: datetime
 
-    def of(self, claim: Claim, event: str, after: frozenset[str | None] | None = None) -> Decision:
+    def of(self, claim: Claim, event: str) -> Decision:
         """Of one claim, with what is known of its budget now."""
         budget: dict[str, str] = {"kind": claim.kind, "name": claim.name, "uid": claim.uid}
         if claim.kind == "AIBudget":
@@ -176,4 +182,4 @@ class _Entries:
         if claimant is not None:
             facts |= inputs(claimant.evaluation)
         subject = self.target.subject(claim.uid, claim.period_id)
-        return Decision(subject, event, int(self.now.timestamp()), facts, after)
+        return Decision(subject, event, int(self.now.timestamp()), facts, _LATER.get(event, frozenset()))

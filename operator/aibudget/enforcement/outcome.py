@@ -60,7 +60,8 @@ class Outcome:
         others = [one for intent in intents for one in intent.others]
         try:
             if self.site.journal is not None and stops:
-                await self.site.journal.write(stops)
+                await self.site.journal.write([*others, *stops])
+                return None
         except AIBudgetError as error:
             _LOG.warning("nothing is stopped: %s", error.message, extra={"reason": error.reason})
             await self.site.note(others)

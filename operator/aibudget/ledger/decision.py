@@ -22,15 +22,14 @@ class Decision:
     """`subject` names what it is about; the last entry of a subject is how that stands.
 
     An entry whose `event` is its subject's last one already is not written again: that is what makes it safe
-    to repeat. `after`, where given, are the events that it can follow; after any other it is old news. None
-    in it is a subject without entries.
+    to repeat. `unless` are the events that come after it: where one of them was last, it is old news.
     """
 
     subject: str
     event: str
     at: int
     facts: Facts = field(default_factory=dict)
-    after: frozenset[str | None] | None = None
+    unless: frozenset[str] = frozenset()
 
     def content(self) -> str:
         """All of it as canonical JSON: what is hashed, and what is stored."""
@@ -39,7 +38,7 @@ class Decision:
 
     def is_news(self, last: str | None) -> bool:
         """Whether it says something new where this was said last (None: nothing)."""
-        return self.event != last and (self.after is None or last in self.after)
+        return self.event != last and last not in self.unless
 
 
 class Head(NamedTuple):

@@ -215,7 +215,8 @@ async def tell(sink: EventSink, events: Iterable[Event], now: int, instance: str
 
 def _new_period(subject: Subject, before: BudgetStatus, evaluation: Evaluation) -> Iterator[Event]:
     period = evaluation.period
-    if before.period is None or before.period.id == period.id:
+    # A status that was put back to an old one speaks of another period, and this one began long ago.
+    if before.period is None or before.period.id == period.id or not evaluation.began:
         return
     began = f"Period {period.id} began with a limit of {limits_of(evaluation)}"
     message = f"{began}; it ends at {iso(period.interval.end)}."

@@ -116,7 +116,7 @@ def test_what_is_repeated_is_written_once(register: Register) -> None:
 
 def test_old_news_are_left_out(register: Register) -> None:
     """What can only follow something else is not written once more has happened."""
-    late = Decision("hold/1", "Active", 400, after=frozenset({"Planned", "Acting"}))
+    late = Decision("hold/1", "Active", 400, unless=frozenset({"Contested"}))
     assert len(register.write([late])[1]) == 1
     register.write([Decision("hold/1", "Contested", 500)])
     assert register.write([late])[1] == ()

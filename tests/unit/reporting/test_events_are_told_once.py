@@ -123,9 +123,12 @@ def test_a_new_period_is_told(evaluation: EvaluationMaker, facts: FactsMaker, fr
     october = before.model_copy(
         update={"period": before.period.model_copy(update={"id": "2026-10@UTC"}) if before.period else None}
     )
-    (event,) = transitions(october, evaluation("0"), fresh, enforcing=True)
+    begun = replace(evaluation("0"), began=True)
+    (event,) = transitions(october, begun, fresh, enforcing=True)
     assert event.reason.value == "PeriodStarted"
     assert "100.00 USD" in event.message
+    # Its status was put back to an old one: the period began long ago.
+    assert transitions(october, evaluation("0"), fresh, enforcing=True) == ()
 
 
 def test_usage_without_a_price_is_told_and_not_charged_in_silence(
