@@ -1,7 +1,8 @@
 """What a budget remembers between two evaluations, all of it in its status where people can read it.
 
-A restart, another leader or a rebuilt operator reads it back and goes on; nothing about thresholds is kept
-anywhere else. A status that was deleted makes the budget a new one: then what is crossed already waits.
+A restart, another leader or a rebuilt operator reads it back and goes on. A status that was lost is made from
+the ledger's row of the period (`turning.py`). Where both are gone the budget is a new one: then what is
+crossed already waits.
 """
 
 from collections.abc import Mapping
