@@ -11,7 +11,6 @@ chain never changes whom a bill names. Pure value; the ledger stores its links.
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from sys import intern
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
@@ -116,7 +115,7 @@ class OwnerBook:
             if owner.kind not in LINKS:
                 workload = Workload(pod.namespace, owner.kind, owner.name)
                 found = self._shared.setdefault(workload, Resolution(workload, complete=True))
-                return self._settled.setdefault(PodKey._make(map(intern, pod)), found)
+                return self._settled.setdefault(pod, found)
         return Resolution(Workload(pod.namespace, child.kind, child.name), self.knows(child))
 
     def resolved(self, pods: Iterable[PodKey]) -> dict[PodKey, Resolution]:

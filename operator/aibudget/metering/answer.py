@@ -32,6 +32,8 @@ _FIRST_SERIES: Final = '{"metric":'
 _NEXT_SERIES: Final = '},{"metric":'
 """What stands between two series and, quotes being escaped there, in no string."""
 _SAMPLES: Final = '},"value'
+_ENDING: Final = "]}"
+"""What ends the samples of a series."""
 _BEGINNINGS: Final = ('s":[[', '":[')
 """What stands between a series' labels and its samples, and what follows: many of them, or one."""
 _TIMES: Final = re.compile(r"[\d.e+-]+")
@@ -39,8 +41,6 @@ MOST_SAID: Final = 300
 """Characters of a server's own words that are repeated: what fits a condition's message."""
 MOST_SHARED: Final = 1024
 """How many different samples are remembered, for the next series to share."""
-ROUNDS: Final = 3
-"""How often labels come, on average, before those that did not come at all are forgotten."""
 
 
 # How Prometheus, Thanos, Mimir and VictoriaMetrics word what a shorter range may mend, …
@@ -68,24 +68,26 @@ class KnownLabels:
         self._new: dict[str, Labels] = {}
         self._old: dict[str, Labels] = {}
         self._names: dict[tuple[str, ...], tuple[str, ...]] = {}
-        self._given = 0
+
+    def __len__(self) -> int:
+        return len(self._new) + len(self._old)
+
+    def age(self) -> None:
+        """Let go of what did not come since this was called before."""
+        self._old, self._new, self._names = self._new, {}, {}
 
     def of(self, texts: Sequence[str]) -> list[Labels]:
         """One for each text, in order. Raises ValueError where one is no JSON object."""
-        self._given += len(texts)
-        if self._given > ROUNDS * len(self._new) + len(texts):
-            # Each that still comes came since the last time: what did not come is let go of.
-            self._old, self._new, self._names, self._given = self._new, {}, {}, len(texts)
         new, old = self._new, self._old
         unknown = dict.fromkeys(text for text in texts if text not in new)
         for text in unknown.keys() & old.keys():
             new[text] = old.pop(text)
             del unknown[text]
         if unknown:
-            # All at once: the decoder then makes one string of each label's name.
+            # All at once, which is faster; what they say is read again when it is looked at, one by one.
             for text, told in zip(unknown, json.loads(f"[{','.join(unknown)}]"), strict=True):
                 names = tuple(told)
-                new[text] = Labels(text, self._names.setdefault(names, names), told)
+                new[text] = Labels(text, self._names.setdefault(names, names))
         return [new[text] for text in texts]
 
 
@@ -189,6 +191,9 @@ def _parsed(pieces: Iterable[bytes], known: KnownLabels | None) -> Any:
         if head and (end := text.rfind(_NEXT_SERIES)) >= 0:
             series += reader.read(text[:end])
             text = text[end + 2 :]
+    if head and (end := text.find(_ENDING, text.find(_SAMPLES))) > 0:
+        series += reader.read(text[: end + 1])
+        text = text[end + 2 :]
     document = reader.decode(head + text)
     if series:
         document["data"]["result"] = series + document["data"]["result"]

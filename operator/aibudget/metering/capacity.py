@@ -17,7 +17,8 @@ from typing import NamedTuple
 from aibudget.inventory.accelerators import SAME_DEVICES
 from aibudget.metering.asking import Answer
 from aibudget.metering.coverage import Known
-from aibudget.metering.integration import MILLISECONDS, Amount, Cell, Holding, Samples, joined, plausible
+from aibudget.metering.holding import Holding, Samples, joined, plausible
+from aibudget.metering.integration import MILLISECONDS, Amount, Cell
 from aibudget.metering.nodes import Nodes, own
 from aibudget.metering.shares import part_of, share_of
 from aibudget.metering.slots import SLOT_SECONDS, slot_of

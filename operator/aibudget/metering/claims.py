@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 from aibudget.inventory.workload import PodKey
 from aibudget.metering.coverage import Grid, Known, Sighting, known
-from aibudget.metering.integration import Holding, Samples, joined, plausible
+from aibudget.metering.holding import Holding, Samples, joined, plausible
 from aibudget.metering.nodes import Dimensions, own
 from aibudget.metering.promql import CLAIM
 from aibudget.metering.shares import UNKNOWN, Unit, cut_unit, share_of

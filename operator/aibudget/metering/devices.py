@@ -32,13 +32,13 @@ class Observed(NamedTuple):
 class Row(NamedTuple):
     """How busy one device, or a MIG instance that is `weight` of one, was for one pod."""
 
-    device: tuple[str, ...]
+    device: str
     times: "array[float]"
     values: "array[float]"
     weight: float
 
 
-_UNSEEN = Row((), array("d"), array("d"), 1.0)
+_UNSEEN = Row("", array("d"), array("d"), 1.0)
 
 
 class Devices:
@@ -50,7 +50,7 @@ class Devices:
         self._rows: dict[tuple[str, str], tuple[Row, ...]] = {}
         # By identity: samples that many rows share are looked at once.
         self._plain: dict[int, bool] = {}
-        on_device: dict[tuple[str, ...], tuple[Row, ...]] = {}
+        on_device: dict[str, tuple[Row, ...]] = {}
         for labels, times, values in answer:
             pod, device, weight = meaning(labels, _told)
             if pod in holders and weight:
@@ -101,10 +101,10 @@ class Devices:
         return seen
 
 
-def _told(labels: Mapping[str, str]) -> tuple[tuple[str, str], tuple[str, ...], float]:
+def _told(labels: Mapping[str, str]) -> tuple[tuple[str, str], str, float]:
     """Which pod, which device, and how much of one."""
     pod = intern(own(labels, "namespace")), intern(own(labels, "pod"))
-    return pod, tuple(labels.get(name, "") for name in _IDENTITY), _weight(labels)
+    return pod, " ".join(labels.get(name, "") for name in _IDENTITY), _weight(labels)
 
 
 def _weight(labels: Mapping[str, str]) -> float:

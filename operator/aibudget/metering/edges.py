@@ -17,7 +17,8 @@ from typing import NamedTuple
 
 from aibudget.inventory.workload import PodKey
 from aibudget.metering.coverage import Known
-from aibudget.metering.integration import Holding, Samples, Step, holdings
+from aibudget.metering.holding import Holding, Samples, holdings
+from aibudget.metering.integration import Step
 from aibudget.metering.nodes import own
 from aibudget.metering.source import Series
 

@@ -12,7 +12,8 @@ from aibudget.inventory.workload import Workload
 from aibudget.metering.capacity import Place, balances, capacity
 from aibudget.metering.catalogue import GPU_IDLE, scale_of
 from aibudget.metering.coverage import Known
-from aibudget.metering.integration import Amount, Cell, Holding, Samples
+from aibudget.metering.holding import Holding, Samples
+from aibudget.metering.integration import Amount, Cell
 from aibudget.metering.scene import Scene
 from aibudget.metering.slots import SLOT_SECONDS, iso
 from aibudget.metering.source import QueryRefused

@@ -13,28 +13,20 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from aibudget.inventory.owners import OwnerBook
-from aibudget.inventory.workload import Workload
+from aibudget.inventory.workload import PodKey, Workload
 from aibudget.metering.asking import over_range
 from aibudget.metering.claims import claimed, is_claim, missing, told
-from aibudget.metering.coverage import Grid, Known, Sighting, known
+from aibudget.metering.coverage import Known, Sighting, known
 from aibudget.metering.devices import Devices
 from aibudget.metering.doubts import Doubts
-from aibudget.metering.edges import edges
+from aibudget.metering.edges import Edges, edges
+from aibudget.metering.holding import Holding, Samples, doubted, holdings, instants
 from aibudget.metering.idle import read_idle
-from aibudget.metering.integration import (
-    Amount,
-    Cell,
-    Holding,
-    Samples,
-    doubted,
-    holdings,
-    instants,
-    integrate,
-)
+from aibudget.metering.integration import Amount, Cell, integrate
 from aibudget.metering.ownership import learn
 from aibudget.metering.scene import MeterSettings, Scene, Scenes
 from aibudget.metering.slots import SLOT_SECONDS, Interval, iso
-from aibudget.metering.source import PromSource, Series
+from aibudget.metering.source import PromSource
 from aibudget.metering.usage import Coverage, Reading, Sku, Usage
 
 # Utilisation is averaged over at least this, in milliseconds: its exporter has an interval of its own.
@@ -115,9 +107,13 @@ class _Held:
 
     held: dict[Holding, Samples]
     claims: dict[Holding, Samples]
-    families: list[Series]
+    timed: Edges
     lost: Counter[float]
     unread: frozenset[int]
+
+    @property
+    def pods(self) -> set[PodKey]:
+        return {key.pod for told in (self.held, self.claims, self.timed.finished) for key in told}
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +123,11 @@ class _Part:
     scene: Scene
 
     def read(self, owners: OwnerBook) -> Reading:
-        scene, counted = self.scene, self.count()
+        scene, held = self.scene, self._held()
+        # Before anything is counted: the answer on so many pods is large, and so is what is counted.
+        book = learn(scene.source, scene.queries, scene.grid.wider().interval, held.pods, owners)
+        counted = self.count(held)
         pods = {cell.pod for cell in counted.cells}
-        book = learn(scene.source, scene.queries, scene.grid.wider().interval, pods, owners)
         strangers = sum(not found.complete for found in book.resolved(pods).values())
         return Reading(
             interval=scene.grid.interval,
@@ -143,19 +141,17 @@ class _Part:
             beside=(counted.idle,),
         )
 
-    def count(self) -> "_Counted":
+    def count(self, answer: "_Held | None" = None) -> "_Counted":
         """What was held, without asking whose it was, and what was left of the nodes' capacity."""
         scene, seen, reach = self.scene, self.scene.seen, self.scene.reach
-        answer = self._held(reach)
-        held, claims = answer.held, answer.claims
+        answer = answer or self._held()
+        held, claims, timed = answer.held, answer.claims, answer.timed
         unread = scene.coverage.unread | answer.unread
         phaseless = self._phaseless({t: seen[t] for t in seen if t in reach.instants}, held)
         beyond = {t for t in seen if t not in reach.instants}
         sure = known(scene.grid, seen, unread | phaseless | beyond)
         sure = replace(sure, doubted=doubted(held, answer.lost))
         devices = self._devices([*held, *claims])
-        scrape, scraped = scene.scrape, {t: one.scraped for t, one in seen.items() if one.scraped}
-        timed = edges(answer.families, scrape.window / 1000, scrape.interval, scraped)
         cells = integrate(held, sure, scene.nodes, devices, timed)
         idle, odd = read_idle(scene, held, cells, sure)
         blind = scene.settings.utilisation and not devices
@@ -168,16 +164,18 @@ class _Part:
             sure = replace(sure, doubted={**sure.doubted, **doubted(held, untold)})
         return _Counted(cells, sure, doubts, idle, odd)
 
-    def _held(self, reach: Grid) -> "_Held":
+    def _held(self) -> "_Held":
         """What was held; the answer itself is let go of."""
-        scrape = self.scene.scrape
-        asked = self.scene.queries.held(scrape.window, self.scene.grid.step if scrape.dated else None)
-        answer = over_range(self.scene.source, asked, reach)
-        families = [series for series in answer.series if "family" in series.labels]
+        scene, scrape = self.scene, self.scene.scrape
+        asked = scene.queries.held(scrape.window, scene.grid.step if scrape.dated else None)
+        answer = over_range(scene.source, asked, scene.reach)
+        families = (series for series in answer.series if "family" in series.labels)
+        scraped = {t: one.scraped for t, one in scene.seen.items() if one.scraped}
+        timed = edges(families, scrape.window / 1000, scrape.interval, scraped)
         claims = claimed(series for series in answer.series if is_claim(series))
         samples = (one for one in answer.series if not is_claim(one) and "family" not in one.labels)
         held, lost = holdings(samples)
-        return _Held(held, claims, families, lost, answer.unread)
+        return _Held(held, claims, timed, lost, answer.unread)
 
     def _phaseless(self, seen: Mapping[int, Sighting], held: Mapping[Holding, Samples]) -> frozenset[int]:
         """Instants at which accelerators are asked for and no phase is told: nothing held would be a lie.

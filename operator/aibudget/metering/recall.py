@@ -6,6 +6,7 @@ asked for each time. It must not decide what is settled: that is the accounts' l
 whole, so nothing that came later than the lag is lost. Pure but for the source it asks.
 """
 
+import json
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
@@ -25,8 +26,6 @@ MARGIN: Final = 2 * SLOT_SECONDS // 3
 Samples = tuple["array[float]", "array[float]"]
 """Times and as many values."""
 _NONE: Final = Series({}, array("d"), array("d"))
-Key = str | tuple[tuple[str, str], ...]
-"""A label set: its text, where a server wrote it, and else its pairs."""
 
 
 @dataclass(slots=True)
@@ -36,7 +35,7 @@ class _Kept:
     start: int
     until: int
     asked: int
-    series: dict[Key, Series] = field(default_factory=dict)
+    series: dict[str, Series] = field(default_factory=dict)
 
     def reaches(self, start: int, step: int) -> bool:
         """Whether what begins at `start` can be told from here on without a hole."""
@@ -97,11 +96,14 @@ class Recall:
         return Result(found, result.infos)
 
 
-def _key(labels: Mapping[str, str]) -> Key:
-    return labels.text if isinstance(labels, Labels) else tuple(labels.items())
+def _key(labels: Mapping[str, str]) -> str:
+    """A label set's text: as its server wrote it, or as it would have been written."""
+    if isinstance(labels, Labels):
+        return labels.text
+    return json.dumps(labels, separators=(",", ":"), ensure_ascii=False)
 
 
-def _together(kept: _Kept, fresh: dict[Key, Series], span: Interval, until: int) -> list[Series]:
+def _together(kept: _Kept, fresh: dict[str, Series], span: Interval, until: int) -> list[Series]:
     """What is kept of the span, both ends with it, and what is fresh after it; of that, what lies up to
     `until` is kept, too. `fresh` is used up.
     """

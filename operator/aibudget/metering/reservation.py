@@ -14,7 +14,8 @@ from aibudget.inventory.owners import OwnerBook
 from aibudget.metering.asking import over_range
 from aibudget.metering.catalogue import CPU, MEMORY
 from aibudget.metering.coverage import Known, known
-from aibudget.metering.integration import Amount, Cell, Holding, Samples, bridged, doubted, holdings
+from aibudget.metering.holding import Holding, Samples, doubted, holdings
+from aibudget.metering.integration import Amount, Cell, bridged
 from aibudget.metering.meter import nothing, usages, whole
 from aibudget.metering.nodes import Nodes
 from aibudget.metering.ownership import learn

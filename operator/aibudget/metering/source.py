@@ -24,25 +24,26 @@ class Labels(Mapping[str, str]):
 
     __slots__ = ("_made", "_make", "names", "text")
 
-    def __init__(self, text: str, names: tuple[str, ...], told: dict[str, str]) -> None:
+    def __init__(self, text: str, names: tuple[str, ...]) -> None:
         self.text = text
         self.names = names
-        self._make: Callable[[Mapping[str, str]], Any] = dict
-        self._made: Any = told
+        self._make: Callable[[Mapping[str, str]], Any] | None = None
+        self._made: Any = None
 
     def meaning(self, make: Callable[[Mapping[str, str]], T]) -> T:
         """What `make` makes of them, made once; that is remembered in their place."""
         if self._make is not make:
-            self._make, self._made = make, make(self._told())
+            self._made = make(self._told())
+            self._make = make
         found: T = self._made
         return found
 
     def _told(self) -> dict[str, str]:
-        told: dict[str, str] = self._made if self._make is dict else json.loads(self.text)
+        told: dict[str, str] = json.loads(self.text)
         return told
 
     def __getitem__(self, name: str) -> str:
-        return self._told()[name]
+        return self.meaning(dict)[name]
 
     def __contains__(self, name: object) -> bool:
         return name in self.names

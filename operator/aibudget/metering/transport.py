@@ -23,6 +23,8 @@ from aibudget.metering.answer import KnownLabels, document_of
 from aibudget.metering.source import PrometheusUnavailable, TooManySamples
 
 READ_BYTES = 1 << 18
+LABELS_SECONDS = 600.0
+"""For how long labels that do not come any more are known, at least: some cycles."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,8 @@ class Session(requests.Session):
         self._deadline = 0.0
         self.sent = 0
         self.infos: tuple[str, ...] = ()
-        self.known = KnownLabels()
+        self._known = KnownLabels()
+        self._aged = time.monotonic()
         self.auth = _Credentials(settings)
         # What came late would be missing from what a query front end of Thanos or Mimir has cached.
         self.headers.update({"Cache-Control": "no-store", **settings.headers})
@@ -106,7 +109,7 @@ class Session(requests.Session):
             with response:
                 pieces = self._pieces(response, time.monotonic() + patience)
                 # What is asked for at one instant is not asked for again a minute later.
-                known = self.known if str(url).endswith("query_range") else None
+                known = self._labels() if str(url).endswith("query_range") else None
                 document = document_of(response, pieces, shown, known)
         except (requests.exceptions.ReadTimeout, ReadTimeoutError) as slow:
             raise _too_slow(shown, patience) from slow
@@ -114,6 +117,12 @@ class Session(requests.Session):
             raise PrometheusUnavailable(_unreachable(shown, error)) from error
         self.infos = tuple(document.get("infos") or ())
         return _Answer(document)
+
+    def _labels(self) -> KnownLabels:
+        if time.monotonic() - self._aged > LABELS_SECONDS:
+            self._known.age()
+            self._aged = time.monotonic()
+        return self._known
 
     def _pieces(self, response: requests.Response, deadline: float) -> Iterator[bytes]:
         """The body, piece by piece: a server that drips bytes must not hold us for ever."""

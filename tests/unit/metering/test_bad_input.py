@@ -10,7 +10,7 @@ import pytest
 from aibudget.inventory.owners import OwnerBook
 from aibudget.metering.counters import CountedMeter, read_counters
 from aibudget.metering.families import Family
-from aibudget.metering.integration import holdings
+from aibudget.metering.holding import holdings
 from aibudget.metering.levels import UP
 from aibudget.metering.memory import Memory
 from aibudget.metering.meter import read_gpu

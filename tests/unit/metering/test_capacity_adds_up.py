@@ -11,7 +11,8 @@ from aibudget.inventory.workload import PodKey, Workload
 from aibudget.metering.capacity import Capacity, Offer, balances
 from aibudget.metering.coverage import Grid, Known
 from aibudget.metering.devices import Devices
-from aibudget.metering.integration import Holding, Samples, integrate
+from aibudget.metering.holding import Holding, Samples
+from aibudget.metering.integration import integrate
 from aibudget.metering.meter import gpu_parts, read_gpu, whole
 from aibudget.metering.nodes import Nodes
 from aibudget.metering.scene import MeterSettings, Scenes

@@ -10,7 +10,8 @@ from aibudget.inventory.workload import PodKey
 from aibudget.metering import integration
 from aibudget.metering.coverage import Grid, Known
 from aibudget.metering.devices import Devices
-from aibudget.metering.integration import Amount, Cell, Holding, Samples, integrate
+from aibudget.metering.holding import Holding, Samples
+from aibudget.metering.integration import Amount, Cell, integrate
 from aibudget.metering.nodes import Nodes
 from aibudget.metering.slots import Interval
 from aibudget.metering.source import Series

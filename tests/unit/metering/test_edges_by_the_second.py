@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from aibudget.metering.coverage import Grid, Known
 from aibudget.metering.devices import Devices
 from aibudget.metering.edges import Edges, edges
-from aibudget.metering.integration import holdings, integrate
+from aibudget.metering.holding import holdings
+from aibudget.metering.integration import integrate
 from aibudget.metering.nodes import Nodes
 from aibudget.metering.slots import Interval
 from aibudget.metering.source import Series

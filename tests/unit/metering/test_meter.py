@@ -8,7 +8,7 @@ import pytest
 from aibudget.errors import Stalled
 from aibudget.inventory.owners import OwnerBook
 from aibudget.inventory.workload import Workload
-from aibudget.metering.integration import holdings
+from aibudget.metering.holding import holdings
 from aibudget.metering.meter import read_gpu, read_parts
 from aibudget.metering.scene import MeterSettings, Scrape
 from aibudget.metering.slots import Interval

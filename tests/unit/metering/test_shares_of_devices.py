@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from aibudget.inventory.workload import PodKey
 from aibudget.metering.coverage import Grid, Known
 from aibudget.metering.devices import Devices
-from aibudget.metering.integration import Amount, Cell, holdings, integrate
+from aibudget.metering.holding import holdings
+from aibudget.metering.integration import Amount, Cell, integrate
 from aibudget.metering.nodes import Nodes
 from aibudget.metering.shares import (
     AMD_MODE,
