@@ -9,7 +9,7 @@ INSTALLED := .venv/.installed
 OUT ?= .
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check verify chaos bench accuracy backtest generate lock clean
+.PHONY: help demo test check verify chaos soak bench accuracy backtest generate lock clean
 
 help: ## Explain the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ verify: $(INSTALLED) ## Fail when a generated file is not what `make generate` w
 
 chaos: $(INSTALLED) ## Kill, refuse, race and edit at random until something is lost; CHAOS="--seed 1 --steps 500"
 	PYTHONPATH=tests $(VENV)/python -m chaos.run $(CHAOS)
+
+soak: $(INSTALLED) ## Live through a year of budgets, kills and outages, to the cent; SOAK="--days 30"
+	PYTHONPATH=tests $(VENV)/python -m soak.run $(SOAK)
 
 bench: $(INSTALLED) ## Measure speed and memory; prints JSON; BENCH="--only stop"
 	PYTHONPATH=tests $(VENV)/python -m bench.run $(BENCH)

@@ -1,0 +1,37 @@
+"""`make soak`: a simulated year of two hundred budgets; prints what was done to it, and any cent of drift."""
+
+import argparse
+import logging
+import sys
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from soak.story import Drift, Story
+
+
+def main() -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seed", type=int, default=time.time_ns() % 1_000_000)
+    parser.add_argument("--budgets", type=int, default=200)
+    parser.add_argument("--days", type=int, default=365)
+    chosen = parser.parse_args()
+    logging.disable(logging.CRITICAL)
+    print(f"seed {chosen.seed}", flush=True)
+    began = time.monotonic()
+    with TemporaryDirectory() as directory:
+        story = Story(chosen.seed, chosen.budgets, chosen.days, Path(directory))
+        try:
+            for day in story.days():
+                if day % 10 == 0:
+                    print(f"day {day}, {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+        except Drift as drift:
+            print(drift, file=sys.stderr)
+            return 1
+    print(", ".join(f"{count} {what}" for what, count in sorted(story.counts.items())) + ". Drift: none.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
