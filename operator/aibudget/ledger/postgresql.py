@@ -26,8 +26,9 @@ _CONNECT: Final = {
 }
 _SESSION: Final = {
     "lock_timeout": "5s",
-    # A leader that was paused in the midst of a transaction must not keep its successor out.
-    "idle_in_transaction_session_timeout": "30s",
+    # A leader that was paused in the midst of a transaction must not keep its successor out, who comes after
+    # ten seconds at the earliest.
+    "idle_in_transaction_session_timeout": "8s",
 }
 _MIGRATIONS: Final = 0x41494255
 """The advisory lock of whoever migrates."""
