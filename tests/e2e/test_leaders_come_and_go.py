@@ -109,7 +109,9 @@ def test_a_paused_leader_wakes_to_nothing_and_a_killed_one_is_followed(
 @contextmanager
 def replicas(sandbox: Sandbox, tmp_path: Path, doorman: Doorman) -> Iterator[tuple[Operator, Operator]]:
     """The first leads, the second is ready and stands by; both on the sandbox's ledger."""
-    plane, environment = sandbox.control_plane, followed(sandbox.operator.directory)
+    plane = sandbox.control_plane
+    # Long enough for a busy machine: whoever leads here is to lose the Lease by the test alone.
+    environment = followed(sandbox.operator.directory) | {"AIBUDGET_LEASE_SECONDS": "6"}
     with ExitStack() as stack:
         door = stack.enter_context(
             Interception(plane.url, str(plane.ca), lambda _, path: "/leases" not in path, doorman)
