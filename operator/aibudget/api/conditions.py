@@ -130,7 +130,7 @@ class Reason(StrEnum):
     # ForecastWithinBudget
     FORECAST_FITS = "ForecastFits", "the period is foreseen to end below the limit"
     FORECAST_EXCEEDS = "ForecastExceeds", "the period is foreseen to end at or above the limit"
-    HISTORY_TOO_SHORT = "HistoryTooShort", "fewer than three days of hours are known: nothing is foreseen"
+    HISTORY_TOO_SHORT = "HistoryTooShort", "fewer than three days of hours are known"
     HISTORY_INCOMPLETE = "HistoryIncomplete", "the budget's past is still being counted by the hour"
     NOT_RUNNING = "NotRunning", "the period has not begun, or is over"
 
