@@ -17,7 +17,6 @@ from datetime import UTC, datetime
 from typing import Final, TypeVar
 
 from aibudget.api.budget import AIBudget, Budget, ClusterAIBudget
-from aibudget.api.budgetstatus import BudgetStatus
 from aibudget.api.conditions import Condition
 from aibudget.api.meter import MeterSpec
 from aibudget.budgeting.hierarchy import Hierarchy
@@ -34,10 +33,11 @@ from aibudget.controller.judge import Judge, Judged, placed
 from aibudget.controller.keeping import Keeping
 from aibudget.controller.kinship import Kinship
 from aibudget.controller.lookout import Lookout, look_out
-from aibudget.controller.measuring import Measured, Measuring, progress
+from aibudget.controller.measuring import Measured, Measuring
 from aibudget.controller.meters import Meters
 from aibudget.controller.notifier import Notifier
 from aibudget.controller.reporter import Report, Reporter
+from aibudget.controller.reports import Outcome, Teller, written
 from aibudget.controller.scribe import Scribe
 from aibudget.controller.shelf import Shelf
 from aibudget.controller.tariffs import LivePrices
@@ -50,9 +50,8 @@ from aibudget.inventory.changes import Changes
 from aibudget.inventory.owners import OwnerBook
 from aibudget.pricing.carbon import Carbon
 from aibudget.pricing.rate import Rate
-from aibudget.reporting import enforcing, events, status
+from aibudget.reporting import enforcing
 from aibudget.reporting.exporter import BudgetView, Counters, CycleView, Snapshot
-from aibudget.reporting.facts import Enforcing, Facts
 from aibudget.reporting.untold import untold
 
 LONGEST_PAST: Final = 400 * 86_400
@@ -128,7 +127,8 @@ class Cycle:
             self._parts.reporter.forget(
                 {seen.uid for seen in (*world.budgets, *world.price_lists, *world.meters)}
             )
-            reports, resting = self._reports(judged, measured, enforced, instant)
+            outcome = Outcome(judged, measured, enforced, self._enforcement, instant)
+            reports, resting = written(outcome, self._parts.reporter, self._teller())
             keys = {one.seen.uid: one.key for one in judged}
             acts = tuple(enforcing.told(enforced, instant, keys, stood(judged, self._parts.reporter)))
             # Into the outbox first: a status that is written forgets the transition.
@@ -276,62 +276,9 @@ class Cycle:
         self._has_caught_up = True
         return replace(enforced, acts=(*untold(enforced.holds, now), *enforced.acts))
 
-    def _reports(
-        self, judged: Sequence[Judged], measured: Measured, enforced: Enforced | None, now: int
-    ) -> tuple[list[Report], dict[str, tuple[Condition, ...]]]:
-        """What is to be said, and of those that rest how their conditions stand."""
-        known = self._facts(judged, measured, enforced, now)
-        outlines = [status.outline(facts) for facts in known]
-        reporter = self._parts.reporter
-        resting = reporter.resting(zip((one.seen for one in judged), outlines, strict=True))
-        reports = []
-        for one, facts, outline in zip(judged, known, outlines, strict=True):
-            if one.seen.uid in resting:
-                continue
-            # Read once more: the statuses of before take as much as those that are made here.
-            before = reporter.before(one.seen)
-            after = status.render(replace(facts, before=before))
-            reports.append(Report(one.seen, after, self._events(one, before, measured, enforced), outline))
-        return reports, dict(resting)
-
-    def _facts(
-        self, judged: Sequence[Judged], measured: Measured, enforced: Enforced | None, now: int
-    ) -> list[Facts]:
-        """What every status is made of, but for what stood before."""
-        by_budget, nothing, before = enforcing.by_budget(enforced), Enforcing(), BudgetStatus()
-        kinship, backfill, data = self._parts.kinship, progress(measured.backfill), measured.of().data
-        owners = OwnerBook() if kinship is None else kinship.book
-        return [
-            Facts(
-                generation=one.seen.metadata.generation,
-                before=before,
-                now=now,
-                evaluation=one.evaluation,
-                data=one.data or data,
-                enforcing=by_budget.get(one.seen.uid, nothing),
-                problem=one.problem,
-                backfill=backfill,
-                history=one.history,
-                owners=owners,
-                unknown_receivers=self._parts.notifier.unknown(one.seen.model),
-                place=one.place,
-            )
-            for one in judged
-        ]
-
-    def _events(
-        self, one: Judged, before: BudgetStatus, measured: Measured, enforced: Enforced | None
-    ) -> tuple[events.Event, ...]:
-        if one.evaluation is not None:
-            acting = self._enforcement and enforced is not None and not enforced.paused
-            data = one.data or measured.of().data
-            told = events.transitions(before, one.evaluation, data, enforcing=acting)
-            around = events.overcommitted(before, one.evaluation, one.place)
-            return (*told, *around, *events.unit_costs(before, one.evaluation))
-        if one.problem is not None and one.problem is one.seen.model:
-            generation = one.seen.metadata.generation
-            return events.invalid(events.budget(one.key), before.conditions, generation, one.problem.message)
-        return ()
+    def _teller(self) -> Teller:
+        kinship = self._parts.kinship
+        return Teller(OwnerBook() if kinship is None else kinship.book, self._parts.notifier.unknown)
 
     def _declared(self, measured: Measured, now: int) -> Iterator[Report]:
         reporter, meters = self._parts.reporter, self._parts.meters
