@@ -30,7 +30,8 @@ from aibudget.metering.scene import MeterSettings
 from aibudget.metering.slots import iso
 from aibudget.pricing.included import BY_TOKENS, INCLUDED, SELF_HOSTED
 from aibudget.pricing.public import public_rates
-from aibudget.reporting.exporter import CycleView, Exporter, Snapshot
+from aibudget.reporting.exporter import Exporter
+from aibudget.reporting.snapshot import CycleView, Snapshot
 from aibudget.sandbox.binaries import pinned_version
 
 DIMENSIONS = ("gpuProduct", "instanceType", "capacityType", "region", "resource")

@@ -27,7 +27,7 @@ from aibudget.ledger.store import Ledger
 from aibudget.metering.catalogue import GPU
 from aibudget.metering.prometheus import Prometheus, PrometheusSettings
 from aibudget.metering.scene import MeterSettings
-from aibudget.reporting.exporter import Snapshot
+from aibudget.reporting.snapshot import Snapshot
 from aibudget.sandbox.client import KubernetesClient
 from aibudget.sandbox.home import Sandbox
 from aibudget.sandbox.operator import NAMESPACE, Operator

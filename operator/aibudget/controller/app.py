@@ -61,7 +61,8 @@ from aibudget.metering.prometheus import Prometheus
 from aibudget.metering.reservation import RESERVED
 from aibudget.metering.scene import MeterSettings
 from aibudget.metering.tariffs import Tariff, read_tariffs
-from aibudget.reporting.exporter import Exporter, Snapshot
+from aibudget.reporting.exporter import Exporter
+from aibudget.reporting.snapshot import Snapshot
 
 STOP_SECONDS: Final = 5.0
 """How long a step that is under way may take to end, once we are told to stop."""

@@ -51,7 +51,7 @@ from aibudget.inventory.owners import OwnerBook
 from aibudget.pricing.carbon import Carbon
 from aibudget.pricing.rate import Rate
 from aibudget.reporting import enforcing
-from aibudget.reporting.exporter import BudgetView, Counters, CycleView, Snapshot
+from aibudget.reporting.snapshot import BudgetView, Counters, CycleView, Snapshot
 from aibudget.reporting.untold import untold
 
 LONGEST_PAST: Final = 400 * 86_400

@@ -28,7 +28,7 @@ from aibudget.notification.tally import Tally
 from aibudget.notification.webhook import Sender
 from aibudget.reporting import events
 from aibudget.reporting.events import Event
-from aibudget.reporting.exporter import DeliveryView
+from aibudget.reporting.snapshot import DeliveryView
 
 _ALERTS: Final = "Alertmanager"
 

@@ -5,9 +5,7 @@ carries its currency as a label, since it has no base unit; labels stay few: no 
 they hold devices by claims. Knows nothing of how the snapshot came about.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -15,73 +13,10 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
-from aibudget.api.conditions import Condition
-from aibudget.budgeting.evaluation import BudgetKey, Evaluation
 from aibudget.inventory.claims import Held
 from aibudget.metering.usage import Balance
-
-_BUDGET: Final = ("kind", "namespace", "name")
-_STATUSES: Final = ("True", "False", "Unknown")
-
-
-@dataclass(frozen=True, slots=True)
-class BudgetView:
-    """One budget as metrics show it; `evaluation` is None while there is none."""
-
-    key: BudgetKey
-    conditions: tuple[Condition, ...]
-    evaluation: Evaluation | None
-
-
-@dataclass(frozen=True, slots=True)
-class CycleView:
-    """How the last cycle went. Times are Unix seconds or seconds; None is unknown and not shown."""
-
-    finished: float | None = None
-    seconds: float | None = None
-    phases: Mapping[str, float] = field(default_factory=dict)
-    data_age: float | None = None
-    coverage: Mapping[str, float] = field(default_factory=dict)
-    unpriced: Mapping[str, float] = field(default_factory=dict)
-    balances: Mapping[str, Balance] = field(default_factory=dict)
-    lines: Mapping[str, float] = field(default_factory=dict)
-    folded: Mapping[str, float] = field(default_factory=dict)
-    sources: Mapping[str, bool] = field(default_factory=dict)
-    clock_behind: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Counters:
-    """What only grows in this process."""
-
-    cycles: int = 0
-    cycle_errors: Mapping[str, int] = field(default_factory=dict)
-    queries: int = 0
-    query_errors: Mapping[str, int] = field(default_factory=dict)
-    status_writes: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class DeliveryView:
-    """How notification stands: attempts by receiver, type and result; the rest by receiver, in seconds."""
-
-    attempts: Mapping[tuple[str, str, str], int] = field(default_factory=dict)
-    waiting: Mapping[str, int] = field(default_factory=dict)
-    dead: Mapping[str, int] = field(default_factory=dict)
-    oldest: Mapping[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """Everything that can be scraped, at one moment."""
-
-    leader: bool = False
-    budgets: tuple[BudgetView, ...] = ()
-    holds: Mapping[tuple[str, str], int] = field(default_factory=dict)
-    backlog: Mapping[str, int] = field(default_factory=dict)
-    cycle: CycleView = CycleView()
-    counters: Counters = Counters()
-    deliveries: DeliveryView = DeliveryView()
+from aibudget.reporting.budgetmetrics import of_budgets
+from aibudget.reporting.snapshot import Counters, CycleView, DeliveryView, Snapshot
 
 
 class Exporter:
@@ -142,7 +77,7 @@ def _told(snapshot: Snapshot) -> Iterator[Metric]:
     # A standby has nothing to say about budgets: two answers would be one too many.
     if not snapshot.leader:
         return
-    yield from _budgets(snapshot.budgets)
+    yield from of_budgets(snapshot.budgets)
     holds = GaugeMetricFamily("aibudget_holds", "Holds by action and state.", labels=("action", "state"))
     for labels, number in sorted(snapshot.holds.items()):
         holds.add_metric(labels, number)
@@ -166,129 +101,6 @@ def _claims(held: Mapping[Held, int]) -> Iterator[Metric]:
     for labels, number in held.items():
         devices.add_metric(labels, number)
     yield devices
-
-
-def _budgets(budgets: tuple[BudgetView, ...]) -> Iterator[Metric]:
-    money = (*_BUDGET, "currency")
-    limit = GaugeMetricFamily("aibudget_limit", "The limit of the current period.", labels=money)
-    spend = GaugeMetricFamily("aibudget_spend", "Known spend of the current period.", labels=money)
-    used = GaugeMetricFamily("aibudget_used_ratio", "Known spend over limit.", labels=money)
-    foreseen = _forecasts(budgets)
-    shared = GaugeMetricFamily(
-        "aibudget_shared_cost",
-        "Idle and shared cost given to the scope by policy, beside its spend; no threshold counts it.",
-        labels=money,
-    )
-    crossed = GaugeMetricFamily(
-        "aibudget_threshold_crossed",
-        "Whether a threshold is crossed in the current period.",
-        labels=(*_BUDGET, "threshold"),
-    )
-    anomaly = GaugeMetricFamily(
-        "aibudget_anomaly_amount",
-        "What unusual hours cost more, or below zero less, than usual; 0 while nothing unusual lasts.",
-        labels=money,
-    )
-    condition = GaugeMetricFamily(
-        "aibudget_status_condition",
-        "The conditions of the budgets.",
-        labels=(*_BUDGET, "condition", "status"),
-    )
-    for view in budgets:
-        labels = [view.key.kind, view.key.namespace or "", view.key.name]
-        _add_conditions(condition, labels, view.conditions)
-        evaluation = view.evaluation
-        if evaluation is None:
-            continue
-        in_money = [*labels, evaluation.currency]
-        if evaluation.limit is not None:
-            limit.add_metric(in_money, float(evaluation.limit))
-        if evaluation.shared is not None:
-            shared.add_metric(in_money, float(evaluation.shared))
-        if (unusual := evaluation.watched.impact) is not None:
-            anomaly.add_metric(in_money, unusual)
-        for state in evaluation.thresholds:
-            if state.standing != "Unknown":
-                crossed.add_metric([*labels, state.threshold.name], float(state.standing != "Below"))
-        if evaluation.spend.as_of is not None:
-            spend.add_metric(in_money, float(evaluation.spend.amount))
-            if evaluation.limit is not None:
-                used.add_metric(in_money, float(evaluation.spend.amount / evaluation.limit))
-    yield from (limit, spend, used, *foreseen, shared, crossed, anomaly, condition)
-    yield from _caps(budgets)
-    yield from _unit_costs(budgets)
-
-
-def _add_conditions(
-    family: GaugeMetricFamily, labels: Sequence[str], conditions: Iterable[Condition]
-) -> None:
-    for fact in conditions:
-        for status in _STATUSES:
-            family.add_metric([*labels, fact.type, status.lower()], float(fact.status == status))
-
-
-def _caps(budgets: tuple[BudgetView, ...]) -> Iterator[Metric]:
-    labels = (*_BUDGET, "cap", "unit")
-    limit = GaugeMetricFamily("aibudget_cap", "What a cap allows in the current period.", labels=labels)
-    used = GaugeMetricFamily("aibudget_cap_used", "What of it is known to be used.", labels=labels)
-    for view in budgets:
-        for one in () if view.evaluation is None else view.evaluation.measures:
-            if one.is_money:
-                continue
-            of = [view.key.kind, view.key.namespace or "", view.key.name, one.name, one.unit]
-            limit.add_metric(of, float(one.limit))
-            if one.used is not None:
-                used.add_metric(of, float(one.used))
-    yield from (limit, used)
-
-
-def _forecasts(budgets: tuple[BudgetView, ...]) -> Iterator[Metric]:
-    amount = GaugeMetricFamily(
-        "aibudget_forecast",
-        "What is foreseen to be spent when the period ends: low and high hold it four times in five.",
-        labels=(*_BUDGET, "currency", "bound"),
-    )
-    exhausted = GaugeMetricFamily(
-        "aibudget_forecast_exhausted_timestamp_seconds",
-        "When the limit is foreseen to be reached; absent where that is not in the period.",
-        labels=_BUDGET,
-    )
-    error = GaugeMetricFamily(
-        "aibudget_forecast_error_ratio",
-        "Mean error of this budget's forecasts as long before an end, over the amount.",
-        labels=_BUDGET,
-    )
-    for view in budgets:
-        found = None if view.evaluation is None else view.evaluation.foreseen.forecast
-        if view.evaluation is None or found is None:
-            continue
-        labels = [view.key.kind, view.key.namespace or "", view.key.name]
-        for bound, value in (("low", found.low), ("middle", found.amount), ("high", found.high)):
-            if value is not None:
-                amount.add_metric([*labels, view.evaluation.currency, bound], value)
-        if found.exhausted is not None:
-            exhausted.add_metric(labels, found.exhausted)
-        if found.error_percent is not None:
-            error.add_metric(labels, found.error_percent / 100)
-    yield from (amount, exhausted, error)
-
-
-def _unit_costs(budgets: tuple[BudgetView, ...]) -> Iterator[Metric]:
-    labels = (*_BUDGET, "unit_cost", "currency")
-    cost = GaugeMetricFamily(
-        "aibudget_unit_cost",
-        "What as much work costs as its ceiling is for.",
-        labels=labels,
-    )
-    ceiling = GaugeMetricFamily("aibudget_unit_cost_ceiling", "What it may cost.", labels=labels)
-    for view in budgets:
-        for one in () if view.evaluation is None else view.evaluation.unit_costs:
-            currency = "" if view.evaluation is None else view.evaluation.currency
-            of = [view.key.kind, view.key.namespace or "", view.key.name, one.spec.name, currency]
-            ceiling.add_metric(of, float(one.spec.ceiling))
-            if one.amount is not None:
-                cost.add_metric(of, float(one.amount))
-    yield from (cost, ceiling)
 
 
 def _cycle(cycle: CycleView) -> Iterator[Metric]:

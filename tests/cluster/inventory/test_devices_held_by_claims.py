@@ -12,7 +12,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from aibudget.controller.cache import Cache
 from aibudget.controller.watch import Watch
 from aibudget.inventory.kubernetes import Cluster
-from aibudget.reporting.exporter import Exporter, Snapshot
+from aibudget.reporting.exporter import Exporter
+from aibudget.reporting.snapshot import Snapshot
 from aibudget.sandbox.controlplane import ControlPlane
 from aibudget.sandbox.process import wait_until
 from cluster.conftest import NamespaceFactory

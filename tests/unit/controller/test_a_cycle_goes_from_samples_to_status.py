@@ -45,7 +45,7 @@ from aibudget.inventory.resource import (
 from aibudget.ledger.register import Register
 from aibudget.ledger.store import Ledger
 from aibudget.reporting.events import Event
-from aibudget.reporting.exporter import Snapshot
+from aibudget.reporting.snapshot import Snapshot
 from unit.controller.meters import DAY, MIDNIGHT, IdleMeter, Meter
 from unit.enforcement.fake_api import FakeAPI, Key
 

@@ -8,7 +8,8 @@ import pytest
 
 from aibudget.controller.probes import Probes, Pulse, healthy, ready
 from aibudget.errors import Stalled
-from aibudget.reporting.exporter import Exporter, Snapshot
+from aibudget.reporting.exporter import Exporter
+from aibudget.reporting.snapshot import Snapshot
 
 
 def test_a_standby_is_healthy_and_ready_while_it_sees_the_lease() -> None:

@@ -11,8 +11,9 @@ from aibudget.budgeting.evaluation import Evaluation
 from aibudget.budgeting.limits import Measure
 from aibudget.inventory.claims import Held
 from aibudget.metering.usage import Balance
-from aibudget.reporting.exporter import BudgetView, Counters, CycleView, Exporter, Snapshot
+from aibudget.reporting.exporter import Exporter
 from aibudget.reporting.facts import Facts
+from aibudget.reporting.snapshot import BudgetView, Counters, CycleView, Snapshot
 from aibudget.reporting.status import render
 
 EvaluationMaker = Callable[..., Evaluation]

@@ -15,8 +15,9 @@ from aibudget.inventory.workload import Workload
 from aibudget.notification.alerts import alerts_of
 from aibudget.reporting.events import transitions
 from aibudget.reporting.explanation import unusual_of
-from aibudget.reporting.exporter import BudgetView, Exporter, Snapshot
+from aibudget.reporting.exporter import Exporter
 from aibudget.reporting.facts import Facts
+from aibudget.reporting.snapshot import BudgetView, Snapshot
 from aibudget.reporting.status import outline, render
 from aibudget.reporting.unusual import sentence
 
