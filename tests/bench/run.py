@@ -7,6 +7,7 @@ size; see `steady`.
 gone, grace 0.
 `stop`: 500 Deployments at a real API server, with the rights and the flow control of the operator: stopped at
 once, looked at while they are held, and given back in waves.
+`ledger`: a month of 1,000 budgets and 23 million usage rows, and a smaller one on PostgreSQL; see `ledger`.
 """
 
 import argparse
@@ -21,6 +22,7 @@ from typing import Any
 from aibudget.sandbox.home import Sandbox
 from aibudget.sandbox.process import wait_until
 from bench.catchup import measure_catchup
+from bench.ledger import measure_ledger
 from bench.scenery import burst, say
 from bench.steady import measure_cycles
 from bench.stopping import measure_stop
@@ -89,18 +91,22 @@ def _measure(name: str, directory: Path, arguments: argparse.Namespace) -> Any:
             return measure_catchup(directory, arguments.catchup_pods, arguments.days)
         case "reaction":
             return measure_reaction(directory, arguments.rounds)
+        case "ledger":
+            return measure_ledger(directory, arguments.ledger_budgets, arguments.ledger_days)
         case _:
             return measure_stop(directory, arguments.deployments)
 
 
 def main() -> None:
-    benches = ("cycle", "catchup", "reaction", "stop")
+    benches = ("cycle", "catchup", "reaction", "stop", "ledger")
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pods", default="1000,10000,100000", help="sizes of `cycle`")
     parser.add_argument("--catchup-pods", type=int, default=10_000)
     parser.add_argument("--days", type=float, default=30, help="how much of the past `catchup` reads")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--deployments", type=int, default=500)
+    parser.add_argument("--ledger-budgets", type=int, default=1000, help="of two workloads each")
+    parser.add_argument("--ledger-days", type=int, default=30)
     parser.add_argument("--only", choices=benches)
     arguments = parser.parse_args()
     result: dict[str, Any] = {}
