@@ -49,7 +49,7 @@ from aibudget.controller.watch import Watch
 from aibudget.enforcement.cluster import Enforcer, Limits
 from aibudget.enforcement.rails import Rails
 from aibudget.enforcement.waves import Waves
-from aibudget.errors import AIBudgetError
+from aibudget.errors import AIBudgetError, Transient
 from aibudget.inventory.changes import Changes
 from aibudget.inventory.climb import Climber
 from aibudget.inventory.kubernetes import Cluster
@@ -175,13 +175,25 @@ class Replica:
             self._wake.clear()
             if not lease.held():
                 raise LeaseLost("LeaseLost", "the Lease ran out; this process ends and stands by again.")
-            snapshot = await cycle.run_once(self._now())
-            self.exporter.show(replace(snapshot, leader=True))
-            self._pulse = Pulse(leading=True, started=True, progressed=time.monotonic())
-            # On the wall clock's grid: replicas and restarts do not move the moments of evaluation.
-            due = time.monotonic() + interval - time.time() % interval
-            await self._read_past(cycle, due)
+            try:
+                due = await self._run_once(cycle, interval)
+            except Transient as error:
+                # Another process would find the ledger away as well; this one goes on once it is back.
+                if error.reason != "LedgerUnavailable":
+                    raise
+                log.warning("a cycle is left out: %s", error.message, extra={"reason": error.reason})
+                self._pulse = replace(self._pulse, progressed=time.monotonic())
+                due = _due(interval)
             await self._nap(max(0.0, due - time.monotonic()))
+
+    async def _run_once(self, cycle: Cycle, interval: float) -> float:
+        """A cycle and what of the past fits behind it; when the next one is due by the monotonic clock."""
+        snapshot = await cycle.run_once(self._now())
+        self.exporter.show(replace(snapshot, leader=True))
+        self._pulse = Pulse(leading=True, started=True, progressed=time.monotonic())
+        due = _due(interval)
+        await self._read_past(cycle, due)
+        return due
 
     async def _read_past(self, cycle: Cycle, due: float) -> None:
         """Until the next cycle is due, or something has changed that it is to see; at least a step of it."""
@@ -307,6 +319,11 @@ def _live(settings: Settings, prometheus: Prometheus, ledger: Ledger) -> LivePri
 
 def _present(counted: Mapping[str, CounterSource]) -> Mapping[str, bool]:
     return {name: source.is_present for name, source in counted.items()}
+
+
+def _due(interval: float) -> float:
+    """On the wall clock's grid: replicas and restarts do not move the moments of evaluation."""
+    return time.monotonic() + interval - time.time() % interval
 
 
 def _nothing() -> None:

@@ -2,7 +2,8 @@
 
 Level-triggered: each cycle starts from what is stored and what is there, so that it can be killed anywhere
 and the next one goes on. A part that fails is told, and the parts after it go on with what is known; only
-the loss of the ledger, or of the right to write it, leaves `run_once` as an error. Imports no kopf.
+the loss of the ledger, for now or for good, or of the right to write it, leaves `run_once` as an error.
+Imports no kopf.
 """
 
 import asyncio

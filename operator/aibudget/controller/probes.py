@@ -28,8 +28,8 @@ _METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 class Pulse:
     """A replica's sign of life, on one monotonic clock.
 
-    `progressed` is its last finished cycle, or its start; `heard` is for how many seconds nothing was
-    heard of the Lease, None before the first time.
+    `progressed` is its last cycle, finished or left out while the ledger was away, or its start; `heard` is
+    for how many seconds nothing was heard of the Lease, None before the first time.
     """
 
     leading: bool

@@ -1,0 +1,69 @@
+"""The operator with its ledger on a server that goes away and comes back."""
+
+from collections import Counter
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from aibudget.ledger.store import Ledger
+from aibudget.metering.slots import SLOT_SECONDS, Interval, slot_of
+from aibudget.sandbox.home import Sandbox
+from aibudget.sandbox.operator import Operator
+from aibudget.sandbox.process import wait_until
+from e2e.conftest import Instead, MakeTeam
+from e2e.team import PATIENCE, PLENTY, Team, await_cycles, metric
+from postgresql.server import Server
+
+pytestmark = pytest.mark.e2e
+
+
+def test_a_restart_of_postgresql_loses_nothing(
+    sandbox: Sandbox, team: MakeTeam, instead: Instead, postgresql: Server
+) -> None:
+    """Away while the past is read: the same process goes on, and holds in the end what is in a file."""
+    now = slot_of(int(datetime.now(UTC).timestamp()))
+    past = Interval(now - 24 * SLOT_SECONDS, now - SLOT_SECONDS)
+    watched = team("on-postgresql")
+    watched.budget(PLENTY, period=period_from(past.start))
+    await_evaluated(watched)
+    url = postgresql.empty("operators")
+    with instead({"AIBUDGET_LEDGER_URL": url}) as operator:
+        await_cycles(operator, 1)
+        postgresql.stop()
+        try:
+            wait_until(lambda: leaves_out_cycles(operator), PATIENCE, "the server to be missed")
+            assert metric(operator, "aibudget_leader") == 1
+        finally:
+            postgresql.start()
+        await_cycles(operator)
+        await_evaluated(watched)
+    expected = quantities(f"sqlite:///{sandbox.operator.directory / 'ledger.db'}", past)
+    assert sum(expected.values()) > 0
+    assert quantities(url, past) == expected
+
+
+def period_from(start: int) -> dict[str, str]:
+    """A budget's period from an instant on slots until after tomorrow."""
+    begin = datetime.fromtimestamp(start, UTC)
+    dates = {"startTime": begin, "endTime": begin + timedelta(days=2)}
+    return {"type": "Fixed"} | {name: f"{date:%Y-%m-%dT%H:%M:%SZ}" for name, date in dates.items()}
+
+
+def await_evaluated(team: Team) -> None:
+    wait_until(team.is_evaluated, PATIENCE, f"the past of {team.name} to be read")
+
+
+def leaves_out_cycles(operator: Operator) -> bool:
+    return "a cycle is left out" in (operator.directory / "operator.log").read_text()
+
+
+def quantities(url: str, interval: Interval) -> Counter[object]:
+    """What each workload used of each device in an interval, added up from the slots; all of it is read."""
+    with closing(Ledger.open(url, "default")) as ledger:
+        statement = ledger.recount("gpu", interval)
+    assert statement.complete
+    found: Counter[object] = Counter()
+    for line in statement.lines:
+        found[line.workload, line.sku] += line.quantity
+    return found
