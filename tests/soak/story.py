@@ -22,7 +22,7 @@ from soak.past import DAY, SLOT, Consumer, Gap, Past, Price, levels
 from soak.world import Clock, Killed, SoakedWorld, killing
 
 BEGIN: Final = 1_767_225_600
-"""2026 in UTC; the zones' years begin up to fourteen hours before."""
+"""2026 in UTC; six hours later it is 2026 in every zone here."""
 BEFORE: Final = 2 * DAY
 ZONES: Final = ("UTC", "Europe/Berlin", "America/New_York", "Asia/Kathmandu", "Pacific/Apia", "Africa/Cairo")
 TYPES: Final = ("Daily", "Weekly", "Monthly", "Quarterly", "Yearly")
@@ -64,7 +64,7 @@ class Story:
         }
         prices = {meter: [Price(BEGIN - 30 * DAY, rng.randint(100, 900))] for meter in ("gpu", "tokens")}
         self._past = Past(BEGIN - BEFORE, self._used, prices)
-        self._clock = Clock(BEGIN + 3 * 3600)
+        self._clock = Clock(BEGIN + 6 * 3600)
         self._worker = ThreadPoolExecutor(max_workers=1)
         self._world = SoakedWorld(directory, self._worker, past=self._past, clock=self._clock)
         self._late_until = 0
