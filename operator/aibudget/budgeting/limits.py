@@ -78,8 +78,10 @@ class Measure:
     @property
     def percent(self) -> int | None:
         """The share in percent, rounded down."""
-        share = self.share
-        return None if share is None else min(int(share * 100), PERCENT_MAX)
+        if self.used is None:
+            return None
+        used, limit = self.used.as_integer_ratio(), self.limit.as_integer_ratio()
+        return min(100 * used[0] * limit[1] // (used[1] * limit[0]), PERCENT_MAX)
 
     @property
     def judged(self) -> bool:
@@ -169,8 +171,11 @@ def check_meters(caps: Iterable[Cap], units: Mapping[str, str]) -> None:
 
 def leading(measures: Iterable[Measure]) -> Measure | None:
     """The measure of which most is used; of equals the first. None where nothing is known of any."""
-    known = [one for one in measures if one.share is not None]
-    return max(known, key=lambda one: one.share or Fraction(0), default=None)
+    known = [one for one in measures if one.used is not None]
+    # Most budgets have one: a thousand of them need not be divided to be compared with nothing.
+    if len(known) <= 1:
+        return known[0] if known else None
+    return max(known, key=lambda one: one.share or Fraction(0))
 
 
 def hundredths(quantity: Fraction) -> Decimal:

@@ -37,6 +37,12 @@ def current(spec: api.Period, now: int) -> Period:
     """The period that holds the instant; for Fixed, its only one, whether now is in it or not."""
     if spec.type == "Fixed":
         return _fixed(spec, now)
+    # Boundaries lie on slots, and thousands of budgets have few different periods.
+    return _holding(spec, slot_of(now))
+
+
+@lru_cache(maxsize=1024)
+def _holding(spec: api.Period, now: int) -> Period:
     zone = ZoneInfo(spec.time_zone)
     day = _first_day(spec, datetime.fromtimestamp(now, zone).date())
     # The civil date is a good guess, but where the clocks change a date may come twice or be cut short.
@@ -73,7 +79,12 @@ def _fixed(spec: api.Period, now: int) -> Period:
         raise ValueError("a Fixed period has a startTime and an endTime")
     interval = Interval(int(spec.start_time.timestamp()), int(spec.end_time.timestamp()))
     standing: Standing = "Ahead" if now < interval.start else "Over" if now >= interval.end else "Running"
-    return Period(f"fixed:{iso(interval.start)}/{iso(interval.end)}", interval, standing)
+    return Period(_fixed_id(interval), interval, standing)
+
+
+@lru_cache(maxsize=16_384)
+def _fixed_id(interval: Interval) -> str:
+    return f"fixed:{iso(interval.start)}/{iso(interval.end)}"
 
 
 def _first_day(spec: api.Period, day: date) -> date:

@@ -59,7 +59,7 @@ def _state(
     now: int,
 ) -> ThresholdState:
     was = before.standing if before else "Unknown"
-    over = [one for one in known if one.used is not None and one.used >= Fraction(threshold.percent, 100)]
+    over = [one for one in known if one.used is not None and _reaches(one.used, threshold.percent)]
     standing = _standing(threshold, enforcement, known, over, was)
     if standing in ("Below", "Unknown"):
         return ThresholdState(threshold, standing, None)
@@ -101,7 +101,7 @@ def crossed(was: ThresholdStanding, enforcement: Enforcement, *, by_usage: bool)
 def _by_usage(one: Known, percent: int, was: ThresholdStanding, *, alone: bool) -> bool:
     """Whether new usage took this measure over the threshold: it was below, and only usage has moved it."""
     share = one.used if one.by_usage is None else one.by_usage
-    if was not in ("Below", "Waiting") or one.edited or share is None or share * 100 < percent:
+    if was not in ("Below", "Waiting") or one.edited or share is None or not _reaches(share, percent):
         return False
     if alone:
         return was == "Below"
@@ -117,4 +117,9 @@ def _all_judged(known: Sequence[Known]) -> bool:
 def _lets_go(one: Known, percent: int, *, explained: bool) -> bool:
     if one.used is None:
         return explained if one.before is None else one.before < percent
-    return one.judged and one.ceiling is not None and one.ceiling * 100 < percent
+    return one.judged and one.ceiling is not None and not _reaches(one.ceiling, percent)
+
+
+def _reaches(share: Fraction, percent: int) -> bool:
+    """Whether a share is this percent or more, in whole numbers: thousands of budgets ask it each cycle."""
+    return share.numerator * 100 >= percent * share.denominator

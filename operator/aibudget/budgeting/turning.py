@@ -131,15 +131,13 @@ def recalled(turn: Turn, told: Memory) -> Memory:
 
 def standing(row: PeriodRow, evaluation: Evaluation, told: Memory) -> PeriodRow:
     """The row with what is to be remembered of an evaluation; `told` is what the status said before it."""
-    after = Memory.of(evaluation)
-    return replace(
-        row,
-        limit=evaluation.limit,
-        rolled_over=_fixed(evaluation),
-        generation=after.generation,
-        thresholds={name: (one.standing, one.crossed) for name, one in after.thresholds.items()},
-        told=row.told or told.period_id == row.id,
-    )
+    limit, left, generation = evaluation.limit, _fixed(evaluation), evaluation.generation
+    stood = {state.threshold.name: (state.standing, state.crossed) for state in evaluation.thresholds}
+    is_told = row.told or told.period_id == row.id
+    known = (row.limit, row.rolled_over, row.generation, row.thresholds, row.told)
+    if known == (limit, left, generation, stood, is_told):
+        return row
+    return replace(row, limit=limit, rolled_over=left, generation=generation, thresholds=stood, told=is_told)
 
 
 def _fixed(evaluation: Evaluation) -> Decimal | None:

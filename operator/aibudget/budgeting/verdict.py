@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from aibudget.api.budget import Budget, Enforcement, Threshold
+from aibudget.api.budget import Basis, Budget, Enforcement, Threshold
 from aibudget.api.limit import MONEY
 from aibudget.budgeting.ahead import states_ahead
 from aibudget.budgeting.evaluation import BudgetKey, Evaluation, Spend, ThresholdState
@@ -58,8 +58,8 @@ def evaluate(budget: Budget, period: Period, share: Share, memory: Memory, momen
     _check_currency(budget, share)
     spec = budget.spec
     money = allowance(spec, period, moment.now, moment.rollover)
-    new_period = period.id != memory.period_id
-    remembered = _rolled_over(memory, spec.effective_thresholds) if new_period else memory
+    new_period, declared = period.id != memory.period_id, spec.effective_thresholds
+    remembered = _rolled_over(memory, declared) if new_period else memory
     # An edit can cross nothing at the turn of a period, where spend begins at zero.
     edited = memory.generation != budget.metadata.generation and not (new_period and memory.period_id)
     measures = _measures(budget, share, money, moment)
@@ -67,9 +67,9 @@ def evaluate(budget: Budget, period: Period, share: Share, memory: Memory, momen
     enforcement = spec.enforcement if period.standing == "Running" else Enforcement(mode="Observe")
     looking = (moment.now, moment.gate.fresh and share.complete)
     thresholds = in_order(
-        spec.effective_thresholds,
-        states(spec.thresholds_of("Actual"), enforcement, known, remembered, moment.now),
-        states_ahead(spec.thresholds_of("Forecast"), enforcement, moment.foreseen, remembered, looking),
+        declared,
+        states(_of(declared, "Actual"), enforcement, known, remembered, moment.now),
+        states_ahead(_of(declared, "Forecast"), enforcement, moment.foreseen, remembered, looking),
     )
     most = leading(measures)
     return Evaluation(
@@ -97,6 +97,10 @@ def evaluate(budget: Budget, period: Period, share: Share, memory: Memory, momen
         outside=share.outside,
         foreseen=moment.foreseen,
     )
+
+
+def _of(thresholds: Sequence[Threshold], basis: Basis) -> tuple[Threshold, ...]:
+    return tuple(threshold for threshold in thresholds if threshold.basis == basis)
 
 
 def in_order(
@@ -137,30 +141,38 @@ def _ceiling(used: Fraction, coverage: Coverage, *, complete: bool) -> Fraction 
         return used if complete else None
     if coverage.covered_seconds == 0:
         return None
+    if coverage.covered_seconds == coverage.total_seconds:
+        return used
     return used * coverage.total_seconds / coverage.covered_seconds
 
 
 def _known(measures: Sequence[Measure], memory: Memory, *, edited: bool) -> tuple[Known, ...]:
     several = len(measures) > 1
-    return tuple(
-        Known(
-            used=one.share,
-            ceiling=None if one.ceiling is None else one.ceiling / one.limit,
-            judged=one.judged,
-            edited=edited,
-            by_usage=_by_usage(one, memory),
-            before=memory.percents.get(one.name),
-            fresh=one.fresh if several else None,
-        )
-        for one in measures
+    return tuple(_known_of(one, memory, edited=edited, several=several) for one in measures)
+
+
+def _known_of(one: Measure, memory: Memory, *, edited: bool, several: bool) -> Known:
+    # Exact division is the dearest part of an evaluation: what is the same is worked out once.
+    share, ceiling = one.share, one.ceiling
+    if ceiling is not None:
+        ceiling = share if ceiling == one.used else ceiling / one.limit
+    return Known(
+        used=share,
+        ceiling=ceiling,
+        judged=one.judged,
+        edited=edited,
+        by_usage=_by_usage(one, share, memory),
+        before=memory.percents.get(one.name),
+        fresh=one.fresh if several else None,
     )
 
 
-def _by_usage(measure: Measure, memory: Memory) -> Fraction | None:
+def _by_usage(measure: Measure, share: Fraction | None, memory: Memory) -> Fraction | None:
     """The share under the limit of before, where that was higher: what a limit does is not usage."""
     if measure.used is None or not measure.is_money or memory.limit is None:
-        return measure.share
-    return measure.used / max(measure.limit, Fraction(memory.limit))
+        return share
+    before = Fraction(memory.limit)
+    return measure.used / before if before > measure.limit else share
 
 
 def _percents(measures: Sequence[Measure], memory: Memory, *, edited: bool) -> dict[str, int]:

@@ -25,6 +25,7 @@ from aibudget.budgeting.turning import (
     ClockBehind,
     Turn,
     closed,
+    scope_of,
     standing,
     turned,
 )
@@ -122,16 +123,17 @@ class Calendar:
         """For good, with what was counted."""
         self._change(closed(row, share, now))
 
-    def wants_recount(self, uid: str, scope: str, repriced: int, now: int) -> PeriodRow | None:
+    def wants_recount(self, budget: Budget, repriced: int, now: int) -> PeriodRow | None:
         """The last closed period of a budget, where more may be known of it than at its close."""
-        rows = [row for row in self._rows.get(uid, ()) if row.state == "Closed"]
-        if not rows or rows[-1].spent is None or rows[-1].scope != scope:
+        rows = [row for row in self._rows.get(budget.uid, ()) if row.state == "Closed"]
+        if not rows or rows[-1].spent is None:
             return None
         row, last = rows[-1], self._checked.get(rows[-1].key, 0)
         assert row.closed is not None, "it is closed"
         priced = repriced > max(row.closed, last)
         late = row.coverage_percent != 100 and now - row.closed < LOOKED_AT_SECONDS and now - last >= _HOUR
-        return row if priced or late else None
+        # What another scope counts is no correction.
+        return row if (priced or late) and row.scope == scope_of(budget) else None
 
     def recounted(self, row: PeriodRow, share: Share, now: int) -> None:
         """What a closed period comes to now: a correction beside it, where that is another amount."""
@@ -150,7 +152,7 @@ class Calendar:
         self._changes.decisions += [crossed(evaluation, state) for state in evaluation.changes]
         if turn.row is not None and turn.row.state == "Open":
             after = standing(turn.row, evaluation, told)
-            if after != turn.row:
+            if after is not turn.row:
                 self._change(after)
 
     def history(
@@ -213,10 +215,12 @@ class Calendar:
     def _change(self, row: PeriodRow) -> None:
         self._changes.rows[row.owner.uid][row.id] = row
 
-    def _standing(self, uid: str) -> list[PeriodRow]:
-        """A budget's rows with what this cycle has found of them."""
-        rows = {row.id: row for row in self._rows.get(uid, ())}
-        rows |= self._changes.rows.get(uid, {})
+    def _standing(self, uid: str) -> Sequence[PeriodRow]:
+        """A budget's rows with what this cycle has found of them, in the order of time."""
+        known, changed = self._rows.get(uid, ()), self._changes.rows.get(uid)
+        if not changed:
+            return known
+        rows = {row.id: row for row in known} | changed
         return sorted(rows.values(), key=_start)
 
     def _past(self, row: PeriodRow, provisional: Mapping[str, Decimal]) -> PastPeriod | None:

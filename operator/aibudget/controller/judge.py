@@ -21,7 +21,7 @@ from aibudget.budgeting.memory import Memory
 from aibudget.budgeting.selection import selection_of
 from aibudget.budgeting.share import Share, Shares
 from aibudget.budgeting.sharing import Allotments
-from aibudget.budgeting.turning import Turn, is_known, is_overdue, recalled, scope_of
+from aibudget.budgeting.turning import Turn, is_known, is_overdue, recalled
 from aibudget.budgeting.verdict import Moment, evaluate
 from aibudget.controller.books import Books
 from aibudget.controller.cache import Seen
@@ -145,20 +145,23 @@ class Judge:
         capped = frozenset(cap.meter for cap in budget.spec.caps or ())
         known = self._known(share.meters | capped)
         history = self._history(seen, budget, past, turn)
+        rollover = self._rollover(budget, turn)
         moment = Moment(
             self._now,
-            self._known(share.meters).gate,
+            known.gate if not capped else self._known(share.meters).gate,
             repriced=self._measured.repriced > memory.evaluated
             or bool(self._grounds.restated & (share.meters | capped)),
             gates={meter: one.gate for meter, one in self._measured.meters.items() if meter in capped},
-            rollover=self._rollover(budget, turn),
+            rollover=rollover,
+            foreseen=self._foreseen(budget, turn, share, memory, rollover),
         )
-        moment = replace(moment, foreseen=self._foreseen(budget, turn, share, memory, moment.rollover))
         evaluation = evaluate(budget, period, share, memory, moment)
         self._calendar.judged(turn, told, evaluation)
         if not evaluation.changes:
             past.unchanged(seen, self._now)
-        evaluation = replace(evaluation, shared=self._shared(budget, period.interval))
+        shared = self._shared(budget, period.interval)
+        if shared is not None:
+            evaluation = replace(evaluation, shared=shared)
         return Judged(seen, evaluation, history=history, data=known.data)
 
     def _foreseen(
@@ -210,8 +213,7 @@ class Judge:
                 # What was just read is known and not posted yet.
                 if overdue or is_known(row, counted):
                     calendar.close(row, counted, self._now)
-        scope = scope_of(budget)
-        row_again = calendar.wants_recount(seen.uid, scope, self._measured.repriced, self._now)
+        row_again = calendar.wants_recount(budget, self._measured.repriced, self._now)
         if row_again is not None and calendar.may_recount(row_again.interval):
             share = self._recount(budget, row_again.interval)
             calendar.recounted(row_again, share, self._now)

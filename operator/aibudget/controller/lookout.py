@@ -154,6 +154,8 @@ class Lookout:
         if evaluation is None or not isinstance(budget, AIBudget | ClusterAIBudget):
             return one
         watched = self.look(budget, evaluation.period, evaluation.limit, past.memory(one.seen))
+        if watched == evaluation.watched:
+            return one
         return replace(one, evaluation=replace(evaluation, watched=watched))
 
     def _one(self, round_: _Round, uid: str) -> None:

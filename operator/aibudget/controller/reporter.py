@@ -100,14 +100,16 @@ class Reporter:
         return status
 
     def _text(self, seen: Seen) -> str:
-        return self._newest(seen).status
+        ours = self._ours(seen)
+        return seen.stored if ours is None else ours.status
 
-    def _newest(self, seen: Seen) -> _Written:
-        ours, theirs = self._written.get(seen.uid), seen.metadata.resource_version
-        if ours is not None and version_of(ours.version) > version_of(theirs):
+    def _ours(self, seen: Seen) -> _Written | None:
+        """What we wrote last, where the watch has not caught up with it."""
+        ours = self._written.get(seen.uid)
+        if ours is None or version_of(ours.version) > version_of(seen.metadata.resource_version):
             return ours
-        self._written.pop(seen.uid, None)
-        return _Written(theirs, seen.stored)
+        del self._written[seen.uid]
+        return None
 
     def memory(self, seen: Seen) -> Memory:
         """What a budget remembers; read from its status when that has changed, and kept until then."""
@@ -124,7 +126,8 @@ class Reporter:
         what it crosses later by new usage.
         """
         memory = self.memory(seen)
-        self._memories[seen.uid] = (self._text(seen), replace(memory, evaluated=max(now, memory.evaluated)))
+        text, _ = self._memories[seen.uid]
+        self._memories[seen.uid] = text, replace(memory, evaluated=max(now, memory.evaluated))
 
     def resting(self, outlines: Iterable[tuple[Seen, Outline | None]]) -> Mapping[str, tuple[Condition, ...]]:
         """By uid, the budgets whose status need not be made in this cycle, and how their conditions stand."""
@@ -156,7 +159,9 @@ class Reporter:
         await asyncio.gather(*(self._one(draft, now, gate) for draft in _in_turn(drafts)))
 
     def _draft(self, report: Report, now: int) -> _Draft:
-        newest = self._newest(report.seen)
+        newest = self._ours(report.seen) or _Written(
+            report.seen.metadata.resource_version, report.seen.stored
+        )
         text, stored = newest.status, json.loads(newest.status)
         difference = patch(stored, report.status, now)
         quiet = difference is not None and is_quiet(stored, difference)

@@ -289,7 +289,7 @@ def state_of(evaluation: Evaluation) -> Fact:
     if not spend.complete or spend.coverage_percent < 100:
         said += "; a lower bound, for part of the period is not known"
     money_out = evaluation.limit is not None and spend.amount >= evaluation.limit
-    if money_out or any((one.share or 0) >= 1 for one in evaluation.measures):
+    if money_out or any(one.used is not None and one.used >= one.limit for one in evaluation.measures):
         return "False", Reason.LIMIT_EXCEEDED, f"{said}."
     reached = _highest_crossed(evaluation.thresholds)
     if reached is not None:
