@@ -28,7 +28,7 @@ def test_a_restart_of_postgresql_loses_nothing(
     watched.budget(PLENTY, period=period_from(past.start))
     await_evaluated(watched)
     url = postgresql.empty("operators")
-    with instead({"AIBUDGET_LEDGER_URL": url}) as operator:
+    with instead({"AIBUDGET_LEDGER_URL": url, "AIBUDGET_LEASE_SECONDS": "15"}) as operator:
         await_cycles(operator, 1)
         postgresql.stop()
         try:
