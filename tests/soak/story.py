@@ -68,6 +68,7 @@ class Story:
         self._worker = ThreadPoolExecutor(max_workers=1)
         self._world = SoakedWorld(directory, self._worker, past=self._past, clock=self._clock)
         self._late_until = 0
+        self._asks = False
         self._told = self._clock.now
         self._made = 0
         self._budgets: list[Kept] = []
@@ -94,23 +95,25 @@ class Story:
         self._pass()
         self._people()
         self._trouble()
+        died = False
         with killing(self._rng, 0.0001):
             while True:
                 try:
-                    self._live()
+                    self._live(died=died)
                     return
                 except Killed:
+                    died = True
                     self.counts["kills"] += 1
                     self._world.crash()
 
     def _pass(self) -> None:
         seconds = self._rng.choices(STEPS, WEIGHTS)[0]
         if self._late_until:
-            seconds = min(seconds, LATE_AT_MOST // 2)
+            seconds = 2 * SLOT if self._asks else min(seconds, LATE_AT_MOST // 2)
         self._clock.now += seconds + self._rng.randrange(60)
 
-    def _live(self) -> None:
-        """As long a life as it takes to know everything that is to be known."""
+    def _live(self, *, died: bool) -> None:
+        """As long a life as it takes to know everything that is to be known; `died`: after another's end."""
         if self._world.cycle is None or self._rng.random() < 0.05:
             self.counts["starts"] += 1
             self._world.start()
@@ -124,9 +127,9 @@ class Story:
         self._world.forget_events()
         if not self._clock.down:
             self._told = self._clock.now
-        # A gap is asked for again when the next slot is posted.
-        if self._clock.now > self._late_until + 2 * SLOT:
-            self._late_until = 0
+        # A gap is asked for again by a process that has posted the next slot after the last one.
+        if self._late_until and self._clock.now > self._late_until and not died:
+            self._late_until, self._asks = (0, False) if self._asks else (self._late_until, True)
 
     def _set_back(self) -> None:
         """A clock that is wrong for one cycle; what it makes of it must not be seen afterwards."""

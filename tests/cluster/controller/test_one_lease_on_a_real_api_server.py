@@ -11,7 +11,7 @@ from aibudget.sandbox.controlplane import ControlPlane
 pytestmark = pytest.mark.cluster
 
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/default/leases"
-TIMING = Timing(3.0)
+TIMING = Timing(5.0)
 
 
 @pytest.fixture(autouse=True)
