@@ -7,7 +7,7 @@ called here. Times are Unix seconds, quantities those of each meter's smallest u
 import random
 from bisect import bisect_right
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Final
 
@@ -80,6 +80,14 @@ class Past:
     used: dict[Consumer, Levels]
     prices: dict[str, list[Price]]
     gaps: list[Gap] = field(default_factory=list)
+    stated: list[tuple[int, dict[str, list[Price]]]] = field(default_factory=list)
+    """The prices as they stood from an instant on, before and after each change of them."""
+
+    def state_prices(self, now: int) -> None:
+        """Remember them as they are from now on."""
+        self.stated.append(
+            (now, {meter: [replace(one) for one in all_of] for meter, all_of in self.prices.items()})
+        )
 
     def scraped(self, start: int, end: int, now: int) -> list[tuple[int, int]]:
         """The parts of [start, end) that are known at an instant."""
@@ -97,10 +105,11 @@ class Past:
         return sum(used.between(start, end) for start, end in parts) * PER_SECOND[consumer[0]]
 
     def cost(self, consumers: Iterable[Consumer], start: int, end: int, now: int) -> Fraction:
-        """Of [start, end) by the prices of today, of what is known at an instant; exact."""
+        """Of [start, end), by prices and of what is known at an instant; exact."""
         total, consumers = Fraction(0), tuple(consumers)
         parts = self.scraped(start, end, now)
-        for meter, prices in self.prices.items():
+        at_the_time = [prices for since, prices in self.stated if since <= now][-1]
+        for meter, prices in at_the_time.items():
             cents, ours = 0, [one for one in consumers if one[0] == meter]
             for place, price in enumerate(prices):
                 until = prices[place + 1].start if place + 1 < len(prices) else NEVER

@@ -75,6 +75,7 @@ class Story:
         self.counts: Counter[str] = Counter()
         for n in range(NAMESPACES):
             self._world.namespace(f"team-{n}", {"team": TEAMS[n % len(TEAMS)]})
+        self._past.state_prices(BEGIN)
         self._world.price()
         for n in range(budgets):
             self._create(TYPES[n % len(TYPES)])
@@ -163,6 +164,7 @@ class Story:
         elif prices[-1].start < now - now % SLOT:
             self.counts["new prices"] += 1
             prices.append(Price(now - now % SLOT + SLOT, rng.randint(100, 900)))
+        self._past.state_prices(now)
         self._world.price()
 
     def _trouble(self) -> None:
@@ -216,7 +218,8 @@ class Story:
         start, end = _at(status["period"]["startTime"]), _at(status["spend"]["asOfTime"])
         if not start <= self._clock.now < _at(status["period"]["endTime"]):
             raise Drift(f"{kept.name} is in another period than its clock: {status['period']}")
-        self._compare(kept, f"since {status['period']['id']}", start, end, status["spend"]["amount"])
+        spent = status["spend"]["amount"]
+        self._compare(kept, f"in {status['period']['id']}", Interval(start, end), spent, self._clock.now)
         for past in status.get("history", ()):
             if past["state"] == "Closed" and past["id"] not in kept.seen:
                 kept.seen.add(past["id"])
@@ -226,10 +229,11 @@ class Story:
         rows = self._world.in_worker(self._world.register.periods)
         uid = self._world.stored(kept.name, kept.namespace)["metadata"]["uid"]
         (row,) = (one for one in rows if one.owner.uid == uid and one.id == past["id"])
-        self._compare(kept, f"at the end of {row.id}", row.interval.start, row.interval.end, past["spent"])
+        assert row.closed is not None, "it is closed"
+        self._compare(kept, f"at the close of {row.id}", row.interval, past["spent"], row.closed)
 
-    def _compare(self, kept: Kept, when: str, start: int, end: int, told: str) -> None:
-        truth = self._past.cost(kept.ours, start, end, self._clock.now)
+    def _compare(self, kept: Kept, when: str, between: Interval, told: str, known: int) -> None:
+        truth = self._past.cost(kept.ours, between.start, between.end, known)
         self.counts["amounts compared"] += 1
         if round(truth * 100) != Decimal(told) * 100:
             raise Drift(f"{kept.name} says {told} {when}, it was {float(truth):.6f} (now {self._clock.now})")
