@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import threading
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
@@ -68,6 +69,10 @@ def watched(plane: ControlPlane, scenario: Callable[[Watch, Cache, asyncio.Event
                 await asyncio.gather(running, return_exceptions=True)
 
     asyncio.run(main())
+    # A process that ends does not wait for kopf; the next test must not run beside it.
+    for thread in threading.enumerate():
+        if thread.name == "kopf":
+            thread.join(timeout=30)
     gc.collect()
 
 
