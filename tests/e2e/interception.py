@@ -77,7 +77,6 @@ class Interception:
         self._wanted = wanted
         self._hook = hook
         self._ready = threading.Event()
-        self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self.url = ""
 
@@ -91,12 +90,11 @@ class Interception:
         self._thread.join(20)
 
     def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        self._loop.run_until_complete(self._serve())
-        self._loop.close()
+        # It ends what is still under way as well: watches never end by themselves.
+        asyncio.run(self._serve())
 
     async def _serve(self) -> None:
-        self._stop = asyncio.Event()
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         context = ssl.create_default_context(cafile=self._ca_file)
         connector = aiohttp.TCPConnector(ssl=context, limit=0)
         async with aiohttp.ClientSession(

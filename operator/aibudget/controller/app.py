@@ -1,4 +1,4 @@
-"""The composition root: every part is made and joined here, watched over, and taken down in order.
+"""One process from its start to its end: probes, Lease, watch and the loop of cycles, taken down in order.
 
 A replica serves its probes, waits for the Lease, and then runs three things side by side: the Lease's
 renewal, the watch, and the loop of cycles. The end of any of them ends the process with code 1, to be
@@ -13,54 +13,22 @@ import os
 import signal
 import time
 import uuid
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import partial
 from typing import Any, Final
 
-from aibudget.budgeting.vigil import Least
 from aibudget.controller import logs
-from aibudget.controller.accounts import Accounts
-from aibudget.controller.books import Books
+from aibudget.controller.assembly import Process, assemble
 from aibudget.controller.cache import Cache
-from aibudget.controller.calendar import Calendar
-from aibudget.controller.counted import CounterSource
-from aibudget.controller.cycle import Cycle, Parts
-from aibudget.controller.fence import Fence
-from aibudget.controller.foresight import Foresight
-from aibudget.controller.head import Source
-from aibudget.controller.histories import Histories
-from aibudget.controller.keeping import Keeping
-from aibudget.controller.kinship import Kinship
+from aibudget.controller.cycle import Cycle
 from aibudget.controller.lease import Lease, LeaseLost, Timing
-from aibudget.controller.lookout import Lookout
-from aibudget.controller.meters import Meters
-from aibudget.controller.notifier import Link, Notifier
 from aibudget.controller.probes import Probes, Pulse
-from aibudget.controller.reporter import Reporter
-from aibudget.controller.scribe import Scribe
 from aibudget.controller.settings import Settings
-from aibudget.controller.sources import GpuSource, IdleSource, Reserved, ReservedSource, Upstream
-from aibudget.controller.spenders import Spenders
-from aibudget.controller.tariffs import LivePrices
-from aibudget.controller.usermeter import UserMeter
 from aibudget.controller.watch import Watch
-from aibudget.enforcement.cluster import Enforcer, Limits
-from aibudget.enforcement.rails import Rails
-from aibudget.enforcement.waves import Waves
 from aibudget.errors import AIBudgetError, Transient
-from aibudget.inventory.changes import Changes
-from aibudget.inventory.climb import Climber
 from aibudget.inventory.kubernetes import Cluster
 from aibudget.inventory.resource import NAMESPACES
-from aibudget.ledger.register import Register
-from aibudget.ledger.store import Ledger
-from aibudget.metering.catalogue import COUNTED, GPU, GPU_IDLE
-from aibudget.metering.prometheus import Prometheus
-from aibudget.metering.reservation import RESERVED
-from aibudget.metering.scene import MeterSettings
-from aibudget.metering.tariffs import Tariff, read_tariffs
 from aibudget.reporting.exporter import Exporter
 from aibudget.reporting.snapshot import Snapshot
 
@@ -204,74 +172,11 @@ class Replica:
             more = more and not self._wake.is_set() and time.monotonic() < due
 
     async def _make_cycle(self, lease: Lease, cache: Cache) -> Cycle:
-        settings = self._settings
-        prometheus = Prometheus(settings.prometheus)
-        loop = asyncio.get_running_loop()
         system = await self._cluster.get(NAMESPACES, "kube-system", metadata_only=True)
+        process = Process(self._settings, self._cluster, lease, self._worker, self._identity, self._now)
         uid = system["metadata"]["uid"] if system else None
-        opened = await loop.run_in_executor(self._worker, self._open_books, prometheus, uid)
-        books, upstream, meters, live, foresight, keeping, lookout = opened
-        link = Link(settings.cluster, lease.held, self._now)
-        register = await loop.run_in_executor(
-            self._worker, Register.open, settings.ledger_url, settings.cluster
-        )
-        fence, scribe = Fence(self._cluster, lease.remaining), Scribe(register, self._worker)
-        parts = Parts(
-            cache=cache,
-            books=books,
-            enforcer=Enforcer(fence, _limits(settings), lease.held, self._now, journal=scribe),
-            scribe=scribe,
-            reporter=Reporter(fence, self._identity),
-            worker=self._worker,
-            meters=meters,
-            live=live,
-            queries=lambda: prometheus.queries,
-            notifier=await loop.run_in_executor(
-                self._worker, Notifier.open, settings.receivers, settings.ledger_url, link
-            ),
-            sharing=settings.shared_cost,
-            carbon=settings.carbon,
-            select=upstream.select,
-            foresight=foresight,
-            keeping=keeping,
-            lookout=lookout,
-            changes=Changes(self._cluster),
-            kinship=Kinship(Climber(self._cluster), upstream, books),
-            calendar=await loop.run_in_executor(self._worker, Calendar, register),
-        )
-        return Cycle(parts, enforcement=settings.enforcement)
-
-    def _open_books(
-        self, prometheus: Prometheus, uid: str | None
-    ) -> tuple[Books, Upstream, Meters, LivePrices | None, Foresight, Keeping, Lookout]:
-        settings = self._settings
-        ledger = Ledger.open(settings.ledger_url, settings.cluster, uid)
-        meter = MeterSettings(
-            cluster=settings.cluster_matchers,
-            kube_state_metrics=settings.kube_state_metrics_matchers,
-            dcgm=settings.dcgm_matchers,
-            node_pool_label=settings.node_pool_label,
-            workload_labels=settings.workload_labels,
-        )
-        upstream = Upstream(prometheus, meter, ledger, self._now)
-        epoch = ledger.take_over()
-        reserved = Reserved(upstream)
-        gpu = GpuSource(upstream)
-        idle = IdleSource(upstream, gpu)
-        sources: dict[str, Source] = {GPU.name: gpu, GPU_IDLE.name: idle}
-        sources |= {name: ReservedSource(upstream, reserved, name) for name in RESERVED}
-        counted = {name: CounterSource(upstream, name) for name in COUNTED}
-        sources |= counted
-        accounts = [Accounts(name, source, ledger, epoch) for name, source in sources.items()]
-        accounts[1].follow(accounts[0])
-        meters = Meters(ledger, epoch, partial(UserMeter, upstream))
-        books = Books(accounts, upstream.begin, idle.balances, partial(_present, counted))
-        histories = Histories(books, ledger.hours, epoch)
-        least = Least(settings.anomaly_least_amount, settings.anomaly_least_percent)
-        lookout = Lookout(histories, Spenders(books, lambda: histories.owners), least)
-        keeping = Keeping(ledger, epoch, settings.retention_months)
-        live = _live(settings, prometheus, ledger)
-        return books, upstream, meters, live, Foresight(histories), keeping, lookout
+        parts = await asyncio.get_running_loop().run_in_executor(self._worker, assemble, process, cache, uid)
+        return Cycle(parts, enforcement=self._settings.enforcement)
 
     def _now(self) -> float:
         """The API server's time: a node whose clock is wrong must not begin a period, and release by it."""
@@ -293,32 +198,6 @@ class Replica:
         idle = asyncio.get_running_loop().run_in_executor(self._worker, _nothing)
         await asyncio.wait([idle], timeout=STOP_SECONDS)
         self._worker.shutdown(wait=False, cancel_futures=True)
-
-
-def _limits(settings: Settings) -> Limits:
-    return Limits(
-        settings.namespace,
-        settings.untouchable_namespaces,
-        enabled=settings.enforcement,
-        rails=Rails(settings.stops_at_most, settings.stops_percent, settings.stops_seconds),
-        waves=Waves(settings.wave_accelerators, settings.wave_ready_seconds, settings.restore_within_seconds),
-    )
-
-
-def _live(settings: Settings, prometheus: Prometheus, ledger: Ledger) -> LivePrices | None:
-    of = settings.live_prices
-    if of is None:
-        return None
-
-    def ask(now: int) -> tuple[Tariff, ...]:
-        prometheus.begin()
-        return read_tariffs(prometheus, of, settings.cluster_matchers, now)
-
-    return LivePrices(of, ask, ledger)
-
-
-def _present(counted: Mapping[str, CounterSource]) -> Mapping[str, bool]:
-    return {name: source.is_present for name, source in counted.items()}
 
 
 def _due(interval: float) -> float:
