@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from aibudget.api.conditions import Conditions
+from aibudget.api.driversstatus import DriversStatus
 from aibudget.api.fields import AmountText, Currency, Generation, Instant
 from aibudget.api.model import LIST_ATOMIC, LIST_BY_NAME, Observed
 
@@ -249,6 +250,8 @@ class Omitted(Observed):
     """Periods of the last 12 that are not in history."""
     measures: Count | None = None
     """Measures of which less is used than of those in measures."""
+    drivers: Count | None = None
+    """Comparisons of periods that are not in drivers."""
     anomalies: Count | None = None
     """Earlier anomalies than those in anomalies."""
 
@@ -273,6 +276,9 @@ class BudgetStatus(Observed):
     """How fast money is being spent now."""
     forecast: Forecast | None = None
     """Where spend will be when the period ends; absent until enough is known to foresee it."""
+    drivers: Annotated[tuple[DriversStatus, ...], Field(max_length=2, json_schema_extra=LIST_ATOMIC)] = ()
+    """Why spend is another than in the period before: of the current period so far, and of the last one as a
+    whole; made anew once an hour."""
     shared: SharedCost | None = None
     """Idle and shared cost beside the spend; absent where the platform shares none."""
     thresholds: Annotated[

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Literal
 
 from aibudget.api.budget import Extent, Threshold
+from aibudget.budgeting.drivers import Compared
 from aibudget.budgeting.foreseen import UNFORESEEN, Foreseen
 from aibudget.budgeting.limits import Allowance, Measure, leading
 from aibudget.budgeting.period import Period
@@ -110,7 +111,8 @@ class Evaluation:
     use right now what has no price. `rate_per_hour` is None while nothing recent is known. `shared` is the
     idle and shared cost that policies give to the scope beside its spend: no threshold looks at it, and None
     is where no policy gives anything to anybody. `unlabelled`, `unmetered` and `outside` are those of its
-    share. `unit_costs` stop nothing. `foreseen` is where the period will end, `watched` what is unusual.
+    share. `unit_costs` stop nothing. `foreseen` is where the period will end, `watched` what is unusual,
+    `drivers` why it costs more or less than the period before.
     """
 
     budget: BudgetKey
@@ -138,6 +140,7 @@ class Evaluation:
     judged_percents: Mapping[str, int] = field(default_factory=dict)
     foreseen: Foreseen = UNFORESEEN
     watched: Watched = UNWATCHED
+    drivers: tuple[Compared, ...] = ()
 
     @property
     def stops_everything(self) -> bool:

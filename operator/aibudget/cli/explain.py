@@ -99,7 +99,9 @@ def _details(word: "Word") -> list[str]:
     noticed = f"  Noticed at {format_instant(word.notice_time)}." if word.notice_time else ""
     place = f"  {word.place}" if word.place else ""
     unusual = f"  {word.unusual}" if word.unusual else ""
-    return [line for line in (f"  {word.message}", period and f"{period}.", noticed, place, unusual) if line]
+    changed = f"  {word.changed}" if word.changed else ""
+    told = (f"  {word.message}", period and f"{period}.", noticed, place, unusual, changed)
+    return [line for line in told if line]
 
 
 def _target(text: str) -> "tuple[Kind, str]":

@@ -47,7 +47,8 @@ WIDE = (*COLUMNS, "caps", "period", "per hour", "coverage", "as of", "range", "e
 def status(connection: Connection, name: str | None, output: str, exit_code: bool) -> None:
     """Show where budgets stand: those of the namespace, and those over many namespaces.
 
-    With NAME, only the budgets of that name.
+    With NAME, only the budgets of that name. With it, or with -o wide, also why they spend more or less
+    than in the period before.
     """
     found = connection.run(lambda cluster: _budgets(cluster, connection.scope(), name))
     if output in ("json", "yaml"):
@@ -55,7 +56,10 @@ def status(connection: Connection, name: str | None, output: str, exit_code: boo
     elif found:
         rows = [Standing.of(budget).row(wide=output == "wide") for budget in found]
         click.echo(table(WIDE if output == "wide" else COLUMNS, rows))
-        for line in (said for budget in found if (said := Standing.of(budget).unusual)):
+        told = [Standing.of(budget) for budget in found]
+        for line in (one.unusual for one in told if one.unusual):
+            click.echo(f"\n{line}")
+        for line in (one.changed for one in told if one.changed and (name or output == "wide")):
             click.echo(f"\n{line}")
     else:
         click.echo("No budgets here. Look in all namespaces with -A, or apply one.", err=True)
@@ -85,8 +89,17 @@ class Standing:
     def unusual(self) -> str:
         """What is unusual about it while that lasts."""
         usual = self._condition(ConditionType.SPEND_AS_USUAL)
-        name = f"{self.budget['kind']} {self.budget['metadata']['name']}"
-        return f"{name}: {usual.message}" if usual is not None and usual.status == "False" else ""
+        return f"{self._name}: {usual.message}" if usual is not None and usual.status == "False" else ""
+
+    @property
+    def changed(self) -> str:
+        """Why it spends more or less than in the period before, or why that is not known."""
+        found = self.status.drivers
+        return f"{self._name}: {found[0].message}" if found and found[0].message else ""
+
+    @property
+    def _name(self) -> str:
+        return f"{self.budget['kind']} {self.budget['metadata']['name']}"
 
     def row(self, *, wide: bool) -> tuple[str, ...]:
         """The cells of `COLUMNS`, or of `WIDE`."""

@@ -14,6 +14,7 @@ from aibudget.controller.accounts import Accounts
 from aibudget.controller.books import Books
 from aibudget.controller.cache import Cache
 from aibudget.controller.calendar import Calendar
+from aibudget.controller.comparisons import Comparisons
 from aibudget.controller.counted import CounterSource
 from aibudget.controller.cycle import Parts
 from aibudget.controller.fence import Fence
@@ -98,6 +99,7 @@ def assemble(process: Process, cache: Cache, uid: str | None) -> Parts:
         scribe=scribe,
         lookout=Lookout(histories, Spenders(books, lambda: histories.owners), least),
         changes=Changes(process.cluster),
+        comparisons=Comparisons(books, ledger.hours, histories.settled, lambda: histories.owners),
     )
 
 

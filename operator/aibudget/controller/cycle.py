@@ -26,6 +26,7 @@ from aibudget.budgeting.sharing import Sharing
 from aibudget.controller.books import Books
 from aibudget.controller.cache import Cache, World
 from aibudget.controller.calendar import Calendar
+from aibudget.controller.comparisons import Comparisons
 from aibudget.controller.declared import meter_reports, price_reports, stood
 from aibudget.controller.foresight import Foresight
 from aibudget.controller.grounds import Grounds, reserved
@@ -85,6 +86,7 @@ class Parts:
     keeping: Keeping | None = None
     scribe: Scribe | None = None
     lookout: Lookout | None = None
+    comparisons: Comparisons | None = None
     changes: Changes | None = None
 
 
@@ -168,6 +170,7 @@ class Cycle:
         )
         more = await self._work(self._count_hours, deadline) or more
         more = more or await look_out(self._parts.lookout, self._parts.changes, self._work, deadline)
+        more = more or await self._work(self._compare, deadline)
         return more or await self._work(self._expire, world, int(now), deadline)
 
     def _earliest(self, world: World, now: int) -> int:
@@ -224,8 +227,9 @@ class Cycle:
             # Periods go on by the clock; the next cycle finds the same to be written.
             log.warning("periods and decisions are not written: %s", error.message)
             self._errors[error.reason] += 1
-        lookout = self._parts.lookout
-        return judged if lookout is None else lookout.over(judged, self._parts.reporter)
+        lookout, comparisons = self._parts.lookout, self._parts.comparisons
+        judged = judged if lookout is None else lookout.over(judged, self._parts.reporter)
+        return judged if comparisons is None else comparisons.over(judged)
 
     def _note_holds(self, judged: Sequence[Judged], enforced: Enforced | None, now: int) -> None:
         if self._parts.foresight is not None and enforced is not None:
@@ -239,6 +243,10 @@ class Cycle:
     def _count_hours(self, deadline: float) -> bool:
         foresight = self._parts.foresight
         return foresight is not None and bool(self._remembering(foresight.count, deadline))
+
+    def _compare(self, deadline: float) -> bool:
+        comparisons = self._parts.comparisons
+        return comparisons is not None and bool(self._remembering(comparisons.work, deadline))
 
     def _remembering(self, work: Callable[..., T], *given: object) -> T | None:
         """Do it, unless the ledger cannot be used for the moment."""

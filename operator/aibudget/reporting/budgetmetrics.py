@@ -9,6 +9,7 @@ from typing import Final
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from aibudget.api.conditions import Condition
+from aibudget.pricing.charge import amount_of
 from aibudget.reporting.snapshot import BudgetView
 
 _BUDGET: Final = ("kind", "namespace", "name")
@@ -62,7 +63,7 @@ def of_budgets(budgets: Sequence[BudgetView]) -> Iterator[Metric]:
             spend.add_metric(in_money, float(evaluation.spend.amount))
             if evaluation.limit is not None:
                 used.add_metric(in_money, float(evaluation.spend.amount / evaluation.limit))
-    yield from (limit, spend, used, *foreseen, shared, crossed, anomaly, condition)
+    yield from (limit, spend, used, *foreseen, _changes(budgets), shared, crossed, anomaly, condition)
     yield from _caps(budgets)
     yield from _unit_costs(budgets)
 
@@ -119,6 +120,23 @@ def _forecasts(budgets: Sequence[BudgetView]) -> Iterator[Metric]:
         if found.error_percent is not None:
             error.add_metric(labels, found.error_percent / 100)
     yield from (amount, exhausted, error)
+
+
+def _changes(budgets: Sequence[BudgetView]) -> Metric:
+    change = GaugeMetricFamily(
+        "aibudget_spend_change",
+        "What the period costs more than the same part of the one before it, by driver; their sum is all.",
+        labels=(*_BUDGET, "currency", "driver"),
+    )
+    for view in budgets:
+        evaluation = view.evaluation
+        for one in () if evaluation is None else evaluation.drivers:
+            if evaluation is None or one.drivers is None or one.period != evaluation.period.id:
+                continue
+            labels = [view.key.kind, view.key.namespace or "", view.key.name, evaluation.currency]
+            for driver, units in one.drivers.effects.parts.items():
+                change.add_metric([*labels, driver], float(amount_of(units)))
+    return change
 
 
 def _unit_costs(budgets: Sequence[BudgetView]) -> Iterator[Metric]:

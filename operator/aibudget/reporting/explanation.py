@@ -36,7 +36,8 @@ class Word:
     """What one budget has to do with the workload: `verdict` in one word, `message` in sentences.
 
     `until` is the end of its period. `place` is why the workload was chosen and where it stood. `unusual` is
-    what it has to do with unusual spend that lasts.
+    what it has to do with unusual spend that lasts, `changed` how much more or less it costs than in the
+    period before.
     """
 
     kind: str
@@ -50,6 +51,7 @@ class Word:
     place: str | None = None
     rank: int | None = None
     unusual: str | None = None
+    changed: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,9 @@ def explain(subject: Subject, budgets: Sequence[Budget], now: datetime) -> Expla
     noticed = min((claim.notice_time for claim in open_claims if claim.notice_time), default=None)
     found = [(budget, word_of(budget, subject, now)) for budget in budgets]
     words = [
-        replace(word, unusual=unusual_of(budget, workload)) for budget, word in found if word is not None
+        replace(word, unusual=unusual_of(budget, workload), changed=changed_of(budget, workload))
+        for budget, word in found
+        if word is not None
     ]
     known = {budget.uid for budget in budgets}
     words += [_claims(claim, hold, None) for claim in open_claims if hold and claim.uid not in known]
@@ -293,6 +297,21 @@ def unusual_of(budget: Budget, workload: Workload) -> str | None:
                 span = f"from {format_instant(anomaly.start_time)} to {format_instant(anomaly.detected_time)}"
                 said = f"Unusual: it cost {amount} {side} {span} than in such hours of the weeks before"
                 return f"{said} ({one.change})." if one.change else f"{said}."
+    return None
+
+
+def changed_of(budget: Budget, workload: Workload) -> str | None:
+    """Its part of why the budget's period costs more or less than the one before; None where it has none."""
+    for drivers in budget.status.drivers[:1]:
+        for one in drivers.workloads:
+            if (one.namespace or budget.namespace, one.kind, one.name) == (
+                workload.namespace,
+                workload.kind,
+                workload.name,
+            ):
+                amount = Money(abs(one.amount), budget.spec.currency)
+                side = "more" if one.amount > 0 else "less"
+                return f"It cost {amount} {side} than in the period before. {drivers.message}"
     return None
 
 

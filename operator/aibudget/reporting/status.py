@@ -34,7 +34,7 @@ from aibudget.errors import AIBudgetError
 from aibudget.inventory.owners import OwnerBook
 from aibudget.inventory.workload import Workload
 from aibudget.ledger.periodrow import PeriodState
-from aibudget.reporting import unusual
+from aibudget.reporting import driving, unusual
 from aibudget.reporting.conditions import (
     conditions_of,
     conditions_of_meter,
@@ -61,7 +61,7 @@ Outline = tuple[Hashable, ...]
 
 _NOTHING: Final = Enforcing()
 
-_FIGURES: Final = {"spend", "measures", "rate", "forecast", "shared"} | {
+_FIGURES: Final = {"spend", "measures", "rate", "forecast", "drivers", "shared"} | {
     "topWorkloads",
     "omitted",
     "lastEvaluationTime",
@@ -82,6 +82,7 @@ def render(facts: Facts) -> BudgetStatus:
             "history": facts.before.history if facts.history is None else facts.history[:HISTORY],
             "last_evaluation_time": moment_of(evaluation.evaluated),
             "forecast": _forecast(evaluation, facts.before),
+            "drivers": driving.statuses(evaluation, facts.before),
         }
     enforcing = facts.enforcing
     update["holds"] = HoldCounts(active=enforcing.active, pending=enforcing.pending)
@@ -95,11 +96,12 @@ def render(facts: Facts) -> BudgetStatus:
 def _left_out(facts: Facts) -> Mapping[str, int]:
     """How many entries of each list are known and not in the status, before it is made to fit."""
     left_out = {"spared": max(0, len(facts.enforcing.spared) - SPARED)}
-    carried = ["top_workloads", "history"] if facts.evaluation is None else []
+    carried = ["top_workloads", "history", "drivers"] if facts.evaluation is None else []
     if facts.evaluation is not None:
         spending = sum(1 for spent in facts.evaluation.workloads if spent.amount > 0)
         left_out["top_workloads"] = max(0, spending - TOP_WORKLOADS)
         carried = ["history"] if facts.history is None else []
+        carried += [] if facts.evaluation.drivers else ["drivers"]
     return left_out | {field: getattr(facts.before.omitted, field, None) or 0 for field in carried}
 
 

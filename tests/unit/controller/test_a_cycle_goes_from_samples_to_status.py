@@ -18,6 +18,7 @@ from aibudget.controller.accounts import Accounts
 from aibudget.controller.books import Books
 from aibudget.controller.cache import WATCHED, Cache, read
 from aibudget.controller.calendar import Calendar
+from aibudget.controller.comparisons import Comparisons
 from aibudget.controller.cycle import Cycle, Parts
 from aibudget.controller.foresight import Foresight
 from aibudget.controller.histories import Histories
@@ -133,6 +134,7 @@ class World:
             foresight=Foresight(histories),
             lookout=Lookout(histories, Spenders(books, lambda: histories.owners), Least()),
             changes=Changes(self.cluster),
+            comparisons=Comparisons(books, self.ledger.hours, histories.settled),
         )
         self.cycle = Cycle(parts)
 
