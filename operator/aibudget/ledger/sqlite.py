@@ -5,6 +5,7 @@ must not be unknown again after a power cut. A write begins with the write lock,
 midway fails instead of waiting.
 """
 
+import errno
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -123,15 +124,28 @@ def _lost(connection: Connection) -> list[str]:
 
 
 def _create_private(path: Path) -> None:
-    """Made here, for its owner only: SQLite gives its log and index the permissions of the file."""
+    """Made here, for its owner only: SQLite gives its log and index the permissions of the file.
+
+    One that is there is not opened: to close it would take this process's locks on it away, those that SQLite
+    holds for other connections as well, and the next process that looks at the ledger would remove its log.
+    """
     try:
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    except FileExistsError:
+        if not path.is_file():
+            raise _unusable(path, "it is no file") from None
+        if not os.access(path, os.R_OK | os.W_OK):
+            raise _unusable(path, os.strerror(errno.EACCES)) from None
     except OSError as error:
-        raise Stalled(
-            "LedgerUnusable",
-            f"the ledger {path} cannot be opened for writing: {error.strerror}. Make its directory exist and "
-            "belong to the user that runs AIBudget.",
-        ) from error
+        raise _unusable(path, str(error.strerror)) from error
+
+
+def _unusable(path: Path, why: str) -> Stalled:
+    return Stalled(
+        "LedgerUnusable",
+        f"the ledger {path} cannot be opened for writing: {why}. Make its directory exist and belong to the "
+        "user that runs AIBudget.",
+    )
 
 
 def _engine(url: URL) -> Engine:

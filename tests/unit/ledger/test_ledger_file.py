@@ -1,12 +1,15 @@
 """The ledger's file: private, checked when it is opened, and its faults told with the way out."""
 
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from aibudget.errors import Stalled, Transient
+from aibudget.ledger.register import Register
 from aibudget.ledger.store import Ledger
 from aibudget.metering.slots import Interval
 from aibudget.metering.usage import Coverage
@@ -93,3 +96,36 @@ def test_a_full_disk_is_a_matter_of_time(ledger: Ledger, post: Callable[..., Non
         connection.exec_driver_sql("PRAGMA max_page_count=100000")
     post(ledger, {1: FULL}, *many)
     assert len(ledger.statement("gpu", Interval(0, 1800)).lines) == 2001
+
+
+LOOK = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1])
+print(*connection.execute(sys.argv[2]).fetchone())
+connection.close()
+"""
+
+
+def look(path: Path, query: str) -> str:
+    """What another process reads, as `aibudget ledger check` does beside the operator."""
+    return subprocess.run(
+        [sys.executable, "-I", "-S", "-c", LOOK, path, query], check=True, capture_output=True, text=True
+    ).stdout.strip()
+
+
+def test_who_looks_at_it_takes_no_later_writes_away(
+    url: str, tmp_path: Path, post: Callable[..., None]
+) -> None:
+    """A process that closes any file of its own on the ledger loses its locks on it. Whoever then looks at the
+    ledger takes itself for the last one and removes the log, and what is written afterwards is lost.
+    """
+    ledger = Ledger.open(url, "here")
+    post(ledger, {0: FULL})
+    register = Register.open(url, "here")  # the operator opens it several times
+    path, newest = tmp_path / "ledger.db", "SELECT max(watermark) FROM meter"
+    assert look(path, newest) == "900"
+    assert (tmp_path / "ledger.db-wal").exists()
+    post(ledger, {1: FULL})
+    assert look(path, newest) == "1800"
+    register.close()
+    ledger.close()
