@@ -107,7 +107,7 @@ class SoakedWorld(World):
 
     def crash(self) -> None:
         """The end of a process that did not see it coming; what it has left open is let go of."""
-        for opened in (self.ledger, getattr(self, "register", None)):
+        for opened in (self.ledger, getattr(self, "register", None), getattr(self, "neighbours", None)):
             if opened is not None:
                 self.in_worker(opened.close)
         self.ledger = self.cycle = None

@@ -24,9 +24,11 @@ from aibudget.api.model import (
 )
 from aibudget.api.planned import PlannedWindow
 from aibudget.api.scope import (
+    COUNTS_MONEY_ELSEWHERE,
     FENCES_NEED_THE_WHOLE_NAMESPACE,
     FENCES_NEED_WHOLE_NAMESPACES,
     NO_FENCE,
+    ONE_CLUSTER,
     Scope,
     WorkloadScope,
 )
@@ -276,7 +278,7 @@ class BudgetSpec(CommonSpec):
 class ClusterBudgetSpec(CommonSpec):
     """A budget over many namespaces; namespaced budgets keep applying inside it."""
 
-    model_config = celed(*_SPEC_RULES, FENCES_NEED_WHOLE_NAMESPACES)
+    model_config = celed(*_SPEC_RULES, FENCES_NEED_WHOLE_NAMESPACES, COUNTS_MONEY_ELSEWHERE)
 
     scope: Scope
     """The namespaces that it covers, and what of them it counts."""
@@ -285,6 +287,13 @@ class ClusterBudgetSpec(CommonSpec):
     def _fences_fit_scope(self) -> Self:
         if self.scope.workload_selector is not None:
             _refuse_fences(self)
+        return self
+
+    @model_validator(mode="after")
+    def _counts_money_elsewhere(self) -> Self:
+        foresees = self.thresholds_of("Forecast") or self.enforcement.extent == "UntilForecastFits"
+        if self.scope.clusters and (self.unit_costs or foresees):
+            raise ValueError(ONE_CLUSTER)
         return self
 
 

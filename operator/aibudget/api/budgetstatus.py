@@ -239,6 +239,19 @@ class BindingBudget(Observed):
     """Its name."""
 
 
+class ClusterStatus(Observed):
+    """What one of several clusters has spent in this period; absent fields are unknown."""
+
+    name: Annotated[str, Field(max_length=63)]
+    """The cluster, by its name in the ledger."""
+    amount: AmountText | None = None
+    """What its operator has posted, and here what is known; a decimal in the currency of the limit."""
+    as_of_time: Instant | None = None
+    """The instant up to which that is."""
+    enforced: bool = False
+    """Whether workloads are held in it for this budget: in this cluster alone."""
+
+
 class Omitted(Observed):
     """How many entries of each list of a status are known and not shown."""
 
@@ -254,6 +267,8 @@ class Omitted(Observed):
     """Comparisons of periods that are not in drivers."""
     anomalies: Count | None = None
     """Earlier anomalies than those in anomalies."""
+    clusters: Count | None = None
+    """Clusters that count and are not in clusters."""
 
 
 class BudgetStatus(Observed):
@@ -295,6 +310,8 @@ class BudgetStatus(Observed):
     """Which of several budgets decides: itself or the one that is tighter; absent where there is no other."""
     holds: HoldCounts | None = None
     """How many Holds it has."""
+    clusters: Annotated[tuple[ClusterStatus, ...], Field(max_length=9, json_schema_extra=LIST_BY_NAME)] = ()
+    """What of the spend is whose, where scope.clusters names others; this cluster first."""
     spared: Annotated[tuple[SparedWorkload, ...], Field(max_length=10, json_schema_extra=LIST_ATOMIC)] = ()
     """Who spends and is not held for an acting threshold, and why; the dearest 10."""
     history: Annotated[tuple[PastPeriod, ...], Field(max_length=12, json_schema_extra=LIST_ATOMIC)] = ()

@@ -133,6 +133,7 @@ class Reason(StrEnum):
     HISTORY_TOO_SHORT = "HistoryTooShort", "fewer than three days of hours are known"
     HISTORY_INCOMPLETE = "HistoryIncomplete", "the budget's past is still being counted by the hour"
     NOT_RUNNING = "NotRunning", "the period has not begun, or is over"
+    SEVERAL_CLUSTERS = "SeveralClusters", "several clusters count, and hours are known of this one alone"
 
     # DataFresh
     FRESH = "Fresh", "all meters are up to date and their coverage is sufficient"
@@ -142,6 +143,10 @@ class Reason(StrEnum):
     )
     STALE = "Stale", "the newest usage is too old to act on"
     LOW_COVERAGE = "LowCoverage", "too much of the last 30 minutes was never scraped"
+    CLUSTER_SILENT = (
+        "ClusterSilent",
+        "another cluster of its scope has posted nothing lately, or is not in the ledger",
+    )
 
     # SpendAsUsual
     AS_USUAL = "AsUsual", "nothing unusual lasts"
@@ -172,6 +177,7 @@ class Reason(StrEnum):
     # ScopeUnclear
     LABELS_UNKNOWN = "LabelsUnknown", "labels that its scope selects by are not known of some usage"
     METERS_NOT_READ = "MetersNotRead", "meters of its scope are not read, or have no price"
+    CLUSTER_UNKNOWN = "ClusterUnknown", "clusters of its scope are not in the ledger"
 
     # Overcommitted
     LIMITS_EXCEED_LIMIT = "LimitsExceedLimit", "budgets of the same period and currency inside it, together"

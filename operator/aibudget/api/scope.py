@@ -23,6 +23,17 @@ _FENCE_RULE: Final = (
     "!has(self.scope) || !(%s) || !has(self.thresholds) || "
     "self.thresholds.all(t, !t.actions.exists(a, a == 'Freeze' || a == 'Block'))"
 )
+ONE_CLUSTER: Final = (
+    "scope.clusters counts money and caps: what is foreseen, and what work costs, is known of one cluster "
+    "alone; leave out unitCosts, basis Forecast and extent UntilForecastFits, or clusters"
+)
+COUNTS_MONEY_ELSEWHERE: Final = rule(
+    "!has(self.scope.clusters) || !has(self.unitCosts) && "
+    "(!has(self.thresholds) || self.thresholds.all(t, t.basis != 'Forecast')) && "
+    "(!has(self.enforcement) || self.enforcement.extent != 'UntilForecastFits')",
+    ONE_CLUSTER,
+)
+"""For a spec whose scope may count in several clusters."""
 NO_FENCE: Final = (
     "Freeze and Block act on whole namespaces, and the scope selects workloads in them: use ScaleDown, "
     "or put them into a budget without workloadSelector and workloads"
@@ -106,6 +117,13 @@ class Scope(Value):
     """Only workloads whose pods had such labels at the time of use; all if absent."""
     meters: MeterNames = None
     """The meters whose cost counts, such as gpu; all if absent."""
+    clusters: Annotated[
+        tuple[Name, ...] | None,
+        Field(min_length=1, max_length=8, json_schema_extra=LIST_SET),
+        AfterValidator(once_each),
+    ] = None
+    """Other clusters in which this scope counts, too, by their names in the ledger that they share with this
+    one (--cluster). Workloads are held in this cluster alone."""
 
     @model_validator(mode="after")
     def _covers_something(self) -> Self:

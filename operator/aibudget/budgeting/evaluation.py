@@ -77,6 +77,20 @@ class Uncharged:
 
 
 @dataclass(frozen=True, slots=True)
+class ClusterSpend:
+    """One of several clusters' part of a budget's spend; `amount` and `as_of` are None where that is unknown.
+
+    Here is the cluster of this operator, in which alone workloads are held. Told is one whose own operator
+    has posted lately, Silent one whose has not, Unknown one of which the ledger has nothing.
+    """
+
+    name: str
+    amount: Decimal | None
+    as_of: int | None
+    standing: Literal["Here", "Told", "Silent", "Unknown"]
+
+
+@dataclass(frozen=True, slots=True)
 class Spend:
     """`amount` counts priced usage only and is a lower bound unless `complete` and wholly covered.
 
@@ -112,7 +126,8 @@ class Evaluation:
     idle and shared cost that policies give to the scope beside its spend: no threshold looks at it, and None
     is where no policy gives anything to anybody. `unlabelled`, `unmetered` and `outside` are those of its
     share. `unit_costs` stop nothing. `foreseen` is where the period will end, `watched` what is unusual,
-    `drivers` why it costs more or less than the period before.
+    `drivers` why it costs more or less than the period before. `clusters` are the parts of several clusters,
+    this one first; none where only this one counts.
     """
 
     budget: BudgetKey
@@ -141,6 +156,7 @@ class Evaluation:
     foreseen: Foreseen = UNFORESEEN
     watched: Watched = UNWATCHED
     drivers: tuple[Compared, ...] = ()
+    clusters: tuple[ClusterSpend, ...] = ()
 
     @property
     def stops_everything(self) -> bool:

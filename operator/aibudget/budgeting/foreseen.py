@@ -19,7 +19,7 @@ LEAVING: Final = 3
 """How many in a row, each below the threshold by `LEAVING_PERCENT` of the limit, undo it."""
 LEAVING_PERCENT: Final = 5
 
-Unforeseen = Literal["", "NoLimit", "NotRunning", "HistoryTooShort", "HistoryIncomplete"]
+Unforeseen = Literal["", "NoLimit", "NotRunning", "HistoryTooShort", "HistoryIncomplete", "SeveralClusters"]
 
 
 @dataclass(frozen=True, slots=True)

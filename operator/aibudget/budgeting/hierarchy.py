@@ -15,7 +15,7 @@ from typing import Final
 
 from aibudget.api.budget import Budget, ClusterAIBudget
 from aibudget.budgeting.evaluation import BudgetKey, Evaluation
-from aibudget.budgeting.selection import Selection, selection_of
+from aibudget.budgeting.selection import Selection, clusters_of, selection_of
 
 Namespaces = Mapping[str, Mapping[str, str]]
 """Labels by name."""
@@ -39,16 +39,17 @@ NOWHERE: Final = Place()
 
 @dataclass(frozen=True, slots=True)
 class _Reach:
-    """What a budget counts: all workloads of these namespaces, or `part` of them."""
+    """What a budget counts: all workloads of these namespaces, or `part` of them, here and in `clusters`."""
 
     uid: str
     namespaces: frozenset[str]
     selection: Selection
     is_whole: bool
     comparable: tuple[object, ...]
+    clusters: frozenset[str] = frozenset()
 
     def is_above(self, other: "_Reach") -> bool:
-        if self.uid == other.uid or not self.is_whole:
+        if self.uid == other.uid or not self.is_whole or not other.clusters <= self.clusters:
             return False
         return _within(other.selection, self.selection) and other.namespaces <= self.namespaces
 
@@ -152,7 +153,8 @@ def _reach(budget: Budget, namespaces: Namespaces) -> _Reach:
     else:
         found = {budget.namespace or ""}
     comparable = (budget.spec.currency, budget.spec.period)
-    return _Reach(budget.uid, frozenset(found), selection, selection.takes_all_workloads, comparable)
+    whole, clusters = selection.takes_all_workloads, frozenset(clusters_of(budget))
+    return _Reach(budget.uid, frozenset(found), selection, whole, comparable, clusters)
 
 
 def _within(part: Selection, whole: Selection) -> bool:

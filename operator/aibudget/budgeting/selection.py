@@ -81,6 +81,11 @@ def selection_of(budget: Budget) -> Selection:
     return Selection(scope.workload_selector, budget.spec.scope.workloads, meters)
 
 
+def clusters_of(budget: Budget) -> tuple[str, ...]:
+    """The clusters besides its own in which its scope counts, as far as it names any."""
+    return (budget.spec.scope.clusters or ()) if isinstance(budget, ClusterAIBudget) else ()
+
+
 def keys_of(selector: LabelSelector) -> frozenset[str]:
     """The labels that a selector speaks of."""
     return frozenset(selector.match_labels).union(one.key for one in selector.match_expressions)

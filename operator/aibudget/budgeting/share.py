@@ -14,7 +14,7 @@ from fractions import Fraction
 
 from aibudget.api.budget import Budget, ClusterAIBudget
 from aibudget.budgeting.caps import Counting, Sum, Use, use_of
-from aibudget.budgeting.evaluation import Uncharged, WorkloadSpend
+from aibudget.budgeting.evaluation import ClusterSpend, Uncharged, WorkloadSpend
 from aibudget.budgeting.limits import Counted, counted_by
 from aibudget.budgeting.members import Members
 from aibudget.budgeting.selection import Selection, selection_of
@@ -52,7 +52,8 @@ class Share:
     `complete` are the worst of theirs. `unlabelled` are labels that are not known of some of the usage that
     its scope may select; that is not in it. `unmetered` are meters of its scope that are not read. `outside`
     are workloads of its namespaces that its scope does not select. `uses` is what the budget's caps count,
-    `outputs` the work by meter that its unit costs are about, None where that is not known.
+    `outputs` the work by meter that its unit costs are about, None where that is not known. `clusters` are
+    the parts of several clusters; workloads, meters and the like are then those of this one.
     """
 
     units: Units
@@ -72,6 +73,7 @@ class Share:
     outside: frozenset[Workload] = frozenset()
     uses: Mapping[Counted, Use] = field(default_factory=dict)
     outputs: Mapping[str, Output | None] = field(default_factory=dict)
+    clusters: tuple[ClusterSpend, ...] = ()
 
     def left_of(self, limit: Decimal, spent: Decimal | None = None) -> Decimal | None:
         """What of a limit was surely left: time that nobody measured counts like the rest, on average.

@@ -149,6 +149,9 @@ def _fixed(evaluation: Evaluation) -> Decimal | None:
 def scope_of(budget: Budget) -> str:
     """A digest of whose usage counts: what is counted again for another scope is no correction."""
     spec: dict[str, Any] = budget.spec.model_dump(mode="json", include={"scope"})
+    if spec["scope"] and not spec["scope"].get("clusters"):
+        # A field that came later does not make another scope of one that has none of it.
+        spec["scope"].pop("clusters", None)
     return hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()
 
 

@@ -96,6 +96,7 @@ def evaluate(budget: Budget, period: Period, share: Share, memory: Memory, momen
         unmetered=share.unmetered,
         outside=share.outside,
         foreseen=moment.foreseen,
+        clusters=share.clusters,
     )
 
 

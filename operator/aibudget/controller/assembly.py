@@ -18,6 +18,7 @@ from aibudget.controller.comparisons import Comparisons
 from aibudget.controller.counted import CounterSource
 from aibudget.controller.cycle import Parts
 from aibudget.controller.fence import Fence
+from aibudget.controller.fleet import Fleet
 from aibudget.controller.foresight import Foresight
 from aibudget.controller.head import Source
 from aibudget.controller.histories import Histories
@@ -40,6 +41,7 @@ from aibudget.enforcement.waves import Waves
 from aibudget.inventory.changes import Changes
 from aibudget.inventory.climb import Climber
 from aibudget.inventory.kubernetes import Cluster
+from aibudget.ledger.neighbours import Neighbours
 from aibudget.ledger.register import Register
 from aibudget.ledger.store import Ledger
 from aibudget.metering.catalogue import COUNTED, GPU, GPU_IDLE
@@ -100,6 +102,7 @@ def assemble(process: Process, cache: Cache, uid: str | None) -> Parts:
         lookout=Lookout(histories, Spenders(books, lambda: histories.owners), least),
         changes=Changes(process.cluster),
         comparisons=Comparisons(books, ledger.hours, histories.settled, lambda: histories.owners),
+        fleet=Fleet(settings.cluster, Neighbours.open(settings.ledger_url)),
     )
 
 

@@ -17,7 +17,7 @@ from aibudget.budgeting.baskets import basket
 from aibudget.budgeting.drivers import Compared, Side, drivers, unknown
 from aibudget.budgeting.members import Members
 from aibudget.budgeting.period import Period, preceding
-from aibudget.budgeting.selection import selection_of
+from aibudget.budgeting.selection import clusters_of, selection_of
 from aibudget.budgeting.tally import Prices
 from aibudget.budgeting.turning import SETTLING_SECONDS
 from aibudget.controller.books import Books
@@ -141,6 +141,10 @@ class Comparisons:
     def _with_drivers(self, one: Judged) -> Judged:
         budget, evaluation = one.seen.model, one.evaluation
         if evaluation is None or not isinstance(budget, AIBudget | ClusterAIBudget):
+            return one
+        if clusters_of(budget):
+            # Of the others it is known what was spent, and not by whom.
+            self._subjects.pop(budget.uid, None)
             return one
         subject = self._subjects.get(budget.uid)
         if subject is None or subject.period != evaluation.period:

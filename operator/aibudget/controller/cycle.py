@@ -28,6 +28,7 @@ from aibudget.controller.cache import Cache, World
 from aibudget.controller.calendar import Calendar
 from aibudget.controller.comparisons import Comparisons
 from aibudget.controller.declared import meter_reports, price_reports, stood
+from aibudget.controller.fleet import Fleet
 from aibudget.controller.foresight import Foresight
 from aibudget.controller.grounds import Grounds, reserved
 from aibudget.controller.head import Labels
@@ -88,6 +89,7 @@ class Parts:
     lookout: Lookout | None = None
     comparisons: Comparisons | None = None
     changes: Changes | None = None
+    fleet: Fleet = field(default_factory=Fleet)
 
 
 class Cycle:
@@ -215,6 +217,8 @@ class Cycle:
         )
         judge = Judge(self._parts.books, measured, now, calendar, grounds)
         judge.foresight = foresight = self._parts.foresight
+        judge.fleet = self._parts.fleet
+        judge.fleet.begin()
         if foresight is not None:
             foresight.begin([seen.uid for seen in world.budgets], grounds.owners)
         namespaces = {name: metadata.labels for name, metadata in world.namespaces.items()}

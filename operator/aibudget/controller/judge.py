@@ -13,12 +13,15 @@ from typing import Protocol
 
 from aibudget.api.budget import AIBudget, Budget, ClusterAIBudget
 from aibudget.api.budgetstatus import BudgetStatus, PastPeriod
+from aibudget.api.conditions import Reason
 from aibudget.budgeting.evaluation import BudgetKey, Evaluation
+from aibudget.budgeting.fleet import silence
 from aibudget.budgeting.foreseen import UNFORESEEN, Foreseen
+from aibudget.budgeting.gate import Gate, all_of
 from aibudget.budgeting.hierarchy import NOWHERE, Hierarchy, Namespaces, Place
 from aibudget.budgeting.limits import Rollover, allowance, rolled_over
 from aibudget.budgeting.memory import Memory
-from aibudget.budgeting.selection import selection_of
+from aibudget.budgeting.selection import clusters_of, selection_of
 from aibudget.budgeting.share import Share, Shares
 from aibudget.budgeting.sharing import Allotments
 from aibudget.budgeting.turning import Turn, is_known, is_overdue, recalled
@@ -26,6 +29,7 @@ from aibudget.budgeting.verdict import Moment, evaluate
 from aibudget.controller.books import Books
 from aibudget.controller.cache import Seen
 from aibudget.controller.calendar import Calendar
+from aibudget.controller.fleet import Fleet, View
 from aibudget.controller.foresight import Foresight, Seeing
 from aibudget.controller.grounds import Grounds
 from aibudget.controller.measuring import Knowledge, Measured
@@ -99,6 +103,7 @@ class Judge:
         self._grounds = grounds
         self._capped: tuple[Budget, ...] = ()
         self.foresight: Foresight | None = None
+        self.fleet = Fleet()
         self._allotments: dict[tuple[Interval, str], Allotments] = {}
         self._measured = measured
         self._now = now
@@ -146,12 +151,16 @@ class Judge:
         known = self._known(share.meters | capped)
         history = self._history(seen, budget, past, turn)
         rollover = self._rollover(budget, turn)
+        quiet, repriced = silence(share.clusters), max(self._measured.repriced, self.fleet.repriced(budget))
         moment = Moment(
             self._now,
-            known.gate if not capped else self._known(share.meters).gate,
-            repriced=self._measured.repriced > memory.evaluated
-            or bool(self._grounds.restated & (share.meters | capped)),
-            gates={meter: one.gate for meter, one in self._measured.meters.items() if meter in capped},
+            all_of((known.gate if not capped else self._known(share.meters).gate, quiet)),
+            repriced=repriced > memory.evaluated or bool(self._grounds.restated & (share.meters | capped)),
+            gates={
+                meter: all_of((one.gate, quiet))
+                for meter, one in self._measured.meters.items()
+                if meter in capped
+            },
             rollover=rollover,
             foreseen=self._foreseen(budget, turn, share, memory, rollover),
         )
@@ -162,11 +171,13 @@ class Judge:
         shared = self._shared(budget, period.interval)
         if shared is not None:
             evaluation = replace(evaluation, shared=shared)
-        return Judged(seen, evaluation, history=history, data=known.data)
+        return Judged(seen, evaluation, history=history, data=_data(known.data, quiet))
 
     def _foreseen(
         self, budget: Budget, turn: Turn, share: Share, memory: Memory, rollover: Rollover | None
     ) -> Foreseen:
+        if clusters_of(budget):
+            return Foreseen(reason="SeveralClusters")
         if self.foresight is None:
             return UNFORESEEN
         money = allowance(budget.spec, turn.period, self._now, rollover)
@@ -180,6 +191,13 @@ class Judge:
         return found
 
     def _share(self, budget: Budget, interval: Interval) -> Share:
+        return self.fleet.together(budget, self._own(budget, interval), interval, self._view)
+
+    @property
+    def _view(self) -> View:
+        return View(self._now, self._measured.priced, self._grounds, self._capped)
+
+    def _own(self, budget: Budget, interval: Interval) -> Share:
         whole, currency = snapped(interval), budget.spec.currency
         found = self._shares.get((whole, currency))
         if found is None:
@@ -191,8 +209,9 @@ class Judge:
         return found.of(budget)
 
     def _shared(self, budget: Budget, interval: Interval) -> Decimal | None:
-        # What is given to namespaces belongs to no part of one.
-        if not self._grounds.sharing.divides or not selection_of(budget).is_whole:
+        # What is given to namespaces belongs to no part of one, and is divided in each cluster by itself.
+        divided = self._grounds.sharing.divides and not clusters_of(budget)
+        if not divided or not selection_of(budget).is_whole:
             return None
         whole, currency = snapped(interval), budget.spec.currency
         found = self._allotments.get((whole, currency))
@@ -243,4 +262,11 @@ class Judge:
             statements, measured = self._books.recount(whole), self._measured
             found = Shares(statements, measured.newest, measured.priced, currency, self._grounds.owners)
             self._recounts[whole, currency] = found
-        return found.of(budget)
+        return self.fleet.together(budget, found.of(budget), interval, self._view, anew=True)
+
+
+def _data(own: DataState, quiet: Gate) -> DataState:
+    """The state of the data of all clusters; this one's comes first."""
+    if quiet.fresh or not own.fresh:
+        return own
+    return DataState(fresh=False, reason=Reason.CLUSTER_SILENT, message=f"{'; '.join(quiet.reasons)}.")

@@ -16,6 +16,7 @@ from aibudget.api.budget import AIBudget, Budget, ClusterAIBudget
 from aibudget.budgeting.anomaly import RECENT, WEEK, WEEKS, Deviation, Normal, deviation, learnt, unusual
 from aibudget.budgeting.memory import Memory
 from aibudget.budgeting.period import Period
+from aibudget.budgeting.selection import clusters_of
 from aibudget.budgeting.vigil import HOUR, Anomaly, Cause, Least, Standing, Watched, caused, looked
 from aibudget.controller.judge import Judged, Past
 from aibudget.errors import AIBudgetError
@@ -152,6 +153,9 @@ class Lookout:
     def _with_watch(self, one: Judged, past: Past) -> Judged:
         budget, evaluation = one.seen.model, one.evaluation
         if evaluation is None or not isinstance(budget, AIBudget | ClusterAIBudget):
+            return one
+        if clusters_of(budget):
+            # Hours are known of this cluster alone, and what is unusual of them is not of the budget.
             return one
         watched = self.look(budget, evaluation.period, evaluation.limit, past.memory(one.seen))
         if watched == evaluation.watched:

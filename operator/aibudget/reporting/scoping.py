@@ -3,9 +3,10 @@
 Facts for `conditions`, parts for `status`, sentences for `events`; each says what can be done about it.
 """
 
-from decimal import Decimal
+from datetime import UTC, datetime
+from decimal import ROUND_HALF_EVEN, Decimal
 
-from aibudget.api.budgetstatus import BindingBudget, UnitCostStatus
+from aibudget.api.budgetstatus import BindingBudget, ClusterStatus, UnitCostStatus
 from aibudget.api.conditions import Reason, Status
 from aibudget.api.money import Money
 from aibudget.budgeting.evaluation import Evaluation
@@ -19,6 +20,12 @@ def scope_unclear(evaluation: Evaluation | None) -> Fact | None:
     """What is not known of the usage that the scope may select; None where all of it is."""
     if evaluation is None:
         return None
+    if unknown := [one.name for one in evaluation.clusters if one.standing == "Unknown"]:
+        said = (
+            f"Of the clusters {', '.join(unknown)} the ledger has nothing: spend is a lower bound. Give them "
+            "the names that their operators have (--cluster), which have to post to this ledger."
+        )
+        return "True", Reason.CLUSTER_UNKNOWN, said
     if evaluation.unlabelled:
         keys = ",".join(evaluation.unlabelled)
         said = (
@@ -96,3 +103,16 @@ def binding_of(place: Place) -> BindingBudget | None:
     """The budget that binds, as a status names it."""
     key = place.binding
     return None if key is None else BindingBudget(kind=key.kind, name=key.name)
+
+
+def clusters_of(evaluation: Evaluation) -> tuple[ClusterStatus, ...]:
+    """The parts of several clusters as a status has them."""
+    return tuple(
+        ClusterStatus(
+            name=one.name,
+            amount=None if one.amount is None else one.amount.quantize(Decimal("0.01"), ROUND_HALF_EVEN),
+            as_of_time=None if one.as_of is None else datetime.fromtimestamp(one.as_of, UTC),
+            enforced=one.standing == "Here",
+        )
+        for one in evaluation.clusters
+    )

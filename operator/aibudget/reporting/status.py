@@ -46,7 +46,7 @@ from aibudget.reporting.conditions import (
 )
 from aibudget.reporting.facts import Enforcing, Facts, MeterFacts
 from aibudget.reporting.room import fitted
-from aibudget.reporting.scoping import binding_of, unit_costs_of
+from aibudget.reporting.scoping import binding_of, clusters_of, unit_costs_of
 
 TOP_WORKLOADS: Final = 5
 HISTORY: Final = 12
@@ -61,7 +61,7 @@ Outline = tuple[Hashable, ...]
 
 _NOTHING: Final = Enforcing()
 
-_FIGURES: Final = {"spend", "measures", "rate", "forecast", "drivers", "shared"} | {
+_FIGURES: Final = {"spend", "measures", "clusters", "rate", "forecast", "drivers", "shared"} | {
     "topWorkloads",
     "omitted",
     "lastEvaluationTime",
@@ -248,6 +248,7 @@ def _figures(evaluation: Evaluation, owners: OwnerBook) -> JsonObject:
             if state.standing != "Unknown"
         ),
         "unit_costs": unit_costs_of(evaluation),
+        "clusters": clusters_of(evaluation),
         "top_workloads": _top(evaluation, owners),
         "anomalies": unusual.statuses(evaluation),
     }

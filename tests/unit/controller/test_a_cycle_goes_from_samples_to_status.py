@@ -20,6 +20,7 @@ from aibudget.controller.cache import WATCHED, Cache, read
 from aibudget.controller.calendar import Calendar
 from aibudget.controller.comparisons import Comparisons
 from aibudget.controller.cycle import Cycle, Parts
+from aibudget.controller.fleet import Fleet
 from aibudget.controller.foresight import Foresight
 from aibudget.controller.histories import Histories
 from aibudget.controller.kinship import Kinship
@@ -43,6 +44,7 @@ from aibudget.inventory.resource import (
     PRICE_LISTS,
     Resource,
 )
+from aibudget.ledger.neighbours import Neighbours
 from aibudget.ledger.register import Register
 from aibudget.ledger.store import Ledger
 from aibudget.reporting.events import Event
@@ -103,7 +105,9 @@ class World:
     idle: IdleMeter | None = None
     sharing: Sharing = field(default_factory=Sharing)
     epoch: int = 0
+    name: str = "test"
     register: Register = field(init=False)
+    neighbours: Neighbours = field(init=False)
     snapshot: Snapshot = field(default_factory=Snapshot)
 
     @property
@@ -114,11 +118,12 @@ class World:
     def start(self) -> None:
         """A new process: nothing in memory."""
         self.stop()
-        self.ledger = self.in_worker(lambda: Ledger.open(self.url, "test"))
+        self.ledger = self.in_worker(lambda: Ledger.open(self.url, self.name))
         books = self.in_worker(self._books)
         histories = Histories(books, self.ledger.hours, self.epoch)
         self.cache = Cache()
-        self.register = self.in_worker(lambda: Register.open(self.url, "test"))
+        self.register = self.in_worker(lambda: Register.open(self.url, self.name))
+        self.neighbours = self.in_worker(lambda: Neighbours.open(self.url))
         scribe = Scribe(self.register, self.worker)
         parts = Parts(
             cache=self.cache,
@@ -135,6 +140,7 @@ class World:
             lookout=Lookout(histories, Spenders(books, lambda: histories.owners), Least()),
             changes=Changes(self.cluster),
             comparisons=Comparisons(books, self.ledger.hours, histories.settled),
+            fleet=Fleet(self.name, self.neighbours),
         )
         self.cycle = Cycle(parts)
 
@@ -143,6 +149,7 @@ class World:
         if self.ledger is not None:
             self.in_worker(self.ledger.close)
             self.in_worker(self.register.close)
+            self.in_worker(self.neighbours.close)
             self.ledger = None
 
     def _books(self) -> Books:

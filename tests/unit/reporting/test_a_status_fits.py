@@ -19,7 +19,7 @@ from aibudget.reporting.room import MOST_BYTES, clipped, fitted, size
 
 LETTERS = ("x", "ж", "<", '"', "\n", "😀")
 """Of one byte, of two, of six, of two by escaping, and of four."""
-LISTS = ("spared", "history", "top_workloads", "measures", "anomalies", "drivers")
+LISTS = ("spared", "history", "top_workloads", "measures", "anomalies", "drivers", "clusters")
 OF_HOLDS = {"Applied", "Effective", "Contested", "Releasing", "Ineffective"}
 
 
@@ -78,7 +78,7 @@ def test_the_greatest_status_that_the_schema_allows_fits(words: str) -> None:
 
 
 @settings(deadline=None, max_examples=60)
-@given(st.sampled_from(LETTERS), st.lists(st.integers(0, 17), min_size=6, max_size=6), st.integers(0, 9))
+@given(st.sampled_from(LETTERS), st.lists(st.integers(0, 17), min_size=7, max_size=7), st.integers(0, 9))
 def test_what_is_left_out_is_counted_and_what_matters_stays(
     words: str, lengths: list[int], more: int
 ) -> None:
@@ -103,7 +103,7 @@ def test_a_status_that_fits_is_left_as_it_is() -> None:
     status = (
         full("x")
         .model_copy(update={"spared": (), "history": (), "conditions": (), "top_workloads": ()})
-        .model_copy(update={"anomalies": (), "drivers": ()})
+        .model_copy(update={"anomalies": (), "drivers": (), "clusters": ()})
     )
     assert fitted(status, {}) == status
 
