@@ -16,11 +16,6 @@ from aibudget.metering.shares import UNKNOWN, Unit, cut_unit, share_of
 from aibudget.metering.source import Series
 
 
-def is_claim(series: Series) -> bool:
-    """Whether this series of the answer to `Queries.held` is of a claim."""
-    return "driver" in series.labels
-
-
 def claimed(answer: Iterable[Series]) -> dict[Holding, Samples]:
     """The claims of the answer to `Queries.held`, by holding: the SKU's resource is the driver."""
     found: dict[Holding, Samples] = {}

@@ -55,8 +55,8 @@ class Devices:
             pod, device, weight = meaning(labels, _told)
             if pod in holders and weight:
                 row = (Row(device, times, values, weight),)
-                self._rows[pod] = self._rows.get(pod, ()) + row
-                on_device[device] = on_device.get(device, ()) + row
+                self._rows[pod] = self._rows[pod] + row if pod in self._rows else row
+                on_device[device] = on_device[device] + row if device in on_device else row
         self._copies = {
             device: Counter(
                 t for row in rows for t, value in zip(row.times, row.values, strict=True) if _is_ratio(value)
@@ -78,15 +78,10 @@ class Devices:
         row = rows[0]
         if len(rows) > 1 or row.device in self._copies or not row.values:
             return None
-        return row if self._are_ratios(row.values) else None
-
-    def _are_ratios(self, values: "array[float]") -> bool:
-        found = self._plain.get(id(values))
-        if found is None:
-            # A sum with NaN is NaN, whatever the smallest and the largest look like.
-            plain = min(values) >= 0 and max(values) <= MOST and sum(values) >= 0
-            found = self._plain[id(values)] = plain
-        return found
+        plain = self._plain.get(id(row.values))
+        if plain is None:
+            plain = self._plain[id(row.values)] = _are_ratios(row.values)
+        return row if plain else None
 
     def of(self, pod: tuple[str, str]) -> dict[float, Observed]:
         """What was seen of the pod's devices, by instant; empty where nothing was."""
@@ -114,6 +109,11 @@ def _weight(labels: Mapping[str, str]) -> float:
     if labels.get("GPU_I_ID"):
         return float(mig_share(labels.get("GPU_I_PROFILE", ""), labels.get("modelName", "")) or 0)
     return 1.0
+
+
+def _are_ratios(values: "array[float]") -> bool:
+    # A sum with NaN is NaN, whatever the smallest and the largest look like.
+    return min(values) >= 0 and max(values) <= MOST and sum(values) >= 0
 
 
 def _is_ratio(value: float) -> bool:

@@ -49,8 +49,8 @@ class Doubts:
                 f"{self.strangers} pods have no known owner and are charged as themselves. "
                 "Let kube-state-metrics export kube_pod_owner, kube_replicaset_owner and kube_job_owner."
             )
-        skus = {sku for _, _, _, sku in cells}
-        if any(not any(sku.dimension(name) for name in PRICED_BY) for sku in skus):
+        skus = {id(sku): sku for _, _, _, sku in cells}
+        if any(not any(sku.dimension(name) for name in PRICED_BY) for sku in skus.values()):
             yield (
                 "Nodes with accelerators have neither a product nor an instance type. "
                 "Let kube-state-metrics export node labels: --metric-labels-allowlist=nodes=[*]."

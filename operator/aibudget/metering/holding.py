@@ -10,6 +10,7 @@ from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
+from itertools import chain
 from sys import intern
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ from aibudget.inventory.accelerators import HAMI, in_metrics
 from aibudget.inventory.workload import PodKey
 from aibudget.metering.nodes import Dimensions, own
 from aibudget.metering.shares import Unit
-from aibudget.metering.source import Series, meaning
+from aibudget.metering.source import Series, by_names, meaning
 
 # More devices than any container can hold: a number beyond is a mistake, not a bill.
 MOST_UNITS = 1024
@@ -65,15 +66,14 @@ def holdings(
     """The answer to `Queries.held` by holding; and by instant, how many holdings said nothing but what is no
     amount that can be held (NaN, negative, …).
     """
-    answer = list(answer)
+    families = by_names(answer)
     # Where the scrape renames labels, a pod without exported_node is one that is not bound yet.
-    renamed = any("exported_node" in labels for labels, _, _ in answer)
+    renamed = any("exported_node" in names for names in families)
+    bound = (family for names, family in families.items() if not renamed or "exported_node" in names)
     found: dict[Holding, Samples] = {}
     dropped: dict[Holding, set[float]] = defaultdict(set)
     told: dict[tuple[int, int], tuple[Samples, float]] = {}
-    for labels, times, values in answer:
-        if renamed and "exported_node" not in labels:
-            continue
+    for labels, times, values in chain.from_iterable(bound):
         key = meaning(labels, _holding)
         # Looked at as a whole, and once where series share them: a million values one by one take long.
         ids = id(times), id(values)

@@ -7,8 +7,9 @@ both of its sides, and says that it is estimated. Nothing is inferred from absen
 take about a second.
 """
 
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import repeat
 from typing import NamedTuple, Protocol
@@ -32,15 +33,6 @@ class Step(NamedTuple):
     t: float
     units: float
     milliseconds: int
-
-
-class _Part(NamedTuple):
-    """What a holding comes to in one slot: units, and device-milliseconds of them observed and busy."""
-
-    slot: int
-    worth: int
-    observed: float
-    busy: float
 
 
 class Cell(NamedTuple):
@@ -87,12 +79,19 @@ def integrate(
     cells: dict[Cell, Amount] = {}
     worth = known.grid.step * MILLISECONDS
     alike = _Alike(Slices(known.grid, lambda units: round(units * worth)), nodes)
-    alone, together = _by_pod(held)
-    for who, key in alone.items():
-        samples, row = held[key], devices.sole(who)
+    several, together = _with_several(held), defaultdict[Who, list[Holding]](list)
+    for key, samples in held.items():
+        pod, who = key.pod, key.pod[:2]
         timely = timed is None or timed.steps(key, samples, known) is None
-        if not timely or row is None or not alike.count(cells, key, samples, row):
-            together[who] = [key]
+        row = devices.sole(who) if timely and who not in several else None
+        counted = None if row is None else alike.counted(key, samples, row)
+        if counted is None:
+            together[who].append(key)
+            continue
+        sku, amounts = counted
+        for slot, amount in amounts:
+            # What is shared must not grow by the bridges of one of them.
+            cells[Cell(slot, pod, key.node, sku)] = replace(amount) if known.bridges else amount
     for who, keys in together.items():
         exact = {} if timed is None else _exact(timed, keys, held, known)
         seen = devices.of(who)
@@ -104,25 +103,16 @@ def integrate(
         _bridge(cells, key, held[key], known, nodes)
     for key, unseen in () if timed is None else timed.unseen(held, known):
         _count(cells, key, unseen, known, nodes, {})
-    for amount in cells.values():
+    for amount in {id(amount): amount for amount in cells.values()}.values():
         if amount.share is not WHOLE:
             amount.weigh()
     return cells
 
 
-def _by_pod(held: Iterable[Holding]) -> tuple[dict[Who, Holding], dict[Who, list[Holding]]]:
-    """Those that are the only one of their pod, and those of pods that have several or came again."""
-    alone: dict[Who, Holding] = {}
-    together: dict[Who, list[Holding]] = {}
-    for key in held:
-        who = key.pod[:2]
-        if who in together:
-            together[who].append(key)
-        elif who in alone:
-            together[who] = [alone.pop(who), key]
-        else:
-            alone[who] = key
-    return alone, together
+def _with_several(held: Iterable[Holding]) -> frozenset[Who]:
+    """The pods that have several holdings, or came again."""
+    times = Counter(key.pod[:2] for key in held)
+    return frozenset(who for who, count in times.items() if count > 1)
 
 
 class _Alike:
@@ -136,24 +126,22 @@ class _Alike:
         self._slices = slices
         self._nodes = nodes
         self._skus: dict[tuple[str, str, Dimensions], tuple[Sku, Fraction | None] | None] = {}
-        self._counted: dict[tuple[int, int, int, float, int], list[_Part] | None] = {}
+        self._counted: dict[tuple[int, int, int, float, int], _Counted | None] = {}
 
-    def count(self, cells: dict[Cell, Amount], key: Holding, samples: Samples, row: Row) -> bool:
-        """False where that cannot be: then nothing is counted."""
-        what = key.node, key.resource, key.told
+    def counted(self, key: Holding, samples: Samples, row: Row) -> "_Counted | None":
+        """What the holding is, and its amounts by slot; None where that cannot be."""
+        what = key[2:]
         if what not in self._skus:
             self._skus[what] = self._sku(*what)
         known = self._skus[what]
         if known is None:
-            return False
-        sku, share = known
-        ids = id(samples), id(row.times), id(row.values), row.weight, id(sku)
+            return None
+        _, times, values, weight = row
+        ids = id(samples), id(times), id(values), weight, id(known[0])
         if ids not in self._counted:
-            self._counted[ids] = self._parts(samples, row, share)
-        parts = self._counted[ids]
-        for slot, quantity, observed, busy in parts or ():
-            cells[Cell(slot, key.pod, key.node, sku)] = Amount(quantity, 0, observed, busy, share)
-        return parts is not None
+            amounts = self._amounts(samples, row, known[1])
+            self._counted[ids] = None if amounts is None else (known[0], amounts)
+        return self._counted[ids]
 
     def _sku(self, node: str, resource: str, told: Dimensions) -> tuple[Sku, Fraction | None] | None:
         if self._nodes.changes(node):
@@ -161,7 +149,7 @@ class _Alike:
         sku = self._nodes.sku(node, resource, 0, told)
         return sku, share_of(sku.dimension("share"))
 
-    def _parts(self, samples: Samples, row: Row, share: Fraction | None) -> list[_Part] | None:
+    def _amounts(self, samples: Samples, row: Row, share: Fraction | None) -> list[tuple[int, Amount]] | None:
         slices, seen = self._slices, bool(row.times)
         parts = slices.of(*samples)
         if seen and (not slices.same(row.times, samples.times) or any(one.level is None for one in parts)):
@@ -174,8 +162,12 @@ class _Alike:
                 step = slices.step * MILLISECONDS
                 observed = taken * step * (part.end - part.first)
                 busy = taken * step * slices.total(row.values, part)
-            found.append(_Part(part.slot, part.worth, observed, busy))
+            found.append((part.slot, Amount(part.worth, 0, observed, busy, share)))
         return found
+
+
+_Counted = tuple[Sku, list[tuple[int, Amount]]]
+"""What a holding is of, and its amounts by slot; all that are alike share it."""
 
 
 def _exact(

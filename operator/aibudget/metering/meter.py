@@ -12,10 +12,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from aibudget.inventory.owners import OwnerBook
+from aibudget.inventory.owners import OwnerBook, Resolution
 from aibudget.inventory.workload import PodKey, Workload
 from aibudget.metering.asking import over_range
-from aibudget.metering.claims import claimed, is_claim, missing, told
+from aibudget.metering.claims import claimed, missing, told
 from aibudget.metering.coverage import Known, Sighting, known
 from aibudget.metering.devices import Devices
 from aibudget.metering.doubts import Doubts
@@ -26,7 +26,7 @@ from aibudget.metering.integration import Amount, Cell, integrate
 from aibudget.metering.ownership import learn
 from aibudget.metering.scene import MeterSettings, Scene, Scenes
 from aibudget.metering.slots import SLOT_SECONDS, Interval, iso
-from aibudget.metering.source import PromSource
+from aibudget.metering.source import PromSource, Series, by_names
 from aibudget.metering.usage import Coverage, Reading, Sku, Usage
 
 # Utilisation is averaged over at least this, in milliseconds: its exporter has an interval of its own.
@@ -127,11 +127,11 @@ class _Part:
         # Before anything is counted: the answer on so many pods is large, and so is what is counted.
         book = learn(scene.source, scene.queries, scene.grid.wider().interval, held.pods, owners)
         counted = self.count(held)
-        pods = {cell.pod for cell in counted.cells}
-        strangers = sum(not found.complete for found in book.resolved(pods).values())
+        owned = book.resolved({cell.pod for cell in counted.cells})
+        strangers = sum(not found.complete for found in owned.values())
         return Reading(
             interval=scene.grid.interval,
-            usages=usages(counted.cells, book),
+            usages=usages(counted.cells, owned),
             coverage=counted.known.by_slot(),
             head=counted.known.head(),
             problems=(*replace(counted.doubts, strangers=strangers).sentences(counted.cells), *counted.odd),
@@ -169,13 +169,14 @@ class _Part:
         scene, scrape = self.scene, self.scene.scrape
         asked = scene.queries.held(scrape.window, scene.grid.step if scrape.dated else None)
         answer = over_range(scene.source, asked, scene.reach)
-        families = (series for series in answer.series if "family" in series.labels)
+        families, claims, samples = list[Series](), list[Series](), list[Series]()
+        for names, series in by_names(answer.series).items():
+            place = families if "family" in names else claims if "driver" in names else samples
+            place += series
         scraped = {t: one.scraped for t, one in scene.seen.items() if one.scraped}
         timed = edges(families, scrape.window / 1000, scrape.interval, scraped)
-        claims = claimed(series for series in answer.series if is_claim(series))
-        samples = (one for one in answer.series if not is_claim(one) and "family" not in one.labels)
         held, lost = holdings(samples)
-        return _Held(held, claims, timed, lost, answer.unread)
+        return _Held(held, claimed(claims), timed, lost, answer.unread)
 
     def _phaseless(self, seen: Mapping[int, Sighting], held: Mapping[Holding, Samples]) -> frozenset[int]:
         """Instants at which accelerators are asked for and no phase is told: nothing held would be a lie.
@@ -199,9 +200,8 @@ class _Part:
         return Devices(over_range(self.scene.source, asked, self.scene.grid).series, holders)
 
 
-def usages(cells: Mapping[Cell, Amount], book: OwnerBook) -> tuple[Usage, ...]:
+def usages(cells: Mapping[Cell, Amount], owned: Mapping[PodKey, Resolution]) -> tuple[Usage, ...]:
     """One usage for each slot, workload and SKU, in that order. Device time nobody observed stays unknown."""
-    owned = book.resolved({cell.pod for cell in cells})
     sums: dict[tuple[int, Workload, Sku], Amount] = {}
     # Workloads and SKUs are mostly the same objects, which `owned` and `cells` keep: hashing them for each
     # pod would take long.

@@ -25,7 +25,7 @@ MARGIN: Final = 2 * SLOT_SECONDS // 3
 
 Samples = tuple["array[float]", "array[float]"]
 """Times and as many values."""
-_NONE: Final = Series({}, array("d"), array("d"))
+_NONE: Final[Samples] = array("d"), array("d")
 
 
 @dataclass(slots=True)
@@ -35,7 +35,8 @@ class _Kept:
     start: int
     until: int
     asked: int
-    series: dict[str, Series] = field(default_factory=dict)
+    labels: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    samples: dict[str, Samples] = field(default_factory=dict)
 
     def reaches(self, start: int, step: int) -> bool:
         """Whether what begins at `start` can be told from here on without a hole."""
@@ -81,11 +82,10 @@ class Recall:
         first = kept.until + step
         result = self._source.query_range(promql, first, end, step) if first <= end else Result([])
         until = start + (min(settled, end) - start) // step * step
-        if not kept.series and until <= kept.until:
+        if not kept.samples and until <= kept.until:
             return result
-        fresh = {_key(one.labels): one for one in result.series}
-        found = _together(kept, fresh, Interval(start, end), max(until, kept.until))
-        if len(kept.series) > MOST_SERIES:
+        found = _together(kept, result.series, Interval(start, end), max(until, kept.until))
+        if len(kept.samples) > MOST_SERIES:
             self._kept.pop((promql, step), None)
         elif until > kept.until:
             kept.until = until
@@ -103,30 +103,32 @@ def _key(labels: Mapping[str, str]) -> str:
     return json.dumps(labels, separators=(",", ":"), ensure_ascii=False)
 
 
-def _together(kept: _Kept, fresh: dict[str, Series], span: Interval, until: int) -> list[Series]:
-    """What is kept of the span, both ends with it, and what is fresh after it; of that, what lies up to
-    `until` is kept, too. `fresh` is used up.
+def _together(kept: _Kept, answer: list[Series], span: Interval, until: int) -> list[Series]:
+    """What is kept of the span, both ends with it, and what was answered after it; of that, what lies up to
+    `until` is kept, too.
     """
-    put, found = _Put(_Cut(span.start, span.end), _Cut(kept.until, until)), []
-    for key, earlier in kept.series.items():
-        later = fresh.pop(key, _NONE)
-        whole, settled = put(earlier, later)
+    earlier, later, found = kept.samples, dict[str, Samples](), list[Series]()
+    told = _Cut(span.start, span.end)
+    put = _Put(told, _Cut(kept.until, until))
+    for series in answer:
+        key = _key(series[0])
+        before = earlier.get(key, _NONE)
+        if before is _NONE:
+            kept.labels[key] = series[0]
+        whole, later[key] = put(before, series)
+        found.append(Series(series[0], *whole))
+    for key in [key for key in earlier if key not in later]:
+        whole = told(*earlier[key])
         if whole[0]:
-            found.append(Series(earlier.labels, *whole))
-        if later is not _NONE:
-            kept.series[key] = Series(earlier.labels, *settled)
-    for key, new in fresh.items():
-        found.append(new)
-        _, settled = put(_NONE, new)
-        if settled[0]:
-            kept.series[key] = Series(new.labels, *settled)
+            found.append(Series(kept.labels[key], *whole))
+    earlier |= later
     return found
 
 
 def _forget(kept: _Kept, start: int) -> None:
     cut = _Cut(start, kept.until)
-    left = ((key, Series(labels, *cut(*samples))) for key, (labels, *samples) in kept.series.items())
-    kept.series = {key: series for key, series in left if series.times}
+    kept.samples = {key: part for key, samples in kept.samples.items() if (part := cut(*samples))[0]}
+    kept.labels = {key: kept.labels[key] for key in kept.samples}
     kept.start = start
 
 
@@ -148,30 +150,27 @@ class _Cut:
 
 
 class _Put:
-    """Earlier samples and later ones: as one, of which a span is told, and as one that is kept. Made once for
-    all series that share them.
+    """Earlier samples and a later series: as one, of which a span is told, and as one that is kept. Made once
+    for all that share them.
 
-    Samples are known by identity: all that are given were there before the first was.
+    Samples are known by identity: all that are given were there before the first was, and are there until
+    the last.
     """
 
     def __init__(self, told: _Cut, kept: _Cut) -> None:
         self._told, self._kept = told, kept
         # Apart: what was given may be gone when what was cut takes its place in memory.
         self._sums: tuple[_Sums, _Sums] = {}, {}
-        self._made: dict[tuple[int, int, int, int], tuple[Samples, Samples]] = {}
+        self._made: dict[tuple[int, int, int], tuple[Samples, Samples]] = {}
 
-    def __call__(self, earlier: Series, later: Series) -> tuple[Samples, Samples]:
-        _, times, values = earlier
-        _, later_times, later_values = later
-        ids = id(times), id(values), id(later_times), id(later_values)
+    def __call__(self, earlier: Samples, later: Series) -> tuple[Samples, Samples]:
+        _, times, values = later
+        ids = id(earlier), id(times), id(values)
         found = self._made.get(ids)
         if found is None:
-            told, kept = self._told(times, values), self._kept(later_times, later_values)
+            told, kept = self._told(*earlier), self._kept(times, values)
             to_tell, to_keep = self._sums
-            found = (
-                _joined(to_tell, told, (later_times, later_values)),
-                _joined(to_keep, (times, values), kept),
-            )
+            found = _joined(to_tell, told, (times, values)), _joined(to_keep, earlier, kept)
             self._made[ids] = found
         return found
 

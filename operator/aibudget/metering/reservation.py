@@ -54,12 +54,12 @@ def _read(scene: Scene, owners: OwnerBook) -> Mapping[str, Reading]:
     sure = replace(sure, doubted=doubted(held, lost))
     pods = {key.pod for key in held}
     book = learn(scene.source, scene.queries, scene.grid.wider().interval, pods, owners)
-    counted = _counted(held, sure, scene.nodes)
+    counted, owned = _counted(held, sure, scene.nodes), book.resolved(pods)
     return {
         meter: Reading(
             interval=scene.grid.interval,
             usages=usages(
-                {cell: amount for cell, amount in counted.items() if cell.sku.meter == meter}, book
+                {cell: amount for cell, amount in counted.items() if cell.sku.meter == meter}, owned
             ),
             coverage=sure.by_slot(),
             head=sure.head(),

@@ -7,7 +7,8 @@ object, so that what follows from them is found once. Pure; knows PromQL only as
 
 import json
 from array import array
-from collections.abc import Callable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -66,6 +67,15 @@ class Series(NamedTuple):
     labels: Mapping[str, str]
     times: "array[float]"
     values: "array[float]"
+
+
+def by_names(answer: Iterable[Series]) -> dict[tuple[str, ...], list[Series]]:
+    """The series by the names of their labels: what these tell is asked once for all that have them."""
+    found = defaultdict[tuple[str, ...], list[Series]](list)
+    for one in answer:
+        labels = one[0]
+        found[labels.names if isinstance(labels, Labels) else tuple(labels)].append(one)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

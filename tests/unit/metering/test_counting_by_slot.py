@@ -62,7 +62,7 @@ def test_slot_by_slot_is_step_by_step(told: tuple[dict[Holding, Samples], list[S
 
     alike = counted()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(integration._Alike, "count", lambda *_: False)
+        patch.setattr(integration._Alike, "counted", lambda *_: None)
         assert {cell: (a.quantity, a.estimated, a.observed, a.busy) for cell, a in alike.items()} == amounts(
             counted()
         )
