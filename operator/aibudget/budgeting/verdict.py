@@ -90,7 +90,7 @@ def evaluate(budget: Budget, period: Period, share: Share, memory: Memory, momen
         extent=spec.enforcement.extent,
         allowance=money,
         measures=measures,
-        judged_percents=_percents(measures, remembered, edited=edited) if spec.caps else {},
+        judged_percents=_percents(measures, remembered, thresholds, edited=edited) if spec.caps else {},
         unit_costs=costings(spec.unit_costs or (), share.outputs, remembered.above),
         unlabelled=share.unlabelled,
         unmetered=share.unmetered,
@@ -176,15 +176,27 @@ def _by_usage(measure: Measure, share: Fraction | None, memory: Memory) -> Fract
     return measure.used / before if before > measure.limit else share
 
 
-def _percents(measures: Sequence[Measure], memory: Memory, *, edited: bool) -> dict[str, int]:
-    """What was used when it was last judged; while it is not, that does not fall, and an edit forgets it."""
+def _percents(
+    measures: Sequence[Measure], memory: Memory, thresholds: Sequence[ThresholdState], *, edited: bool
+) -> dict[str, int]:
+    """What was used when it was last judged; while it is not, that does not fall, and an edit forgets it.
+
+    But for what holds: as long as nobody can judge, an edit must not forget which measure it was, or a cap
+    that nothing tells of keeps it to the period's end. It stands above all thresholds then, so that none of
+    them takes for usage what the edit may have crossed.
+    """
     found: dict[str, int] = {}
+    actual = [state for state in thresholds if state.threshold.basis == "Actual"]
+    held = [state.threshold.percent for state in actual if state.standing not in ("Below", "Unknown")]
+    highest = max((state.threshold.percent for state in actual), default=0)
     for one in measures:
-        percent, before = one.percent, None if edited else memory.percents.get(one.name)
+        percent, before = one.percent, memory.percents.get(one.name)
         if one.judged and percent is not None:
             found[one.name] = percent
-        elif before is not None:
+        elif before is not None and not edited:
             found[one.name] = max(before, percent or 0)
+        elif before is not None and held and before >= min(held):
+            found[one.name] = max(before, highest)
     return found
 
 

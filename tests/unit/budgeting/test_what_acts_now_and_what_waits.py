@@ -222,3 +222,29 @@ def test_a_cap_that_was_never_told_of_keeps_nothing(look: Look, settled: Settled
     before = settled(unknown)
     assert stood(before) == ACTS
     assert stood(look(unknown.edit(limit=limit(200)), before)) == BELOW
+
+
+@pytest.mark.parametrize(("dollars", "wanted"), [(110, BELOW), (230, ACTS)])
+def test_a_limit_that_was_raised_in_the_dark_gives_back_afterwards(
+    look: Look, settled: Settled, dollars: int, wanted: str
+) -> None:
+    """Prometheus was away when it was raised: a cap that nothing ever told of must not hold on for that."""
+    unknown = World({"caps": [TOKENS]}, dollars=110, tokens=None)
+    before = settled(unknown)
+    raised = unknown.edit(limit=limit(200)).then(known=False)
+    dark = look(raised, before)
+    assert stood(dark) == ACTS
+    assert stood(look(raised.then(known=True, dollars=dollars), dark)) == wanted
+
+
+def test_a_limit_that_was_cut_in_the_dark_acts_on_nothing_higher(look: Look, settled: Settled) -> None:
+    """What is remembered through the dark must not make usage of an edit."""
+    far = STOP | {"name": "far", "percent": 150}
+    unknown = World({"caps": [TOKENS], "thresholds": [STOP, far]}, dollars=110, tokens=None)
+    cut = unknown.edit(limit=limit(50)).then(known=False)
+    dark = look(cut, settled(unknown))
+    again = look(cut.then(known=True), dark)
+    assert {state.threshold.name: state.standing for state in again.thresholds} == {
+        "stop": ACTS,
+        "far": WAITS,
+    }

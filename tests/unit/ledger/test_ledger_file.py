@@ -116,8 +116,8 @@ def look(path: Path, query: str) -> str:
 def test_who_looks_at_it_takes_no_later_writes_away(
     url: str, tmp_path: Path, post: Callable[..., None]
 ) -> None:
-    """A process that closes any file of its own on the ledger loses its locks on it. Whoever then looks at the
-    ledger takes itself for the last one and removes the log, and what is written afterwards is lost.
+    """A process that closes any file of its own on the ledger loses its locks on it. Whoever then looks at it
+    takes itself for the last one and removes the log, and what is written afterwards is lost.
     """
     ledger = Ledger.open(url, "here")
     post(ledger, {0: FULL})
