@@ -157,6 +157,7 @@ class Notification(Value):
 
 NOTHING_LIMITED: Final = "give at least one of limit, caps"
 NEEDS_LIMIT: Final = "needs a limit, of which it is a part"
+COMES_ONCE: Final = "rollover needs periods that come again: type Fixed has no next one"
 FORESEES_MONEY: Final = "basis Forecast needs a limit: what is foreseen is money"
 
 # Written with has() instead of optionals: the API server cannot bound the cost of an optional string.
@@ -178,6 +179,11 @@ _SPEC_RULES: Final = (
     rule("has(self.limit) || has(self.caps)", NOTHING_LIMITED),
     rule("has(self.limit) || !has(self.amounts)", f"amounts {NEEDS_LIMIT}"),
     rule("has(self.limit) || !has(self.rollover)", f"rollover {NEEDS_LIMIT}"),
+    rule(
+        "!has(self.rollover) || !has(self.period) || self.period.type != 'Fixed'",
+        COMES_ONCE,
+        ".rollover",
+    ),
     rule(
         "has(self.limit) || !has(self.thresholds) || self.thresholds.all(t, t.basis != 'Forecast')",
         FORESEES_MONEY,
@@ -241,6 +247,8 @@ class CommonSpec(Value):
         for name, field in (("amounts", self.amounts), ("rollover", self.rollover)):
             if self.limit is None and field is not None:
                 raise ValueError(f"{name} {NEEDS_LIMIT}")
+        if self.rollover is not None and self.period.type == "Fixed":
+            raise ValueError(COMES_ONCE)
         if self.limit is None and self.thresholds_of("Forecast"):
             raise ValueError(FORESEES_MONEY)
         return self

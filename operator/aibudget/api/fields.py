@@ -37,7 +37,8 @@ ExtendedResource = Annotated[
 ]
 """A resource with its domain, as in a pod's requests: nvidia.com/gpu, and never nvidia_com_gpu."""
 
-Currency = Annotated[str, Field(min_length=3, max_length=3, pattern=r"^[A-Z]{3}$")]
+CURRENCY_PATTERN: Final = r"^[A-Z]{3}$"
+Currency = Annotated[str, Field(min_length=3, max_length=3, pattern=CURRENCY_PATTERN)]
 
 
 def _money_schema(rule: str, message: str) -> WithJsonSchema:

@@ -12,10 +12,16 @@ from typing import Annotated, Any, Final, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 
-from aibudget.api.fields import Instant
+from aibudget.api.fields import CURRENCY_PATTERN, NAME_PATTERN, Instant
 from aibudget.errors import FieldProblem, InvalidManifest
 
 JsonObject = dict[str, Any]
+
+_WRITTEN: Final = {
+    NAME_PATTERN: 'write lower-case letters, digits and "-", such as gpu-hours',
+    CURRENCY_PATTERN: "write three capital letters, such as USD",
+}
+"""What a pattern asks for, for people; the others are told as they are."""
 
 LIST_SET: Final[JsonObject] = {"x-kubernetes-list-type": "set"}
 LIST_ATOMIC: Final[JsonObject] = {"x-kubernetes-list-type": "atomic"}
@@ -204,14 +210,15 @@ def _reason(fault: Any) -> str:
         case "extra_forbidden":
             return "unknown field; check its spelling, or remove it"
         case "string_pattern_mismatch":
-            return f"{fault['input']!r} does not match {fault['ctx']['pattern']}"
+            pattern = fault["ctx"]["pattern"]
+            return f"{fault['input']!r} does not fit: {_WRITTEN.get(pattern, f'it must match {pattern}')}"
         case "model_type" | "model_attributes_type" | "dict_type":
             return "must be an object with fields"
         case "tuple_type" | "list_type":
             return "must be a list"
         case "too_short":
-            return f"must have at least {fault['ctx']['min_length']} entries; leave it out for the default"
+            return f"must have {fault['ctx']['min_length']} entry or more, where it is given"
         case "too_long":
             return f"must have at most {fault['ctx']['max_length']} entries"
     message: str = fault["msg"]
-    return message.removeprefix("Value error, ").replace("Input should", "should", 1)
+    return message.removeprefix("Value error, ").replace("Input should", "must", 1)

@@ -35,6 +35,9 @@ class BudgetKey:
     name: str
     uid: str
 
+    def __str__(self) -> str:
+        return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
+
 
 @dataclass(frozen=True, slots=True)
 class ThresholdState:

@@ -26,12 +26,13 @@ class Place:
     """A budget among the others. `binding` is the tightest of it and those above it; None without any.
 
     `committed` is what the limits of the `children` budgets inside it add up to, where that is more than its
-    own limit.
+    own limit; `largest` is the one of them with the highest limit.
     """
 
     binding: BudgetKey | None = None
     committed: Decimal | None = None
     children: int = 0
+    largest: BudgetKey | None = None
 
 
 NOWHERE: Final = Place()
@@ -63,11 +64,14 @@ class _Room:
     wholes: tuple[str, ...]
     parts: tuple[tuple[str, ...], ...]
 
-    def committed(self, limits: Mapping[str, Decimal]) -> tuple[Decimal, int]:
-        if known := [limits[uid] for uid in self.wholes if uid in limits]:
-            return min(known), 1
-        sums = [[limits[uid] for uid in kind if uid in limits] for kind in self.parts]
-        return max(((sum(of, Decimal(0)), len(of)) for of in sums), default=(Decimal(0), 0))
+    def committed(self, limits: Mapping[str, Decimal]) -> Mapping[str, Decimal]:
+        """The limits that count here, by uid."""
+        known = {uid: limits[uid] for uid in self.wholes if uid in limits}
+        if known:
+            tightest = min(known, key=known.__getitem__)
+            return {tightest: known[tightest]}
+        kinds = [{uid: limits[uid] for uid in kind if uid in limits} for kind in self.parts]
+        return max(kinds, key=lambda of: (sum(of.values()), len(of)), default={})
 
 
 class Hierarchy:
@@ -89,17 +93,19 @@ class Hierarchy:
         tight = {uid: _tightness(evaluation) for uid, evaluation in found.items()}
         places: dict[str, Place] = {}
         for uid in self._above.keys() | self._inside.keys():
-            committed, children = Decimal(0), 0
-            for room in self._inside.get(uid, ()):
-                amount, number = room.committed(limits)
-                committed, children = committed + amount, children + number
+            inside = {
+                one: limit
+                for room in self._inside.get(uid, ())
+                for one, limit in room.committed(limits).items()
+            }
             binding = self._binding(uid, tight)
-            over = children > 0 and uid in limits and committed > limits[uid]
-            places[uid] = Place(
-                None if binding is None else found[binding].budget,
-                committed if over else None,
-                children if over else 0,
-            )
+            bound = None if binding is None else found[binding].budget
+            committed = sum(inside.values(), Decimal(0))
+            if uid not in limits or committed <= limits[uid]:
+                places[uid] = Place(bound)
+                continue
+            largest = max(inside, key=lambda one: (inside[one], one))
+            places[uid] = Place(bound, committed, len(inside), found[largest].budget)
         return places
 
     def _binding(self, uid: str, tight: Mapping[str, float | None]) -> str | None:

@@ -61,8 +61,9 @@ def explain(connection: Connection, workload: str, output: str) -> None:
 
 def told(found: "Explanation") -> str:
     """The answer for people."""
+    state, colon, what = _STATES[found.state].partition(":")
     since = f" since {format_instant(found.since)}" if found.since else ""
-    lines = [f"{found.kind} {found.name} in {found.namespace} {_STATES[found.state]}{since}."]
+    lines = [f"{found.kind} {found.name} in {found.namespace} {state}{since}{colon}{what}."]
     if found.puts_back:
         back = ", ".join(
             f"{path} = {'absent' if value is None else value}" for path, value in found.puts_back

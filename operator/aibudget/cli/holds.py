@@ -64,7 +64,9 @@ def row(hold: Hold, *, wide: bool) -> tuple[str, ...]:
         spec.action,
         applied.reason if applied else "",
         format_instant(since) if since else "",
-        ", ".join(f"{c.kind}/{c.name} ({c.threshold}, {decision(c)})" for c in claims),
+        ", ".join(
+            f"{c.kind}/{c.name} ({', '.join(filter(None, (c.threshold, decision(c))))})" for c in claims
+        ),
         _puts_back(hold),
     )
     if not wide:
@@ -74,9 +76,11 @@ def row(hold: Hold, *, wide: bool) -> tuple[str, ...]:
 
 
 def decision(claim: Claim) -> str:
-    """What was decided about a claim, by whom; until when it waits."""
+    """What was decided about a claim, by whom; until when it waits. Empty where nobody was asked."""
     if claim.decision == "Pending":
         return f"Pending until {format_instant(claim.expire_time)}" if claim.expire_time else "Pending"
+    if claim.decision == "Approved" and claim.decided_by is None:
+        return ""
     by = f" by {claim.decided_by}" if claim.decided_by else ""
     until = f" until {format_instant(claim.decided_until)}" if claim.decided_until else ""
     return f"{claim.decision}{by}{until}"

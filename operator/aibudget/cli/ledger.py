@@ -7,12 +7,16 @@ import json
 import shutil
 import sys
 from contextlib import closing
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from aibudget.api.money import Money
+from aibudget.budgeting.limits import hundredths
 from aibudget.errors import Stalled
 from aibudget.metering.slots import iso
 from aibudget.reporting.table import table
@@ -22,7 +26,7 @@ if TYPE_CHECKING:
 
 STDOUT: Final = "-"
 _COLUMNS: Final = ("cluster", "meter", "from", "until", "covered", "rows")
-_DECIDED: Final = ("number", "time", "budget", "event", "about", "spent", "limit", "by")
+_DECIDED: Final = ("number", "time", "budget", "event", "about", "spent", "limit", "caps", "by")
 
 url_option = click.option(
     "--ledger-url",
@@ -179,7 +183,18 @@ def _decided(decision: dict[str, Any]) -> tuple[str, ...]:
         _budget(decision),
         decision["event"],
         about or decision.get("threshold") or decision.get("period", ""),
-        known.get("spent") or "",
-        known.get("limit") or "",
+        _money(known, "spent"),
+        _money(known, "limit"),
+        ", ".join(_cap(cap) for cap in known.get("caps") or ()),
         decision.get("decidedBy") or "",
     )
+
+
+def _money(known: dict[str, Any], key: str) -> str:
+    amount = known.get(key)
+    return "" if amount is None else str(Money(Decimal(amount), known.get("currency", ""))).rstrip()
+
+
+def _cap(cap: dict[str, Any]) -> str:
+    used = "?" if cap.get("used") is None else str(hundredths(Fraction(cap["used"])))
+    return f"{cap['name']} {used}/{hundredths(Fraction(cap['limit']))} {cap['unit']}"

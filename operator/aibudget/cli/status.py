@@ -5,7 +5,7 @@ Shows what the operator has written into their status and computes nothing: no o
 
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import click
 
@@ -37,6 +37,15 @@ COLUMNS = (
 )
 WIDE = (*COLUMNS, "caps", "period", "per hour", "coverage", "as of", "range", "error", "exhausted", "message")
 
+_REMARKED: Final = (
+    (ConditionType.STALLED, "True"),
+    (ConditionType.SCOPE_UNCLEAR, "True"),
+    (ConditionType.UNPRICED, "True"),
+    (ConditionType.RECEIVERS_RESOLVED, "False"),
+    (ConditionType.SPEND_AS_USUAL, "False"),
+)
+"""Conditions whose message stands below the table: no cell would show them."""
+
 
 @click.command()
 @click.argument("name", required=False)
@@ -57,7 +66,7 @@ def status(connection: Connection, name: str | None, output: str, exit_code: boo
         rows = [Standing.of(budget).row(wide=output == "wide") for budget in found]
         click.echo(table(WIDE if output == "wide" else COLUMNS, rows))
         told = [Standing.of(budget) for budget in found]
-        for line in (one.unusual for one in told if one.unusual):
+        for line in (said for one in told for said in one.remarks):
             click.echo(f"\n{line}")
         for line in (one.changed for one in told if one.changed and (name or output == "wide")):
             click.echo(f"\n{line}")
@@ -86,10 +95,10 @@ class Standing:
         return within is not None and within.status == "False"
 
     @property
-    def unusual(self) -> str:
-        """What is unusual about it while that lasts."""
-        usual = self._condition(ConditionType.SPEND_AS_USUAL)
-        return f"{self._name}: {usual.message}" if usual is not None and usual.status == "False" else ""
+    def remarks(self) -> list[str]:
+        """What somebody should know or mend, as long as it lasts: a sentence or two each."""
+        found = ((self._condition(condition), status) for condition, status in _REMARKED)
+        return [f"{self._name}: {one.message}" for one, status in found if one and one.status == status]
 
     @property
     def changed(self) -> str:
@@ -99,7 +108,9 @@ class Standing:
 
     @property
     def _name(self) -> str:
-        return f"{self.budget['kind']} {self.budget['metadata']['name']}"
+        metadata = self.budget["metadata"]
+        name = "/".join(filter(None, (metadata.get("namespace"), metadata["name"])))
+        return f"{self.budget['kind']} {name}"
 
     def row(self, *, wide: bool) -> tuple[str, ...]:
         """The cells of `COLUMNS`, or of `WIDE`."""

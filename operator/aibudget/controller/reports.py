@@ -7,6 +7,7 @@ the reporter's.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from aibudget.api.budget import AIBudget, ClusterAIBudget
 from aibudget.api.budgetstatus import BudgetStatus
 from aibudget.api.conditions import Condition
 from aibudget.controller.judge import Judged
@@ -86,7 +87,9 @@ def _events(outcome: Outcome, one: Judged, before: BudgetStatus) -> tuple[events
     if one.evaluation is not None:
         acting = outcome.enforcement and enforced is not None and not enforced.paused
         data = one.data or outcome.measured.of().data
-        told = events.transitions(before, one.evaluation, data, enforcing=acting)
+        model = one.seen.model
+        asking = isinstance(model, AIBudget | ClusterAIBudget) and model.spec.enforcement.mode == "Approve"
+        told = events.transitions(before, one.evaluation, data, enforcing=acting, asking=asking)
         around = events.overcommitted(before, one.evaluation, one.place)
         return (*told, *around, *events.unit_costs(before, one.evaluation))
     if one.problem is not None and one.problem is one.seen.model:

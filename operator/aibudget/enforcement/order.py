@@ -128,7 +128,7 @@ def _described(candidate: Candidate, now: datetime) -> str:
 
 def _use(candidate: Candidate, now: datetime) -> str:
     if candidate.idle is None:
-        return "not watched"
+        return "idle or not is unknown"
     if not candidate.idle:
         return "in use"
     return "idle" if is_idle(candidate, now) else "idle so far, but just started"

@@ -34,7 +34,11 @@ class File:
         self.path = Path(url.database)
         self.name = str(self.path)
         if not made and not self.path.is_file():
-            raise Stalled("LedgerUnusable", f"there is no ledger at {self.path}; name another path.")
+            raise Stalled(
+                "LedgerUnusable",
+                f"there is no ledger at {self.path}: name another one (--ledger-url), or ask in the "
+                "operator's pod.",
+            )
         _create_private(self.path)
         self.engine = _engine(url)
         self.reader = self.engine

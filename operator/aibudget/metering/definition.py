@@ -89,8 +89,8 @@ def _missing(source: MeterSource, series: Series) -> str:
     wanted = (
         source.attribution.model_dump(exclude_none=True).values() if source.attribution else ["namespace"]
     )
-    found = ", ".join(sorted(series.labels)) or "no label at all"
+    found = f"with {', '.join(sorted(series.labels))} but" if series.labels else "with no label at all:"
     return (
-        f"spec.sources[{source.name}].query returns series with {found}, but without {', '.join(wanted)}, so "
-        "that nobody can be charged. Keep these labels in its by (…), or name others in attribution."
+        f"spec.sources[{source.name}].query returns series {found} without {', '.join(wanted)}, so that "
+        "nobody can be charged. Keep these labels in its by (…), or name others in attribution."
     )

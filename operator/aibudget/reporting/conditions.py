@@ -11,6 +11,7 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from fractions import Fraction
 from typing import Final
 
+from aibudget.api.budget import Threshold
 from aibudget.api.conditions import (
     Condition,
     ConditionType,
@@ -250,8 +251,8 @@ def _receivers(unknown: Sequence[str] | None) -> Fact | None:
     if not unknown:
         return "True", Reason.RECEIVERS_FOUND, "All receivers in spec.notify are told."
     names = ", ".join(unknown)
-    said = "not configured for this budget and not told: correct spec.notify, or have them configured"
-    return "False", Reason.RECEIVER_UNKNOWN, f"{names}: {said}."
+    said = "no receiver of that name is configured for this budget"
+    return "False", Reason.RECEIVER_UNKNOWN, f"{names}: {said}. Correct spec.notify, or have it configured."
 
 
 def _unpriced(facts: Facts) -> Fact | None:
@@ -293,8 +294,7 @@ def state_of(evaluation: Evaluation) -> Fact:
         return "False", Reason.LIMIT_EXCEEDED, f"{said}."
     reached = _highest_crossed(evaluation.thresholds)
     if reached is not None:
-        name, percent = reached.threshold.name, reached.threshold.percent
-        return "True", Reason.THRESHOLD_REACHED, f"{said}; threshold {name} ({percent} %) is crossed."
+        return "True", Reason.THRESHOLD_REACHED, f"{said}; {_reached(reached.threshold, evaluation)}."
     return "True", Reason.BELOW_THRESHOLD, f"{said}."
 
 
@@ -336,3 +336,14 @@ def moment_of(instant: int) -> datetime:
 def _highest_crossed(thresholds: Sequence[ThresholdState]) -> ThresholdState | None:
     crossed = [state for state in thresholds if state.standing not in ("Below", "Unknown")]
     return max(crossed, key=lambda state: state.threshold.percent, default=None)
+
+
+def _reached(threshold: Threshold, evaluation: Evaluation) -> str:
+    if threshold.basis == "Forecast":
+        return f"threshold {threshold.name} (forecast {threshold.percent} %) is crossed"
+    cap = evaluation.leading_cap
+    used = evaluation.spend.used_percent if cap is None else cap.percent
+    below = used is not None and used < threshold.percent
+    # A raised limit lifts nothing while usage is unknown, and whoever raised it should read why.
+    stands = "stays in force until usage is known again" if below else "is crossed"
+    return f"threshold {threshold.name} ({threshold.percent} %) {stands}"

@@ -9,7 +9,7 @@ import hashlib
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from aibudget.api.budgetstatus import BudgetStatus
 from aibudget.api.conditions import Condition, ConditionType, EventReason, Reason, find_condition
@@ -41,6 +41,9 @@ _MEANS: Final = {
 }
 
 JsonObject = dict[str, Any]
+
+_Acting = Literal["acting", "asking", "off"]
+"""Whether actions that hold something are carried out, each of them if a person approves it, or none."""
 
 log = logging.getLogger(__name__)
 
@@ -94,14 +97,17 @@ class Event:
 
 
 def transitions(
-    before: BudgetStatus, evaluation: Evaluation, data: DataState, *, enforcing: bool
+    before: BudgetStatus, evaluation: Evaluation, data: DataState, *, enforcing: bool, asking: bool = False
 ) -> tuple[Event, ...]:
-    """What is new since `before`. `enforcing`: whether actions that hold workloads are really carried out."""
+    """What is new since `before`. `enforcing`: whether actions that hold workloads are really carried out;
+    `asking`: whether a person approves each of them before.
+    """
     subject = budget(evaluation.budget)
     told = [state for state in evaluation.changes if "Notify" in state.threshold.actions]
+    acting: _Acting = ("asking" if asking else "acting") if enforcing else "off"
     return (
         *_new_period(subject, before, evaluation),
-        *(event for state in told for event in _threshold(subject, state, evaluation, enforcing=enforcing)),
+        *(event for state in told for event in _threshold(subject, state, evaluation, acting)),
         *_data(subject, before, data),
         *_prices(subject, before, evaluation),
         *_unusual(subject, before, evaluation),
@@ -224,7 +230,7 @@ def _new_period(subject: Subject, before: BudgetStatus, evaluation: Evaluation) 
 
 
 def _threshold(
-    subject: Subject, state: ThresholdState, evaluation: Evaluation, *, enforcing: bool
+    subject: Subject, state: ThresholdState, evaluation: Evaluation, acting: _Acting
 ) -> Iterator[Event]:
     threshold = state.threshold
     crossed = state.standing not in ("Below", "Unknown")
@@ -243,14 +249,14 @@ def _threshold(
     reason = EventReason.BUDGET_EXCEEDED if over else EventReason.BUDGET_THRESHOLD_REACHED
     if threshold.basis == "Forecast":
         reason, what = EventReason.BUDGET_FORECAST_EXCEEDED, f"{foreseen_state(evaluation)[2]} {what}"
-    message = f"{what} is crossed. {_consequence(state, evaluation, enforcing=enforcing)}"
+    message = f"{what} is crossed. {_consequence(state, evaluation, acting)}"
     yield Event(subject, reason, "Evaluate", message, transition)
     undone = [(_WOULD[action], f"{_DONE[action]}: {_to_whom(action, evaluation)}") for action in _acts(state)]
     if state.standing == "Crossed":
         for reason, done in undone:
             message = f"Mode Observe: in another mode this would be {done}."
             yield Event(subject, reason, "Evaluate", message, transition)
-    elif state.standing == "Active" and not enforcing and undone:
+    elif state.standing == "Active" and acting == "off" and undone:
         all_of_it = "; ".join(done for _, done in undone)
         message = f"Enforcement is switched off, else this would be {all_of_it}."
         yield Event(subject, EventReason.ENFORCEMENT_PAUSED, "Enforce", message, transition)
@@ -265,7 +271,7 @@ def _where(evaluation: Evaluation) -> str:
     return f"{used_of(evaluation)}."
 
 
-def _consequence(state: ThresholdState, evaluation: Evaluation, *, enforcing: bool) -> str:
+def _consequence(state: ThresholdState, evaluation: Evaluation, acting: _Acting) -> str:
     acts = _acts(state)
     if not acts:
         return "Nothing is stopped for it."
@@ -274,10 +280,11 @@ def _consequence(state: ThresholdState, evaluation: Evaluation, *, enforcing: bo
             return "No new usage crossed it, but an edit or a new limit: nothing is stopped in this period."
         case "Crossed":
             return "Mode Observe: nothing is stopped."
-    if not enforcing:
+    if acting == "off":
         return "Enforcement is switched off: nothing is stopped."
+    asked = "Each waits for a person (kubectl aibudget holds). " if acting == "asking" else ""
     return (
-        f"{' '.join(_means(action, evaluation) for action in acts)} In mode Approve each waits for a person. "
+        f"{' '.join(_means(action, evaluation) for action in acts)} {asked}"
         f"Raise {_way(evaluation)}, protect a workload or delete its Hold to keep it; "
         f"all comes back at {iso(evaluation.period.interval.end)}."
     )

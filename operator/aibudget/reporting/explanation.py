@@ -205,10 +205,12 @@ def _is_inside(budget: Budget, subject: Subject) -> bool | None:
 def _claims(claim: Claim, hold: Hold, budget: Budget | None) -> Word:
     held = claim.decision == "Approved" and is_true(hold, ConditionType.APPLIED)
     period = None if budget is None else budget.status.period
-    by = f" by {claim.decided_by}" if claim.decided_by else ""
-    message = f"Threshold {claim.threshold} is crossed; {claim.decision}{by}."
+    decided = f"; {claim.decision} by {claim.decided_by}" if claim.decided_by else ""
+    if not decided and claim.decision != "Approved":
+        decided = f"; {claim.decision}"
+    message = f"Threshold {claim.threshold} is crossed{decided}."
     if budget is not None:
-        message += f" {_used(budget)}"
+        message += f" {_used(budget)}{_unless_known(budget) if held else ''}"
     return Word(
         claim.kind,
         claim.name,
@@ -221,6 +223,13 @@ def _claims(claim: Claim, hold: Hold, budget: Budget | None) -> Word:
         place=claim.reason,
         rank=claim.rank,
     )
+
+
+def _unless_known(budget: Budget) -> str:
+    fresh = find_condition(budget.status.conditions, ConditionType.DATA_FRESH)
+    if fresh is None or fresh.status == "True":
+        return ""
+    return f" Within the period it gives back on fresh data alone, and there is none: {fresh.message}"
 
 
 def _leaves(budget: Budget, subject: Subject, now: datetime) -> Word:

@@ -53,7 +53,11 @@ def unit_costs_within(evaluation: Evaluation | None) -> Fact | None:
     if above:
         return "False", Reason.CEILING_EXCEEDED, " ".join(costly(one, evaluation.currency) for one in above)
     if all(one.state == "Unknown" for one in evaluation.unit_costs):
-        said = "There is too little work in this period, or too little known of it or of what it cost."
+        named = ", ".join(f"{one.spec.name} ({one.spec.meter})" for one in evaluation.unit_costs)
+        said = (
+            "Too little work is known in this period to divide by, or what it cost is not known whole: "
+            f"{named}. Where there is work: is the meter's name right, and does something tell of it?"
+        )
         return "Unknown", Reason.TOO_LITTLE_WORK, said
     return "True", Reason.WITHIN_CEILINGS, "What is known of unit costs is within their ceilings."
 
@@ -91,10 +95,11 @@ def over(evaluation: Evaluation, place: Place) -> str:
     none = Decimal(0)
     inside = Money(place.committed or none, evaluation.currency)
     whole = Money(evaluation.limit or none, evaluation.currency)
+    name = "a budget" if place.largest is None else str(place.largest)
     limits = (
-        "The limit of a budget inside it is"
+        f"The limit of {name} inside it is"
         if place.children == 1
-        else f"The limits of {place.children} budgets inside it add up to"
+        else f"The limits of {place.children} budgets inside it (the largest: {name}) add up to"
     )
     return f"{limits} {inside}, more than its own {whole}. Nothing is stopped for that."
 

@@ -31,7 +31,7 @@ from aibudget.sandbox.prometheus import PrometheusServer
 from aibudget.sandbox.tenants import add_tenants, write_past
 from aibudget.sandbox.toolchain import Progress
 
-UP_TIMEOUT = 180.0
+UP_TIMEOUT = 300.0
 DOWN_TIMEOUT = 30.0
 LOCK_TIMEOUT = 5.0
 
@@ -46,11 +46,19 @@ class SandboxState:
     api_url: str
     prometheus_url: str
     exporter_url: str
+    ledger_url: str
 
     def usage(self) -> str:
-        """Shell lines that a user pastes."""
-        exports = {"KUBECONFIG": self.kubeconfig, "AIBUDGET_PROMETHEUS_URL": self.prometheus_url}
-        return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in exports.items())
+        """Shell lines that a user pastes; without a kubectl on PATH they put ours there."""
+        exports = {
+            "KUBECONFIG": self.kubeconfig,
+            "AIBUDGET_PROMETHEUS_URL": self.prometheus_url,
+            "AIBUDGET_LEDGER_URL": self.ledger_url,
+        }
+        lines = [f"export {name}={shlex.quote(value)}" for name, value in exports.items()]
+        if shutil.which("kubectl") is None:
+            lines.append(f'export PATH="$PATH":{shlex.quote(str(Path(self.kubectl).parent))}')
+        return "\n".join(lines)
 
 
 class Sandbox:
@@ -114,6 +122,7 @@ class Sandbox:
             api_url=self.control_plane.url,
             prometheus_url=self.prometheus.url,
             exporter_url=f"http://{self.exporter.address}",
+            ledger_url=self.operator.ledger_url,
         )
 
 
@@ -124,7 +133,7 @@ def up(home: Path, progress: Progress = say) -> SandboxState:
     locate(progress=progress)  # here and not in the supervisor, so that a long build shows its progress
     home.mkdir(parents=True, exist_ok=True)
     _state_file(home).unlink(missing_ok=True)
-    progress("starting the sandbox …")
+    progress("starting the sandbox, a minute or two …")
     log = home / "supervisor.log"
     with log.open("wb") as output:
         supervisor = subprocess.Popen(

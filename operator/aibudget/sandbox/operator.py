@@ -85,6 +85,11 @@ class Operator:
         """Where its probes and metrics answer."""
         return f"http://127.0.0.1:{self.port}"
 
+    @property
+    def ledger_url(self) -> str:
+        """Its ledger, which others may read while it runs."""
+        return f"sqlite:///{self.directory / 'ledger.db'}"
+
     def __enter__(self) -> Self:
         self.start()
         return self
@@ -138,7 +143,7 @@ class Operator:
             "POD_NAMESPACE": NAMESPACE,
             "POD_NAME": self._identity,
             "KUBECONFIG": str(self.kubeconfig),
-            "AIBUDGET_LEDGER_URL": f"sqlite:///{self.directory / 'ledger.db'}",
+            "AIBUDGET_LEDGER_URL": self.ledger_url,
             "AIBUDGET_BIND": f"127.0.0.1:{self.port}",
             "PYTHONPATH": str(Path(__file__).parents[2]),
             **self._environment,

@@ -32,7 +32,7 @@ def test_a_hold_is_told_with_the_way_back(desk: Desk) -> None:
 
     assert ran.exit_code == 0
     assert "Deployment/llm" in ran.stdout
-    assert "AIBudget/training (over, Approved)" in ran.stdout
+    assert "AIBudget/training (over)" in ran.stdout
     assert "/spec/replicas = 6" in ran.stdout
     assert "kubectl delete hold" in ran.stderr
     assert "release --all" in ran.stderr

@@ -140,3 +140,20 @@ def test_snake_case_is_not_a_second_spelling() -> None:
                 },
             }
         )
+
+
+@pytest.mark.parametrize(
+    ("spec", "reason"),
+    [
+        ("limit: {amount: 1, currency: usd}", "'usd' does not fit: write three capital letters, such as USD"),
+        (
+            'limit: {amount: 1, currency: USD}, notify: [{name: "Our Slack"}]',
+            "'Our Slack' does not fit: write lower-case letters, digits and \"-\", such as gpu-hours",
+        ),
+        ("limit: {amount: 1, currency: USD}, thresholds: []", "must have 1 entry or more, where it is given"),
+        ("limit: {amount: 1, currency: USD}, holdbackPercent: 0", "must be greater than or equal to 1"),
+    ],
+)
+def test_a_fault_says_what_to_write(spec: str, reason: str) -> None:
+    """Nobody should have to read a pattern, or the words of a library."""
+    assert only(HEAD + f"spec: {{{spec}}}\n").reason == reason

@@ -9,7 +9,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from aibudget.cli.main import cli
+from aibudget.ledger.decision import Decision
 from aibudget.ledger.posting import Posting
+from aibudget.ledger.register import Register
 from aibudget.ledger.store import Ledger
 from aibudget.metering.usage import Coverage
 
@@ -114,3 +116,18 @@ def test_no_ledger_is_migrated(in_use: Ledger, url: str, tmp_path: Path) -> None
     assert ran.exit_code == 2
     assert "written by an older AIBudget" in ran.stderr
     assert in_use.watermark("gpu") == 900
+
+
+def test_decisions_are_told_in_the_units_of_their_limits(in_use: Ledger, url: str) -> None:
+    """Money as money and caps as caps, with no more digits than anybody reads."""
+    caps = [
+        {"name": "hours", "unit": "GPU-Hours", "limit": "200", "used": "38333/60", "fresh": True},
+        {"name": "tokens", "unit": "Tokens", "limit": "1000", "used": None, "fresh": False},
+    ]
+    known = {"spent": "514.1733066666666666666666667", "limit": None, "currency": "EUR", "caps": caps}
+    content = {"budget": {"namespace": "team", "name": "b"}, "threshold": "full", "inputs": known}
+    with closing(Register.open(url, "eu-1")) as register:
+        register.write([Decision("threshold/b/full", "Crossed", 900, content)])
+    ran = aibudget("ledger", "decisions", "--ledger-url", url)
+    told = "514.17 EUR   -       hours 638.88/200 GPU-Hours, tokens ?/1000 Tokens"
+    assert told in ran.stdout, ran.output

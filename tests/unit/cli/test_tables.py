@@ -140,7 +140,7 @@ def test_a_hold_s_row_tells_who_since_when_and_what_comes_back() -> None:
     assert row["target"] == "Deployment/llm"
     assert row["state"] == "Held"
     assert row["since"] == "2026-11-21T10:15:02Z"
-    assert row["budgets"] == "AIBudget/training (over, Approved)"
+    assert row["budgets"] == "AIBudget/training (over)"
     assert row["puts back"] == "/spec/replicas = 6"
 
 
@@ -151,7 +151,7 @@ def test_a_hold_s_row_tells_who_since_when_and_what_comes_back() -> None:
             {"decision": "Pending", "expire_time": "2026-11-22T10:00:00Z"},
             "Pending until 2026-11-22T10:00:00Z",
         ),
-        ({"decision": "Approved"}, "Approved"),
+        ({"decision": "Approved"}, ""),
         ({"decision": "Approved", "decided_by": "alice"}, "Approved by alice"),
         (
             {"decision": "Vetoed", "decided_by": "bob", "decided_until": "2026-11-22T10:00:00Z"},
@@ -175,13 +175,23 @@ def test_machines_get_the_objects_as_kubectl_prints_them(output: str, read: Any)
     assert "managedFields" not in printed["items"][0]["metadata"]
 
 
-def test_what_is_unusual_is_said_below_the_table() -> None:
+@pytest.mark.parametrize(
+    ("condition", "quiet"),
+    [
+        ("SpendAsUsual", "True"),
+        ("ReceiversResolved", "True"),
+        ("Stalled", None),
+        ("ScopeUnclear", None),
+        ("Unpriced", None),
+    ],
+)
+def test_what_no_cell_shows_is_said_below_the_table(condition: str, quiet: str | None) -> None:
     """While it lasts, in a sentence; else nothing is said."""
-    usual = {"type": "SpendAsUsual", "reason": "UnusualSpend", **CONDITION}
-    conditions = [{**usual, "status": "False", "message": "The hour cost 9.00 USD."}]
-    said = status.Standing.of({**BUDGET, "status": {"conditions": conditions}}).unusual
-    assert said == "AIBudget training: The hour cost 9.00 USD."
-    assert (
-        status.Standing.of({**BUDGET, "status": {"conditions": [{**usual, "status": "True"}]}}).unusual == ""
-    )
-    assert status.Standing.of(BUDGET).unusual == ""
+    loud = "False" if quiet else "True"
+    told = {**CONDITION, "type": condition, "reason": "Why", "message": "So it is."}
+    budget = {**BUDGET, "status": {"conditions": [{**told, "status": loud}]}}
+    assert status.Standing.of(budget).remarks == ["AIBudget team-vision/training: So it is."]
+    if quiet:
+        budget = {**BUDGET, "status": {"conditions": [{**told, "status": quiet}]}}
+        assert status.Standing.of(budget).remarks == []
+    assert status.Standing.of(BUDGET).remarks == []

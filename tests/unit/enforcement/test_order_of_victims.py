@@ -82,7 +82,7 @@ def test_what_could_not_be_read_comes_last(unknown: dict[str, Any]) -> None:
         ({}, "in use, priority 0, Deployment, running for 24 h, 4.00 per hour"),
         ({"idle": True}, "idle, priority 0"),
         ({"idle": True, "crew": crew(youngest=NOW)}, "idle so far, but just started"),
-        ({"idle": None}, "not watched"),
+        ({"idle": None}, "idle or not is unknown"),
         (
             {"crew": crew(guarded=True, oldest=None)},
             "with a PodDisruptionBudget, running for an unknown time",

@@ -93,6 +93,17 @@ def test_a_switched_off_enforcement_says_so(evaluation: EvaluationMaker, fresh: 
     assert reasons(told)[1:] == ["BudgetExceeded", "EnforcementPaused"]
 
 
+def test_who_is_asked_first_reads_where(evaluation: EvaluationMaker, fresh: DataState) -> None:
+    """And nobody reads of approvals whose budget asks for none."""
+    crossed = evaluation("120", full="Active", changed=True)
+    asked, acted = (
+        transitions(BudgetStatus(), crossed, fresh, enforcing=True, asking=asking)[-1].message
+        for asking in (True, False)
+    )
+    assert "Each waits for a person (kubectl aibudget holds)." in asked
+    assert "waits for a person" not in acted
+
+
 def test_a_threshold_without_notify_is_silent(evaluation: EvaluationMaker, fresh: DataState) -> None:
     """Its budget asked for no Events."""
     crossed = evaluation("120", warn="Active", full="Active", changed=True)

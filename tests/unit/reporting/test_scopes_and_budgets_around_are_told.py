@@ -21,7 +21,7 @@ from aibudget.reporting.status import outline, render
 EvaluationMaker = Callable[..., Evaluation]
 FactsMaker = Callable[..., Facts]
 AROUND = Place(BudgetKey("ClusterAIBudget", None, "research", "u"))
-TOO_MUCH = Place(committed=Decimal(120), children=2)
+TOO_MUCH = Place(committed=Decimal(120), children=2, largest=BudgetKey("AIBudget", "team", "one", "uid-one"))
 
 
 def told(status: BudgetStatus, kind: str) -> tuple[str, str, str] | None:
@@ -64,7 +64,8 @@ def test_limits_that_do_not_fit_are_a_warning_once(evaluation: EvaluationMaker, 
     now = evaluation()
     (event,) = overcommitted(BudgetStatus(), now, TOO_MUCH)
     assert (event.reason.value, event.reason.kind) == ("BudgetOvercommitted", "Warning")
-    assert "2 budgets inside it add up to 120.00 USD, more than its own 100.00 USD" in event.message
+    inside = "2 budgets inside it (the largest: AIBudget team/one)"
+    assert f"{inside} add up to 120.00 USD, more than its own 100.00 USD" in event.message
     status = render(facts(now, place=TOO_MUCH))
     assert told(status, "Overcommitted") == ("True", "LimitsExceedLimit", event.message)
     assert overcommitted(status, now, TOO_MUCH) == ()

@@ -8,6 +8,7 @@ from itertools import product
 
 import pytest
 
+from aibudget.api.budget import Basis
 from aibudget.api.budgetstatus import BudgetStatus, PastPeriod
 from aibudget.api.pricelist import PriceListStatus
 from aibudget.budgeting.evaluation import Evaluation
@@ -15,6 +16,7 @@ from aibudget.budgeting.memory import Memory
 from aibudget.errors import AIBudgetError, Stalled, Transient
 from aibudget.inventory.owners import Child, OwnerBook, OwnerLink
 from aibudget.inventory.workload import Owner, Workload
+from aibudget.reporting.conditions import state_of
 from aibudget.reporting.facts import DataState, Enforcing, Facts
 from aibudget.reporting.status import patch, price_list, render
 from unit.reporting.oracles import kstatus
@@ -66,6 +68,23 @@ def test_within_budget_is_about_spend(
     status = render(facts(evaluation(amount, warn=warn)))
     assert conditions(status)["WithinBudget"] == expected
     assert health(status) == "Current"
+
+
+@pytest.mark.parametrize(
+    ("basis", "said"),
+    [
+        ("Actual", "threshold full (100 %) stays in force until usage is known again."),
+        ("Forecast", "threshold full (forecast 100 %) is crossed."),
+    ],
+)
+def test_what_stays_in_force_below_its_percent_says_why(
+    evaluation: EvaluationMaker, basis: Basis, said: str
+) -> None:
+    """A limit that was raised while nothing is known lifts nothing yet; forecasts look at something else."""
+    (state,) = (one for one in evaluation("46", full="Active").thresholds if one.threshold.name == "full")
+    threshold = state.threshold.model_copy(update={"basis": basis})
+    held = evaluation("46", thresholds=(replace(state, threshold=threshold),), fresh=False)
+    assert state_of(held)[2].endswith(said)
 
 
 def test_without_any_data_spend_is_unknown_and_not_zero(

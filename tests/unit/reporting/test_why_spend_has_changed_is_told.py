@@ -127,7 +127,7 @@ def test_commands_say_it(dearer: Evaluation, facts: FactsMaker) -> None:
         "status": status.to_dict(),
     }
     assert Standing.of(obj).changed.startswith(
-        "AIBudget b: Up to 2026-11-21T12:00:00Z 2026-11@UTC cost 50.33"
+        "AIBudget team/b: Up to 2026-11-21T12:00:00Z 2026-11@UTC cost 50.33"
     )
     assert Standing(obj, BudgetStatus()).changed == ""
     budget = AIBudget.read(obj).model_copy(update={"status": status})
