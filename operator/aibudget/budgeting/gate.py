@@ -18,7 +18,7 @@ LEAST_PERCENT: Final = 95
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """`reasons` are sentences for the DataFresh condition; none where the data is fresh."""
+    """`reasons` are clauses for the DataFresh condition; none where the data is fresh."""
 
     fresh: bool
     reasons: tuple[str, ...] = ()

@@ -39,7 +39,7 @@ url_option = click.option(
 )
 
 
-@click.group()
+@click.group(short_help="Look after the ledger: check and copy it, prove and read its log of decisions.")
 def ledger() -> None:
     """Look after the ledger: check it, copy it, prove and read the log of what was decided.
 

@@ -98,7 +98,8 @@ class Standing:
     def remarks(self) -> list[str]:
         """What somebody should know or mend, as long as it lasts: a sentence or two each."""
         found = ((self._condition(condition), status) for condition, status in _REMARKED)
-        return [f"{self._name}: {one.message}" for one, status in found if one and one.status == status]
+        told = [one.message or one.reason for one, status in found if one and one.status == status]
+        return [said if said.startswith(self._name) else f"{self._name}: {said}" for said in told]
 
     @property
     def changed(self) -> str:

@@ -169,7 +169,8 @@ def _gate(meter: str, problem: AIBudgetError | None, recent: Coverage, head: Hea
 def _state(
     problem: AIBudgetError | None, recent: Coverage, opened: Gate, remarks: tuple[str, ...]
 ) -> DataState:
-    said = " ".join([*opened.reasons, *remarks])
+    why = [f"{'; '.join(opened.reasons)}."] if opened.reasons else []
+    said = " ".join([*why, *remarks])
     if problem is not None:
         reason = Reason.USAGE_SOURCE_UNAVAILABLE
         return DataState(fresh=False, reason=reason, message=problem.message)

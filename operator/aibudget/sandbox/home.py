@@ -46,7 +46,8 @@ class SandboxState:
     api_url: str
     prometheus_url: str
     exporter_url: str
-    ledger_url: str
+    ledger_url: str = ""
+    """Empty of a sandbox that an older AIBudget started."""
 
     def usage(self) -> str:
         """Shell lines that a user pastes; without a kubectl on PATH they put ours there."""
@@ -55,7 +56,7 @@ class SandboxState:
             "AIBUDGET_PROMETHEUS_URL": self.prometheus_url,
             "AIBUDGET_LEDGER_URL": self.ledger_url,
         }
-        lines = [f"export {name}={shlex.quote(value)}" for name, value in exports.items()]
+        lines = [f"export {name}={shlex.quote(value)}" for name, value in exports.items() if value]
         if shutil.which("kubectl") is None:
             lines.append(f'export PATH="$PATH":{shlex.quote(str(Path(self.kubectl).parent))}')
         return "\n".join(lines)

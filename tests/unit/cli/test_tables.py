@@ -12,6 +12,7 @@ from aibudget.cli.output import objects
 from aibudget.reporting.table import table
 
 CONDITION = {"message": "Known spend has reached the limit.", "lastTransitionTime": "2026-11-21T10:00:00Z"}
+NAME = "AIBudget team-vision/training"
 BUDGET: dict[str, Any] = {
     "apiVersion": "aibudget.io/v1alpha1",
     "kind": "AIBudget",
@@ -195,3 +196,5 @@ def test_what_no_cell_shows_is_said_below_the_table(condition: str, quiet: str |
         budget = {**BUDGET, "status": {"conditions": [{**told, "status": quiet}]}}
         assert status.Standing.of(budget).remarks == []
     assert status.Standing.of(BUDGET).remarks == []
+    budget = {**BUDGET, "status": {"conditions": [{**told, "status": loud, "message": f"{NAME} is so."}]}}
+    assert status.Standing.of(budget).remarks == [f"{NAME} is so."], "nobody is named twice"
