@@ -10,11 +10,11 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from aibudget.api.budget import AIBudget, Budget, ClusterAIBudget
 from aibudget.budgeting.baskets import basket
-from aibudget.budgeting.drivers import Compared, Side, drivers, unknown
+from aibudget.budgeting.drivers import LEAST_PERCENT, Compared, Side, drivers, unknown
 from aibudget.budgeting.members import Members
 from aibudget.budgeting.period import Period, preceding
 from aibudget.budgeting.selection import clusters_of, selection_of
@@ -25,10 +25,12 @@ from aibudget.controller.judge import Judged
 from aibudget.inventory.owners import OwnerBook
 from aibudget.ledger.hours import HOUR, HourBook
 from aibudget.ledger.spend import SpendLine, Statement
-from aibudget.metering.slots import Interval
+from aibudget.metering.slots import Interval, iso
 
-CHUNK: Final = 6 * HOUR
-"""How much is added up in one step."""
+LEAST_STEP, MOST_STEP = 6 * HOUR, 31 * 24 * HOUR
+"""How much is added up at once: each step is longer or shorter by how long the last one took."""
+BRISK_SECONDS, SLOW_SECONDS = 0.1, 0.4
+"""A step that took less may be followed by a longer one; one that took longer keeps a cycle waiting."""
 
 _LineKey = tuple[object, ...]
 
@@ -113,6 +115,7 @@ class Comparisons:
         self._sums: dict[tuple[int, int], list[_Sum]] = {}
         self._steps: Iterator[None] = iter(())
         self._compared_up_to: int | None = None
+        self._step = LEAST_STEP
 
     def over(self, judged: Sequence[Judged]) -> tuple[Judged, ...]:
         """These with what is known of why they spend more or less; from now on they alone are compared."""
@@ -170,6 +173,10 @@ class Comparisons:
         self._renew({pair.place for pair in wanted}, end)
         prices: dict[str, Prices] = {}
         for pair, subjects in wanted.items():
+            if reason := self._unposted(pair):
+                for subject in subjects:
+                    _keep(subject, pair, end, _unknown(pair, reason))
+                continue
             yield from self._count(pair, end)
             members = [one.members(self._owners()) for one in self._sums[pair.place]]
             yield
@@ -193,11 +200,28 @@ class Comparisons:
             self._sums[pair.place] = [_Sum(part.start, newest, part.start) for part in parts]
         for total, part in zip(self._sums[pair.place], parts, strict=True):
             while total.upto < part.end:
-                chunk = Interval(total.upto, min(total.upto + CHUNK, part.end))
+                chunk, began = Interval(total.upto, min(total.upto + self._step, part.end)), self._monotonic()
                 # All of them or none: what fails halfway is asked again.
                 stated = {meter: accounts.recount(chunk) for meter, accounts in self._books.kept().items()}
                 total.add(stated, chunk.end)
+                self._pace(self._monotonic() - began)
                 yield
+
+    def _pace(self, took: float) -> None:
+        if took < BRISK_SECONDS:
+            self._step = min(2 * self._step, MOST_STEP)
+        elif took > SLOW_SECONDS:
+            self._step = max(self._step // 2, LEAST_STEP)
+
+    def _unposted(self, pair: Pair) -> str:
+        """Why nothing needs to be counted to say that it is unknown; "" where it does."""
+        part = pair.part_before
+        begins = [accounts.posted().begins for accounts in self._books.kept().values()]
+        first = min((one for one in begins if one is not None), default=part.end)
+        known = part.end - max(part.start, min(first, part.end))
+        if known * 100 >= LEAST_PERCENT * part.seconds:
+            return ""
+        return f"nothing is known of the time before {iso(first)}"
 
     def _compared(
         self, budget: Budget, pair: Pair, sides: Sequence[Members], prices: dict[str, Prices]
@@ -213,8 +237,9 @@ class Comparisons:
             )
         ]
         reason = unknown(known, before, after, selection.meters or frozenset({first}))
-        found = None if reason else drivers(before, after)
-        return Compared(pair.period.id, pair.before.id, pair.part.end, found, reason)
+        if reason:
+            return _unknown(pair, reason)
+        return Compared(pair.period.id, pair.before.id, pair.part.end, drivers(before, after))
 
 
 def pairs(budget: Budget, period: Period, end: int) -> Iterator[Pair]:
@@ -230,6 +255,10 @@ def pairs(budget: Budget, period: Period, end: int) -> Iterator[Pair]:
     earlier = preceding(budget.spec.period, before)
     if earlier is not None and whole.end <= end:
         yield Pair(before, earlier, whole, earlier.interval)
+
+
+def _unknown(pair: Pair, reason: str) -> Compared:
+    return Compared(pair.period.id, pair.before.id, pair.part.end, None, reason)
 
 
 def _key(subject: _Subject, pair: Pair, end: int) -> tuple[object, ...]:

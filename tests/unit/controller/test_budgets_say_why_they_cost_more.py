@@ -77,8 +77,8 @@ def test_what_is_not_known_of_the_period_before_is_no_rise(world: World) -> None
     """The ledger begins with November: nothing is said of October but that."""
     assert "change" not in drivers(world, "month")
     assert drivers(world, "month")["message"] == (
-        "2026-11@UTC is not compared with the same part of 2026-10@UTC: only 0 % of gpu is known of "
-        "2026-10@UTC."
+        "2026-11@UTC is not compared with the same part of 2026-10@UTC: nothing is known of the time before "
+        "2026-11-01T00:00:00Z."
     )
     assert len(world.status("month")["drivers"]) == 1
 
