@@ -143,6 +143,10 @@ class Reason(StrEnum):
     )
     STALE = "Stale", "the newest usage is too old to act on"
     LOW_COVERAGE = "LowCoverage", "too much of the last 30 minutes was never scraped"
+    LEDGER_UNAVAILABLE = (
+        "LedgerUnavailable",
+        "the ledger cannot be used for the moment; all else stands as it was last known",
+    )
     CLUSTER_SILENT = (
         "ClusterSilent",
         "another cluster of its scope has posted nothing lately, or is not in the ledger",

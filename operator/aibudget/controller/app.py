@@ -1,8 +1,8 @@
 """One process from its start to its end: probes, Lease, watch and the loop of cycles, taken down in order.
 
-A replica serves its probes, waits for the Lease, and then runs three things side by side: the Lease's
-renewal, the watch, and the loop of cycles. The end of any of them ends the process with code 1, to be
-started again as a standby; being told to stop ends it with 0, the Lease given back. All else is handled
+A replica serves its probes, waits for the Lease and for the ledger, and then runs three things side by side:
+the Lease's renewal, the watch, and the loop of cycles. The end of any of them ends the process with code 1,
+to be started again as a standby; being told to stop ends it with 0, the Lease given back. All else is handled
 within a cycle.
 """
 
@@ -13,22 +13,25 @@ import os
 import signal
 import time
 import uuid
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, Final
 
 from aibudget.controller import logs
 from aibudget.controller.assembly import Process, assemble
-from aibudget.controller.cache import Cache
+from aibudget.controller.cache import Cache, Seen, read
 from aibudget.controller.cycle import Cycle
+from aibudget.controller.fence import Fence
 from aibudget.controller.lease import Lease, LeaseLost, Timing
+from aibudget.controller.outage import AWAY, AWAY_SECONDS, NotBegun, opened, tell
 from aibudget.controller.probes import Probes, Pulse
+from aibudget.controller.reporter import Reporter
 from aibudget.controller.settings import Settings
 from aibudget.controller.watch import Watch
 from aibudget.errors import AIBudgetError, Transient
 from aibudget.inventory.kubernetes import Cluster
-from aibudget.inventory.resource import NAMESPACES
+from aibudget.inventory.resource import AIBUDGETS, CLUSTER_AIBUDGETS, NAMESPACES
 from aibudget.reporting.exporter import Exporter
 from aibudget.reporting.snapshot import Snapshot
 
@@ -86,7 +89,11 @@ class Replica:
         self._wake = asyncio.Event()
         timing = Timing(settings.lease_seconds)
         self._lease = Lease(cluster, settings.namespace, self._identity, timing)
+        self._fence = Fence(cluster, self._lease.remaining)
+        self._reporter = Reporter(self._fence, self._identity)
         self._pulse = Pulse(leading=False, started=False, progressed=time.monotonic())
+        self._shown = Snapshot()
+        self._left_out = 0
         # One thread: ledger and Prometheus are asked by one at a time, and the loop stays free for the Lease.
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="accounts")
 
@@ -97,13 +104,12 @@ class Replica:
     async def run(self, stop: asyncio.Event) -> int:
         """Wait for the Lease, lead, and come to an end in order."""
         lease = self._lease
-        if not await _unless(stop, lease.acquire()):
-            await lease.release()
-            return 0
-        self._pulse = Pulse(leading=True, started=False, progressed=time.monotonic())
-        self.exporter.show(Snapshot(leader=True))
         try:
-            await _unless(stop, self._lead(lease))
+            while await _unless(stop, lease.acquire()):
+                self._pulse = Pulse(leading=True, started=False, progressed=time.monotonic())
+                self._show(Snapshot())
+                if not await self._had_its_turn(stop, lease):
+                    break
         except AIBudgetError as error:
             log.error("%s", error.message, extra={"reason": error.reason})
             return 1
@@ -115,6 +121,20 @@ class Replica:
             await lease.release()
         return 0
 
+    async def _had_its_turn(self, stop: asyncio.Event, lease: Lease) -> bool:
+        """Lead, unless the ledger cannot be opened: then another replica may try. Whether that was so."""
+        try:
+            await _unless(stop, self._lead(lease))
+        except NotBegun as error:
+            log.warning("the Lease is given back, for others to try: %s", error.message)
+            await lease.release()
+            self._pulse = Pulse(leading=False, started=False, progressed=time.monotonic(), away=error.message)
+            self.exporter.show(Snapshot())
+            # Long enough for a standby to see that it is free; whoever is alone tries again.
+            await _unless(stop, asyncio.sleep(2 * self._settings.lease_seconds))
+            return True
+        return False
+
     async def _lead(self, lease: Lease) -> None:
         cache = Cache()
         self.exporter.ask_devices(cache.devices_held)
@@ -122,42 +142,66 @@ class Replica:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(lease.renew(), name="lease")
+                # Before the watch: a process has one of it, and may wait for the ledger several times.
+                cycle = await opened(lambda: self._make_cycle(lease, cache), self._tell_unopened)
                 group.create_task(watch.run(), name="watch")
-                group.create_task(self._cycles(lease, watch, cache), name="cycles")
+                group.create_task(self._cycles(lease, watch, cycle, cache), name="cycles")
         except* AIBudgetError as several:
             raise several.exceptions[0] from several
 
-    async def _cycles(self, lease: Lease, watch: Watch, cache: Cache) -> None:
+    async def _tell_unopened(self, problem: Transient) -> None:
+        """That the ledger is away, of all budgets that the API server has: nothing is watched yet."""
+        budgets = []
+        try:
+            for resource in (AIBUDGETS, CLUSTER_AIBUDGETS):
+                budgets += [read(resource, found) for found in await self._cluster.list(resource)]
+        except AIBudgetError as error:
+            log.warning("budgets are not told: %s", error.message, extra={"reason": error.reason})
+        await self._tell_away(problem, [one for one in budgets if isinstance(one, Seen)])
+
+    async def _tell_away(self, problem: Transient, budgets: Iterable[Seen]) -> None:
+        log.warning("a cycle is left out: %s", problem.message, extra={"reason": problem.reason})
+        self._pulse = replace(self._pulse, progressed=time.monotonic(), away=problem.message)
+        self._left_out += 1
+        self._show(replace(self._shown, ledger_away=True))
+        await tell(budgets, self._reporter, problem, int(self._now()))
+
+    def _show(self, snapshot: Snapshot) -> None:
+        """Let this be scraped, as a leader's."""
+        counters = replace(snapshot.counters, left_out=self._left_out)
+        self._shown = replace(snapshot, leader=True, counters=counters)
+        self.exporter.show(self._shown)
+
+    async def _cycles(self, lease: Lease, watch: Watch, cycle: Cycle, cache: Cache) -> None:
         await watch.synced.wait()
-        cycle = await self._make_cycle(lease, cache)
         telling = asyncio.create_task(cycle.notifier.run(), name="notifications")
         try:
-            await self._repeat(cycle, lease)
+            await self._repeat(cycle, lease, cache)
         finally:
             telling.cancel()
             await asyncio.gather(telling, return_exceptions=True)
 
-    async def _repeat(self, cycle: Cycle, lease: Lease) -> None:
-        interval = float(self._settings.interval_seconds)
+    async def _repeat(self, cycle: Cycle, lease: Lease, cache: Cache) -> None:
+        interval, known = float(self._settings.interval_seconds), time.monotonic()
         while True:
             self._wake.clear()
             if not lease.held():
                 raise LeaseLost("LeaseLost", "the Lease ran out; this process ends and stands by again.")
             try:
                 due = await self._run_once(cycle, interval)
+                known = time.monotonic()
             except Transient as error:
-                # Another process would find the ledger away as well; this one goes on once it is back.
-                if error.reason != "LedgerUnavailable":
+                # Another process would find the ledger away as well, most likely: this one waits for it.
+                if error.reason != AWAY or time.monotonic() - known > AWAY_SECONDS:
                     raise
-                log.warning("a cycle is left out: %s", error.message, extra={"reason": error.reason})
-                self._pulse = replace(self._pulse, progressed=time.monotonic())
                 due = _due(interval)
+                await self._tell_away(error, cache.world().budgets)
             await self._nap(max(0.0, due - time.monotonic()))
 
     async def _run_once(self, cycle: Cycle, interval: float) -> float:
         """A cycle and what of the past fits behind it; when the next one is due by the monotonic clock."""
         snapshot = await cycle.run_once(self._now())
-        self.exporter.show(replace(snapshot, leader=True))
+        self._show(snapshot)
         self._pulse = Pulse(leading=True, started=True, progressed=time.monotonic())
         due = _due(interval)
         await self._read_past(cycle, due)
@@ -173,7 +217,9 @@ class Replica:
 
     async def _make_cycle(self, lease: Lease, cache: Cache) -> Cycle:
         system = await self._cluster.get(NAMESPACES, "kube-system", metadata_only=True)
-        process = Process(self._settings, self._cluster, lease, self._worker, self._identity, self._now)
+        process = Process(
+            self._settings, self._cluster, lease, self._worker, self._fence, self._reporter, self._now
+        )
         uid = system["metadata"]["uid"] if system else None
         parts = await asyncio.get_running_loop().run_in_executor(self._worker, assemble, process, cache, uid)
         return Cycle(parts, enforcement=self._settings.enforcement)

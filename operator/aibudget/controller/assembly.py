@@ -54,14 +54,15 @@ from aibudget.metering.tariffs import Tariff, read_tariffs
 @dataclass(frozen=True, slots=True)
 class Process:
     """What a cycle has of the process that it runs in. `worker` is the thread of the ledger, `now` the time
-    in Unix seconds, `identity` under which name it reports.
+    in Unix seconds. `fence` and `reporter` know nothing of the ledger.
     """
 
     settings: Settings
     cluster: Cluster
     lease: Lease
     worker: Executor
-    identity: str
+    fence: Fence
+    reporter: Reporter
     now: Callable[[], float]
 
 
@@ -79,13 +80,13 @@ def assemble(process: Process, cache: Cache, uid: str | None) -> Parts:
     histories = Histories(books, ledger.hours, epoch)
     least = Least(settings.anomaly_least_amount, settings.anomaly_least_percent)
     register = Register.open(settings.ledger_url, settings.cluster)
-    fence, scribe = Fence(process.cluster, lease.remaining), Scribe(register, process.worker)
+    scribe = Scribe(register, process.worker)
     link = Link(settings.cluster, lease.held, process.now)
     return Parts(
         cache=cache,
         books=books,
-        enforcer=Enforcer(fence, _limits(settings), lease.held, process.now, journal=scribe),
-        reporter=Reporter(fence, process.identity),
+        enforcer=Enforcer(process.fence, _limits(settings), lease.held, process.now, journal=scribe),
+        reporter=process.reporter,
         worker=process.worker,
         queries=lambda: prometheus.queries,
         notifier=Notifier.open(settings.receivers, settings.ledger_url, link),

@@ -29,13 +29,15 @@ class Pulse:
     """A replica's sign of life, on one monotonic clock.
 
     `progressed` is its last cycle, finished or left out while the ledger was away, or its start; `heard` is
-    for how many seconds nothing was heard of the Lease, None before the first time.
+    for how many seconds nothing was heard of the Lease, None before the first time. `away` says why the
+    ledger cannot be used, None while it can.
     """
 
     leading: bool
     started: bool
     progressed: float
     heard: float | None = None
+    away: str | None = None
 
 
 def healthy(pulse: Pulse, now: float, interval: float) -> bool:
@@ -104,12 +106,13 @@ class Probes:
     async def _healthz(self, _: web.Request) -> web.Response:
         pulse, now = self._pulse()
         age = now - pulse.progressed
-        return _answer(f"the last cycle ended {age:.0f} s ago", good=healthy(pulse, now, self._interval))
+        said = f"no cycle has ended, or was left out, since {age:.0f} s ago"
+        return _answer(said, pulse, good=healthy(pulse, now, self._interval))
 
     async def _readyz(self, _: web.Request) -> web.Response:
         pulse, _now = self._pulse()
-        otherwise = "the first cycle is running" if pulse.leading else "the Lease cannot be seen"
-        return _answer(otherwise, good=ready(pulse))
+        otherwise = "the first cycle is still to end" if pulse.leading else "the Lease cannot be seen"
+        return _answer(otherwise, pulse, good=ready(pulse))
 
     async def _metrics(self, _: web.Request) -> web.Response:
         # A third of a second for a thousand budgets: too long for a loop that renews a Lease.
@@ -117,5 +120,8 @@ class Probes:
         return web.Response(body=body, headers={"Content-Type": _METRICS_TYPE})
 
 
-def _answer(otherwise: str, *, good: bool) -> web.Response:
-    return web.Response(text="ok\n") if good else web.Response(status=503, text=f"{otherwise}\n")
+def _answer(otherwise: str, pulse: Pulse, *, good: bool) -> web.Response:
+    said = "ok" if good else otherwise
+    if pulse.away is not None:
+        said = f"{said}; cycles are left out: {pulse.away}"
+    return web.Response(status=200 if good else 503, text=f"{said}\n")

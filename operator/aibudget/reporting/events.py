@@ -108,7 +108,7 @@ def transitions(
     return (
         *_new_period(subject, before, evaluation),
         *(event for state in told for event in _threshold(subject, state, evaluation, acting)),
-        *_data(subject, before, data),
+        *data_changed(subject, before, data),
         *_prices(subject, before, evaluation),
         *_unusual(subject, before, evaluation),
     )
@@ -323,7 +323,8 @@ def _spenders(evaluation: Evaluation) -> str:
     return told if evaluation.stops_everything else f"as much as the forecast asks for, of {told}"
 
 
-def _data(subject: Subject, before: BudgetStatus, data: DataState) -> Iterator[Event]:
+def data_changed(subject: Subject, before: BudgetStatus, data: DataState) -> Iterator[Event]:
+    """That usage is not known well enough any more, or is again."""
     stood = find_condition(before.conditions, ConditionType.DATA_FRESH)
     if stood is None or (stood.status == "True") == data.fresh:
         return

@@ -77,6 +77,11 @@ def _told(snapshot: Snapshot) -> Iterator[Metric]:
     # A standby has nothing to say about budgets: two answers would be one too many.
     if not snapshot.leader:
         return
+    yield _gauge(
+        "aibudget_ledger_available",
+        "Whether the ledger can be used; 0: cycles are left out, and budgets are as last known.",
+        float(not snapshot.ledger_away),
+    )
     yield from of_budgets(snapshot.budgets)
     holds = GaugeMetricFamily("aibudget_holds", "Holds by action and state.", labels=("action", "state"))
     for labels, number in sorted(snapshot.holds.items()):
@@ -164,6 +169,9 @@ def _conservation(balances: Mapping[str, Balance]) -> Metric:
 
 def _counters(counters: Counters) -> Iterator[Metric]:
     yield _counter("aibudget_cycles", "Cycles that were run.", counters.cycles)
+    yield _counter(
+        "aibudget_cycles_left_out", "Cycles that were not run, for the ledger was away.", counters.left_out
+    )
     yield _counter("aibudget_status_writes", "Status patches that were sent.", counters.status_writes)
     yield _counter("aibudget_prometheus_queries", "Queries sent to Prometheus.", counters.queries)
     for name, text, values in (

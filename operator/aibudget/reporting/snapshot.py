@@ -39,6 +39,7 @@ class Counters:
     """What only grows in this process."""
 
     cycles: int = 0
+    left_out: int = 0
     cycle_errors: Mapping[str, int] = field(default_factory=dict)
     queries: int = 0
     query_errors: Mapping[str, int] = field(default_factory=dict)
@@ -57,12 +58,13 @@ class DeliveryView:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Everything that can be scraped, at one moment."""
+    """Everything that can be scraped, at one moment; while the ledger is away, all but that as last known."""
 
     leader: bool = False
     budgets: tuple[BudgetView, ...] = ()
     holds: Mapping[tuple[str, str], int] = field(default_factory=dict)
     backlog: Mapping[str, int] = field(default_factory=dict)
     cycle: CycleView = CycleView()
+    ledger_away: bool = False
     counters: Counters = Counters()
     deliveries: DeliveryView = DeliveryView()

@@ -25,6 +25,7 @@ from aibudget.api.budgetstatus import (
     ThresholdStatus,
     TopWorkload,
 )
+from aibudget.api.conditions import ConditionType, set_condition
 from aibudget.api.meter import MeterStatus
 from aibudget.api.pricelist import PriceListStatus
 from aibudget.budgeting.evaluation import Evaluation
@@ -36,6 +37,7 @@ from aibudget.inventory.workload import Workload
 from aibudget.ledger.periodrow import PeriodState
 from aibudget.reporting import driving, unusual
 from aibudget.reporting.conditions import (
+    condition_of,
     conditions_of,
     conditions_of_meter,
     conditions_of_prices,
@@ -44,7 +46,7 @@ from aibudget.reporting.conditions import (
     money_of,
     state_of,
 )
-from aibudget.reporting.facts import Enforcing, Facts, MeterFacts
+from aibudget.reporting.facts import DataState, Enforcing, Facts, MeterFacts
 from aibudget.reporting.room import fitted
 from aibudget.reporting.scoping import binding_of, clusters_of, unit_costs_of
 
@@ -91,6 +93,16 @@ def render(facts: Facts) -> BudgetStatus:
     update["conditions"] = conditions_of(facts)
     update["observed_generation"] = facts.generation
     return fitted(facts.before.model_copy(update=update), _left_out(facts))
+
+
+def unread(before: BudgetStatus, data: DataState, now: int) -> BudgetStatus:
+    """The status as it stands, of which only is said why nothing newer is known."""
+    moment, generation = moment_of(now), max(0, before.observed_generation)
+    fact = ("False", data.reason, data.message)
+    condition = condition_of(ConditionType.DATA_FRESH, fact, moment, generation)
+    conditions = set_condition(before.conditions, condition, moment)
+    omitted = {} if before.omitted is None else before.omitted.model_dump(exclude_none=True)
+    return fitted(before.model_copy(update={"conditions": conditions}), omitted)
 
 
 def _left_out(facts: Facts) -> Mapping[str, int]:

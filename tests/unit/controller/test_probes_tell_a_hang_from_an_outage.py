@@ -37,6 +37,27 @@ def test_a_loop_that_hangs_is_unhealthy(age: float, interval: float, expected: b
     assert healthy(Pulse(leading=True, started=True, progressed=0.0), age, interval) is expected
 
 
+def test_an_outage_of_the_ledger_is_told_on_both_pages() -> None:
+    """A process that waits for it is healthy; one that has led stays ready, and what it waits for is said."""
+
+    async def scenario() -> None:
+        pulse = Pulse(leading=True, started=False, progressed=990.0, away="the ledger db cannot be used")
+        probes = Probes(("127.0.0.1", 0), 60, lambda: (pulse, 1000.0), Exporter())
+        async with probes, aiohttp.ClientSession(f"http://127.0.0.1:{probes.port}") as session:
+            async with session.get("/healthz") as answer:
+                assert answer.status == 200
+                assert await answer.text() == "ok; cycles are left out: the ledger db cannot be used\n"
+            async with session.get("/readyz") as answer:
+                assert answer.status == 503
+                assert "cycles are left out: the ledger db" in await answer.text()
+            pulse = replace(pulse, started=True)
+            async with session.get("/readyz") as answer:
+                assert answer.status == 200
+                assert "cycles are left out" in await answer.text()
+
+    asyncio.run(scenario())
+
+
 def test_the_pages_are_served() -> None:
     """Over HTTP, on every replica."""
 

@@ -1,0 +1,115 @@
+"""While the ledger is away a leader waits, lets others try, and says so where people look."""
+
+import asyncio
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from aibudget.controller.cache import Seen, read
+from aibudget.controller.outage import AWAY, TURN_SECONDS, NotBegun, opened, tell
+from aibudget.controller.reporter import Reporter
+from aibudget.errors import Stalled, Transient
+from aibudget.inventory.resource import AIBUDGETS, NAMESPACES, PRICE_LISTS
+from unit.controller.test_a_cycle_goes_from_samples_to_status import PRICE, World
+
+GONE = Transient(AWAY, "the ledger db cannot be used: connection refused.")
+
+
+class Database:
+    """Away for so many tries, or until `error` is something else; a clock that only naps move."""
+
+    def __init__(self, tries: float, error: Exception = GONE) -> None:
+        self.tries, self.error = tries, error
+        self.now, self.told = 0.0, 0
+
+    async def attempt(self) -> str:
+        """To open it."""
+        if self.tries > 0:
+            self.tries -= 1
+            raise self.error
+        return "opened"
+
+    async def away(self, _: Transient) -> None:
+        """What is told each time."""
+        self.told += 1
+
+    async def nap(self, seconds: float) -> None:
+        """Time passes."""
+        self.now += seconds
+
+    def open(self) -> str:
+        """Until it is there, or a turn is over."""
+        return asyncio.run(opened(self.attempt, self.away, monotonic=lambda: self.now, sleep=self.nap))
+
+
+def test_the_ledger_is_waited_for_with_longer_and_longer_pauses() -> None:
+    """A process that ended would be started again and again, later each time."""
+    database = Database(tries=4)
+    assert database.open() == "opened"
+    assert (database.told, database.now) == (4, 1 + 2 + 4 + 8)
+
+
+def test_after_a_turn_another_replica_may_try() -> None:
+    """The ledger may be away for this node alone."""
+    database = Database(tries=float("inf"))
+    with pytest.raises(NotBegun, match="connection refused"):
+        database.open()
+    assert TURN_SECONDS <= database.now < 2 * TURN_SECONDS
+
+
+@pytest.mark.parametrize("error", [Stalled("LedgerUnusable", "no"), Transient("LeaseLost", "no")])
+def test_what_time_does_not_mend_is_not_waited_for(error: Exception) -> None:
+    """A wrong address needs a person, and a lost Lease another leader."""
+    database = Database(tries=1, error=error)
+    with pytest.raises(type(error), match="no"):
+        database.open()
+    assert (database.told, database.now) == (0, 0)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """One GPU at 3 USD an hour since ever."""
+    with ThreadPoolExecutor(max_workers=1) as worker:
+        made = World(tmp_path, worker)
+        made.cluster.seed(PRICE_LISTS, "company", spec=PRICE)
+        made.cluster.seed(NAMESPACES, "team")
+        made.cluster.deployment("llm", "team", 1)
+        yield made
+        made.stop()
+
+
+def outage(world: World) -> None:
+    """A cycle that is left out."""
+    assert world.cycle is not None
+    reporter = world.cycle._parts.reporter
+    asyncio.run(tell(world.cache.world().budgets, reporter, GONE, world.meter.now))
+
+
+def test_each_budget_says_that_nothing_newer_is_known(world: World) -> None:
+    """All else in its status stands: accepted as it was, and spent as last known; one Event tells of it."""
+    world.budget("old", 1000)
+    world.pass_time(cycles=2)
+    before = dict(world.status("old"))
+    for _ in range(2):
+        outage(world)
+    assert world.conditions("old")["DataFresh"] == ("False", "LedgerUnavailable")
+    assert world.conditions("old")["Ready"] == ("True", "Reconciled")
+    assert world.status("old")["thresholds"] == before["thresholds"]
+    assert world.status("old")["observedGeneration"] == before["observedGeneration"]
+    assert world.events("old").count("DataStale") == 1
+    world.pass_time()
+    assert world.conditions("old")["DataFresh"] == ("True", "Fresh")
+    assert world.events("old").count("DataRecovered") == 1
+
+
+def test_a_budget_that_was_never_evaluated_is_not_said_to_be(world: World) -> None:
+    """It was applied during the outage: tools wait for it until it is judged at its generation."""
+    world.budget("new", 1000)
+    seen = read(AIBUDGETS, world.cluster.objects[AIBUDGETS.plural, "team", "new"])
+    assert isinstance(seen, Seen)
+    asyncio.run(tell([seen], Reporter(world.cluster, "replica"), GONE, world.meter.now))
+    status = world.status("new")
+    assert [(one["type"], one["reason"]) for one in status["conditions"]] == [("DataFresh", AWAY)]
+    assert status["observedGeneration"] == -1
