@@ -122,7 +122,8 @@ def _books(upstream: Upstream, ledger: Ledger, epoch: int) -> Books:
 
 
 def _present(counted: Mapping[str, CounterSource]) -> Mapping[str, bool]:
-    return {name: source.is_present for name, source in counted.items()}
+    asked = {name: source.is_present for name, source in counted.items()}
+    return {name: present for name, present in asked.items() if present is not None}
 
 
 def _meter_settings(settings: Settings) -> MeterSettings:

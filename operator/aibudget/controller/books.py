@@ -24,7 +24,7 @@ def _nothing() -> None:
 
 class Books:
     """`begin` is called before each round of reading, for what the meters' sources share; `balances` tell
-    what became of each node pool's capacity.
+    what became of each node pool's capacity, `sources` whether anything tells of meters that count.
     """
 
     def __init__(

@@ -33,9 +33,9 @@ class CounterSource:
         self._is_told_of = False
 
     @property
-    def is_present(self) -> bool:
-        """Whether anything was seen to tell of it."""
-        return self._is_told_of
+    def is_present(self) -> bool | None:
+        """Whether anything was seen to tell of it; None before it could be asked."""
+        return None if self._looked is None else self._is_told_of
 
     def time(self) -> int:
         return self._upstream.time()

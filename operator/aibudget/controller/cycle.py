@@ -295,7 +295,8 @@ class Cycle:
 
     def _declared(self, measured: Measured, now: int) -> Iterator[Report]:
         reporter, meters = self._parts.reporter, self._parts.meters
-        yield from price_reports(reporter, self._shelf.lists, now)
+        absent = [meter for meter, present in self._parts.books.sources().items() if not present]
+        yield from price_reports(reporter, self._shelf.lists, absent, now)
         yield from meter_reports(reporter, () if meters is None else meters.facts(measured), now)
 
     def _lines(self, *, folded: bool = False) -> Mapping[str, float]:

@@ -3,7 +3,7 @@
 Each gets its status, and an Event as it is left out or used again. Knows nothing of how they are written.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 from aibudget.api.conditions import Condition, ConditionType, find_condition
 from aibudget.api.meter import MeterStatus
@@ -17,12 +17,24 @@ from aibudget.reporting import events, status
 from aibudget.reporting.facts import MeterFacts
 
 
-def price_reports(reporter: Reporter, lists: Iterable[Listed], now: int) -> Iterator[Report]:
-    """Of each AIPriceList."""
+def price_reports(
+    reporter: Reporter, lists: Iterable[Listed], absent: Collection[str], now: int
+) -> Iterator[Report]:
+    """Of each AIPriceList; `absent` are meters that nothing tells of."""
     for listed in lists:
         generation, before = listed.seen.metadata.generation, reporter.before_prices(listed.seen)
-        after = status.price_list(before, generation, listed.problem, listed.remarks, now)
+        remarks = (*listed.remarks, *_unused(listed.meters.intersection(absent)))
+        after = status.price_list(before, generation, listed.problem, remarks, now)
         yield _report(listed.seen, before.conditions, after)
+
+
+def _unused(absent: Collection[str]) -> Iterator[str]:
+    if absent:
+        meters = ", ".join(sorted(absent))
+        yield (
+            f"Nothing tells of {meters}: what it would cost is unknown, not zero, until an exporter of it is "
+            "scraped (docs/reference/meters.md)."
+        )
 
 
 def meter_reports(

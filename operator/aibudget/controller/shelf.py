@@ -5,7 +5,7 @@ public ones because of a typing error would push budgets over their limits. Know
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from types import MappingProxyType
 from typing import Final, NamedTuple
@@ -39,6 +39,7 @@ class Listed:
     seen: Seen
     problem: InvalidManifest | None
     remarks: tuple[str, ...]
+    meters: frozenset[str] = frozenset()
 
 
 class Shelf:
@@ -80,7 +81,7 @@ class Shelf:
         else:
             # The same prices, but their objects carry newer statuses.
             newer = {one.uid: one for one in seen}
-            self.lists = tuple(Listed(newer[old.seen.uid], old.problem, old.remarks) for old in self.lists)
+            self.lists = tuple(replace(old, seen=newer[old.seen.uid]) for old in self.lists)
         return self.book
 
     def _rates_of(self, seen: Seen) -> tuple[Rate, ...]:
@@ -97,7 +98,8 @@ class Shelf:
         if isinstance(seen.model, InvalidManifest):
             return Listed(seen, seen.model, ())
         rates = self._rates[seen.uid]
-        return Listed(seen, None, (*ambiguities(rates), *_pointless(rates, meters)))
+        remarks = (*ambiguities(rates), *_pointless(rates, meters))
+        return Listed(seen, None, remarks, frozenset(rate.meter for rate in rates))
 
 
 def _pointless(rates: Iterable[Rate], meters: Mapping[str, Priced]) -> Iterator[str]:

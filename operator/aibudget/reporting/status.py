@@ -98,8 +98,9 @@ def render(facts: Facts) -> BudgetStatus:
 def unread(before: BudgetStatus, data: DataState, now: int) -> BudgetStatus:
     """The status as it stands, of which only is said why nothing newer is known."""
     moment, generation = moment_of(now), max(0, before.observed_generation)
-    fact = ("False", data.reason, data.message)
-    condition = condition_of(ConditionType.DATA_FRESH, fact, moment, generation)
+    condition = condition_of(
+        ConditionType.DATA_FRESH, ("False", data.reason, data.message), moment, generation
+    )
     conditions = set_condition(before.conditions, condition, moment)
     omitted = {} if before.omitted is None else before.omitted.model_dump(exclude_none=True)
     return fitted(before.model_copy(update={"conditions": conditions}), omitted)

@@ -148,6 +148,11 @@ class UsageReport:
         )
 
     @property
+    def untold(self) -> tuple[str, ...]:
+        """Meters of which nothing told in the whole range: what they would have counted is unknown."""
+        return tuple(meter for meter, one in self.coverages.items() if not one.covered_seconds)
+
+    @property
     def currency(self) -> str:
         """The currency of all that has a price; of several the one of the foremost price list.
 

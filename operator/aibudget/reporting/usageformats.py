@@ -58,7 +58,12 @@ def as_json(report: UsageReport) -> str:
         "coveragePercent": report.coverage.percent,
         "total": _exact(_total(rows)),
         "meters": [
-            {"meter": meter, "unit": report.unit(meter), "coveragePercent": coverage.percent}
+            {
+                "meter": meter,
+                "unit": report.unit(meter),
+                "coveragePercent": coverage.percent,
+                "sourcePresent": meter not in report.untold,
+            }
             for meter, coverage in report.coverages.items()
         ],
         "rows": [_fields(row) for row in rows],
@@ -187,6 +192,8 @@ def _covered(report: UsageReport, rows: list[Row]) -> Iterator[str]:
                 yield f"{known}: the total is a lower bound."
             elif meter in used:
                 yield f"{known}."
+    if untold := ", ".join(sorted(report.untold)):
+        yield f"Nothing told of {untold} in this time: unknown, not zero."
 
 
 def _emitted(rows: list[Row]) -> Iterator[str]:

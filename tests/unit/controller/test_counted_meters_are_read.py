@@ -53,12 +53,14 @@ def test_an_absent_source_costs_a_question_now_and_then(prometheus: Exporters, u
     source = CounterSource(upstream, "tokens")
     assert not any(source.wanted(PriceBook(())) for _ in range(9))
     assert prometheus.asked == 1
+    assert source.is_present is False
     prometheus.told = True
     assert not source.wanted(PriceBook(()))
     prometheus.now += LOOK_AGAIN_SECONDS
     upstream.begin()
     assert all(source.wanted(PriceBook(())) for _ in range(9))
     assert prometheus.asked == 2
+    assert source.is_present
 
 
 def test_an_outage_is_no_absence(prometheus: Exporters, upstream: Upstream) -> None:
@@ -66,6 +68,7 @@ def test_an_outage_is_no_absence(prometheus: Exporters, upstream: Upstream) -> N
     source = CounterSource(upstream, "energy")
     prometheus.away = True
     assert not source.wanted(PriceBook(()))
+    assert source.is_present is None
     prometheus.away, prometheus.told = False, True
     assert source.wanted(PriceBook(()))
 

@@ -6,8 +6,11 @@ import pytest
 
 from aibudget.api.meter import MeterSpec
 from aibudget.controller.cache import Seen, read
+from aibudget.controller.declared import price_reports
+from aibudget.controller.reporter import Reporter
 from aibudget.controller.shelf import Shelf
 from aibudget.inventory.resource import PRICE_LISTS
+from unit.enforcement.fake_api import FakeAPI
 
 
 def meters(**spec: Any) -> dict[str, MeterSpec]:
@@ -61,3 +64,14 @@ def test_a_meter_without_a_price_is_in_no_book() -> None:
     for priced in (True, False, True):
         book = shelf.arrange([prices()], meters(priced=priced))
         assert ("images" in book.meters) == priced
+
+
+def test_a_list_says_which_of_its_meters_nothing_tells_of() -> None:
+    """Whoever gave tokens a price expects a cost; without a source there is none, and none is known."""
+    shelf, reporter = Shelf(), Reporter(FakeAPI(), "replica")
+    shelf.arrange([prices(meter="tokens")])
+    for absent, told in ((["energy", "tokens"], True), (["energy"], False)):
+        (report,) = price_reports(reporter, shelf.lists, absent, 0)
+        (ready,) = report.status.conditions
+        assert ready.status == "True"
+        assert ("Nothing tells of tokens: what it would cost is unknown" in ready.message) is told

@@ -66,7 +66,7 @@ def test_sums_are_exact_and_in_the_promised_shape() -> None:
         "currency": "USD",
         "coveragePercent": 50,
         "total": "3.00",
-        "meters": [{"meter": "gpu", "unit": "GPU-Hours", "coveragePercent": 50}],
+        "meters": [{"meter": "gpu", "unit": "GPU-Hours", "coveragePercent": 50, "sourcePresent": True}],
         "unitCosts": [],
         "rows": [
             {
@@ -121,6 +121,18 @@ def test_energy_without_a_price_makes_no_total_too_low() -> None:
         last = as_table(made).splitlines()[-1]
         assert (last == "Only 50 % of the time of energy is known.") is bool(usages)
         assert "lower bound" not in last
+
+
+def test_a_meter_that_nothing_told_of_is_named() -> None:
+    """An exporter that is not scraped looks like no usage at all: below the table and in JSON it is said."""
+    made = report(used("a", 1))
+    for meter in ("tokens", "energy"):
+        made.add(meter, Reading(DAY, (), {DAY.start: Coverage(0, 900)}, None))
+    assert (
+        as_table(made).splitlines()[-1] == "Nothing told of energy, tokens in this time: unknown, not zero."
+    )
+    meters = {one["meter"]: one["sourcePresent"] for one in json.loads(as_json(made))["meters"]}
+    assert meters == {"gpu": True, "tokens": False, "energy": False}
 
 
 def test_what_users_count_stands_under_its_own_name() -> None:
