@@ -10,7 +10,6 @@ import pytest
 from aibudget.ledger.store import Ledger
 from aibudget.metering.slots import SLOT_SECONDS, Interval, slot_of
 from aibudget.sandbox.home import Sandbox
-from aibudget.sandbox.operator import Operator
 from aibudget.sandbox.process import wait_until
 from e2e.conftest import Instead, MakeTeam
 from e2e.team import PATIENCE, PLENTY, Team, await_cycles, metric
