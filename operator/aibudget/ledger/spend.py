@@ -136,10 +136,17 @@ def joined(posted: Statement, head: Statement) -> Statement:
 def summed(lines: Iterable[SpendLine]) -> tuple[SpendLine, ...]:
     """One line for each workload, SKU, rate and version of labels, in order of first appearance."""
     groups: dict[tuple[object, ...], SpendLine] = {}
+    # Lines share their labels' mappings: sorting each of those once is enough.
+    ordered: dict[int, tuple[Mapping[str, str], tuple[tuple[str, str], ...]]] = {}
+
+    def version(labels: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+        if id(labels) not in ordered:
+            ordered[id(labels)] = labels, tuple(sorted(labels.items()))
+        return ordered[id(labels)][1]
+
     for line in lines:
         rate_id = line.rate.id if line.rate else ""
-        labels = tuple(sorted(line.namespace_labels.items()))
-        key = (line.workload, line.sku, labels, tuple(sorted(line.labels.items())), rate_id)
+        key = (line.workload, line.sku, version(line.namespace_labels), version(line.labels), rate_id)
         groups[key] = _plus(groups[key], line) if key in groups else line
     return tuple(groups.values())
 

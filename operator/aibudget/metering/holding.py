@@ -73,6 +73,7 @@ def holdings(
     found: dict[Holding, Samples] = {}
     dropped: dict[Holding, set[float]] = defaultdict(set)
     told: dict[tuple[int, int], tuple[Samples, float]] = {}
+    pieces: dict[tuple[int, int], tuple[Samples, Samples, Samples]] = {}
     for labels, times, values in chain.from_iterable(bound):
         key = meaning(labels, _holding)
         # Looked at as a whole, and once where series share them: a million values one by one take long.
@@ -86,7 +87,11 @@ def holdings(
             dropped[key].update(set(times).difference(samples.times))
         before = found.setdefault(key, samples)
         if before is not samples:
-            found[key] = joined(before, samples)
+            both = id(before), id(samples)
+            if both not in pieces:
+                # Kept with what it is of: known by identity, they must not be gone before the last is asked.
+                pieces[both] = before, samples, joined(before, samples)
+            found[key] = pieces[both][-1]
     lost = Counter(t for key, instants in dropped.items() for t in instants.difference(found[key].times))
     return _of_hami(found), lost
 

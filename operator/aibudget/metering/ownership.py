@@ -14,7 +14,7 @@ from aibudget.metering.asking import over_window
 from aibudget.metering.nodes import own
 from aibudget.metering.promql import OWNED, Queries
 from aibudget.metering.slots import Interval
-from aibudget.metering.source import PromSource, Series
+from aibudget.metering.source import Labels, PromSource, Series
 
 
 def learn(
@@ -35,10 +35,13 @@ def learn(
 
 
 def _pods(
-    answer: Iterable[Series], pods: Collection[PodKey], names: Collection[tuple[str, str]]
+    answer: list[Series], pods: Collection[PodKey], names: Collection[tuple[str, str]]
 ) -> Iterator[OwnerLink]:
+    """The answer is used up: links and labels of a hundred thousand pods need not be there together."""
     shared: dict[Owner | None, Owner | None] = {}
-    for labels, _, _ in answer:
+    while answer:
+        labels = answer.pop().labels
+        labels = labels.told() if isinstance(labels, Labels) else labels
         told = own(labels, "namespace"), own(labels, "pod"), labels.get("uid", "")
         # Links are kept for good: the strings of a hundred thousand pods are to be there once.
         pod = PodKey._make(map(intern, told))

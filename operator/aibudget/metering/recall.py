@@ -116,7 +116,7 @@ def _together(kept: _Kept, answer: list[Series], span: Interval, until: int) -> 
         if before is _NONE:
             kept.labels[key] = series[0]
         whole, later[key] = put(before, series)
-        found.append(Series(series[0], *whole))
+        found.append(series if before is _NONE else Series(series[0], *whole))
     for key in [key for key in earlier if key not in later]:
         whole = told(*earlier[key])
         if whole[0]:

@@ -34,12 +34,13 @@ class Labels(Mapping[str, str]):
     def meaning(self, make: Callable[[Mapping[str, str]], T]) -> T:
         """What `make` makes of them, made once; that is remembered in their place."""
         if self._make is not make:
-            self._made = make(self._told())
+            self._made = make(self.told())
             self._make = make
         found: T = self._made
         return found
 
-    def _told(self) -> dict[str, str]:
+    def told(self) -> dict[str, str]:
+        """What they say, remembered nowhere."""
         told: dict[str, str] = json.loads(self.text)
         return told
 

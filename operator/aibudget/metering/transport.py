@@ -108,8 +108,9 @@ class Session(requests.Session):
             )
             with response:
                 pieces = self._pieces(response, time.monotonic() + patience)
-                # What is asked for at one instant is not asked for again a minute later.
-                known = self._labels() if str(url).endswith("query_range") else None
+                # What is asked for at one instant is not asked for again a minute later; its texts alone are
+                # a third of what they say.
+                known = self._labels() if str(url).endswith("query_range") else KnownLabels()
                 document = document_of(response, pieces, shown, known)
         except (requests.exceptions.ReadTimeout, ReadTimeoutError) as slow:
             raise _too_slow(shown, patience) from slow
