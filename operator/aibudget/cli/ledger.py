@@ -52,15 +52,16 @@ def ledger() -> None:
 def check(url: str) -> None:
     """Look the whole ledger over, and say what it holds.
 
-    Reads every row, which takes minutes where there are millions. Exit codes: 0 all is well, 1 it is
-    damaged, 2 it could not be read.
+    Reads every row, which takes minutes where there are millions, and compares what is kept by day with the
+    slots it was added up from. Exit codes: 0 all is well, 1 it is damaged, 2 it could not be read.
     """
     from aibudget.ledger.database import Database
-    from aibudget.ledger.inspection import holdings
+    from aibudget.ledger.inspection import differences, holdings
 
     try:
         with closing(Database(url, checked=True, borrowed=True)) as database:
-            faults, rows = database.faults(), [_row(one) for one in holdings(database)]
+            faults = database.faults() or differences(database)
+            rows = [_row(one) for one in holdings(database)]
     except Stalled as error:
         if error.reason != "LedgerCorrupt":
             raise
@@ -120,6 +121,22 @@ def hand_over(url: str, cluster: str) -> None:
     with closing(Database(url, checked=True, borrowed=True)) as database, database.writing() as connection:
         meters.hand_over(connection, cluster)
     click.echo(f"The next cluster that comes as {cluster} goes on for it.", err=True)
+
+
+@ledger.command(short_help="Have the operator add up by day anew what is posted.")
+@url_option
+def recount(url: str) -> None:
+    """Have the operator add up by day anew what is posted, when it starts next.
+
+    For when the check finds that days are not what their slots add up to. Until the restart slots are added
+    up instead, which is as right and slower.
+    """
+    from aibudget.ledger.database import Database
+    from aibudget.ledger.inspection import forget_days
+
+    with closing(Database(url, checked=True, borrowed=True)) as database:
+        forget_days(database)
+    click.echo("Days are added up anew when the operator starts next: restart it.", err=True)
 
 
 @ledger.command(short_help="Prove that the decision log is as it was written.")

@@ -75,8 +75,6 @@ class Accounts:
         self._settled = 0
         self._gaps: list[Interval] = []
         self._stride = FIRST_CHUNK_SECONDS
-        self._priced: frozenset[str] | None = None
-        self._priced_since = 0
         self._has_begun = False
         self._leader: Accounts | None = None
         self.followers: list[Accounts] = []
@@ -131,14 +129,7 @@ class Accounts:
         The calendar month is open like the periods since `since`: a budget for it may come at any time.
         """
         since = min(slot_of(since), month_of(now - SETTLING_SECONDS))
-        # What an earlier process has left is not known, nor what was closed for it.
-        whole = self._priced is None or since < self._priced_since
-        if book.ids == self._priced and not whole:
-            return 0
-        changed = self._ledger.rerate(book, since, at=now, epoch=self._epoch, whole=whole)
-        self._priced, self._priced_since = book.ids, since
-        self._stated.clear()
-        return changed
+        return self._ledger.rerate(book, since, at=now, epoch=self._epoch)
 
     def repriced(self) -> int:
         """When posted usage of any meter last got another price (Unix seconds); 0 before the first time."""
@@ -191,15 +182,11 @@ class Accounts:
         better = sorted(fuller | {slot for slot in beside if gained.get(slot) == 0})
         if better:
             self._post(self._ledger.state(self.key), head, better, chunk.end)
-            if book.has_tiers:
-                # What a month has used before a slot is known only now.
-                end = chunk.end
-                self._ledger.redraw(self.key, book, chunk.start, at=end, epoch=self._epoch)
 
     def _made(self, start: int, reading: Reading, book: PriceBook, labels: Labels) -> Head:
         charges = book.charges(reading.usages, self._volume)
         known = self._vanished.with_labels(reading.usages, labels)
-        return Head(start, reading.head, charges, reading.coverage, known, reading.memories)
+        return Head(start, reading.head, charges, reading.coverage, known, reading.memories, book)
 
     def _volume(self, rate: Rate, slot: int) -> int:
         return self._ledger.volume(self.key, rate, slot)
@@ -329,6 +316,7 @@ class Accounts:
                 epoch=self._epoch,
                 namespace_labels=head.labels,
                 memory=head.memories.get(end) if end > (state.watermark or 0) else None,
+                book=head.book,
             )
         )
 

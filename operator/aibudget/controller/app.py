@@ -21,6 +21,7 @@ from typing import Any, Final
 from aibudget.controller import logs
 from aibudget.controller.assembly import Process, assemble
 from aibudget.controller.cache import Cache, Seen, read
+from aibudget.controller.checking import look_over
 from aibudget.controller.cycle import Cycle
 from aibudget.controller.fence import Fence
 from aibudget.controller.lease import Lease, LeaseLost, Timing
@@ -88,6 +89,7 @@ class Replica:
         self._cluster = cluster
         self._identity = f"{settings.identity}_{uuid.uuid4().hex[:8]}"
         self._wake = asyncio.Event()
+        self._started = asyncio.Event()
         timing = Timing(settings.lease_seconds)
         self._lease = Lease(cluster, settings.namespace, self._identity, timing)
         self._fence = Fence(cluster, self._lease.remaining)
@@ -147,6 +149,7 @@ class Replica:
                 cycle = await opened(lambda: self._make_cycle(lease, cache), self._tell_unopened)
                 group.create_task(watch.run(), name="watch")
                 group.create_task(self._cycles(lease, watch, cycle, cache), name="cycles")
+                group.create_task(look_over(self._settings.ledger_url, self._started), name="ledger")
         except* AIBudgetError as several:
             raise several.exceptions[0] from several
 
@@ -206,6 +209,7 @@ class Replica:
         # What the cycle alone needed is gone by now: there is little left to look through.
         gc.collect(1)
         self._pulse = Pulse(leading=True, started=True, progressed=time.monotonic())
+        self._started.set()
         due = _due(interval)
         await self._read_past(cycle, due)
         return due

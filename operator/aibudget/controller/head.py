@@ -36,7 +36,7 @@ class Source(Protocol):
 class Head:
     """What is read and not posted yet: from `start` (Unix seconds) up to `as_of`.
 
-    `memories` are what counters stood at, by the ends of slots that may be posted next.
+    `memories` are what counters stood at, by the ends of slots that may be posted next. `book` priced it.
     """
 
     start: int
@@ -45,6 +45,7 @@ class Head:
     coverage: Mapping[int, Coverage]
     labels: Labels
     memories: Mapping[int, Memory] = field(default_factory=dict)
+    book: PriceBook | None = None
 
     def covered(self, slot: int) -> int:
         """Seconds of the slot that are known."""

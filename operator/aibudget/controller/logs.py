@@ -10,7 +10,7 @@ from typing import Final
 
 from pythonjsonlogger.json import JsonFormatter
 
-_CHATTER: Final = ("kopf", "aiohttp", "urllib3", "kubernetes", "asyncio", "sqlalchemy")
+_CHATTER: Final = ("kopf", "aiohttp", "urllib3", "kubernetes", "asyncio", "sqlalchemy", "alembic")
 
 
 def configure(level: str) -> None:

@@ -3,6 +3,7 @@
 What is peculiar to a backend is in a module of its own; to all others it is SQL in transactions.
 """
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,8 @@ from aibudget.ledger.migration import SCRIPTS, migrate, older, wanting
 from aibudget.ledger.postgresql import Server
 from aibudget.ledger.sqlite import File
 
+log = logging.getLogger(__name__)
+
 _WRITE: Final = "write sqlite:////absolute/path/to/ledger.db or postgresql://user@host/database"
 
 
@@ -26,7 +29,7 @@ class Database:
     def __init__(
         self, url: str, *, checked: bool = False, borrowed: bool = False, scripts: Path = SCRIPTS
     ) -> None:
-        """`checked`: another connection of this process has looked the file over, which takes time.
+        """`checked`: another connection of this process has looked over what a start reads.
 
         `borrowed`: it is an operator's, so it is neither made nor migrated here.
         """
@@ -64,6 +67,11 @@ class Database:
         """Everything that is committed, in a file of its own, while others read and write."""
         self._backend.copy(target)
 
+    def look_over(self) -> None:
+        """Raises `Stalled` where any byte was overwritten; takes minutes where there are millions of rows."""
+        with self._translated():
+            self._backend.look_over()
+
     def faults(self) -> tuple[str, ...]:
         """Everything that is wrong with the database itself; reads all of it."""
         with self._translated():
@@ -84,6 +92,7 @@ class Database:
         with self._backend.migrating() as connection:
             missing = wanting(connection, self.name, scripts)
             if missing:
+                log.info("the ledger %s is migrated: %s", self.name, ", ".join(missing))
                 self._backend.keep(missing[-1])
                 migrate(connection, missing, scripts)
 

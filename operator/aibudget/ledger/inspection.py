@@ -1,6 +1,6 @@
-"""What is in a ledger, for whoever operates it: how far each meter of each cluster is posted.
+"""What is in a ledger, for whoever operates it: how far each meter is posted, and whether its days are right.
 
-Reads alone, also while an operator writes; knows nothing of what is wrong with a database, which is
+Reads alone, also while an operator writes, but for `forget_days`. What is wrong with the database itself is
 `database.py`'s to say.
 """
 
@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import func, select
 
-from aibudget.ledger import schema
+from aibudget.ledger import days, schema
 from aibudget.ledger.database import Database
+from aibudget.metering.slots import Interval, iso
 from aibudget.metering.usage import Coverage
 
 
@@ -57,3 +58,37 @@ def holdings(database: Database) -> tuple[Holding, ...]:
             )
             for row in connection.execute(query)
         )
+
+
+def differences(database: Database) -> tuple[str, ...]:
+    """Which meters' days are not what their slots add up to, and what to do about it."""
+    found = []
+    for cluster, meter_id, meter in _meters(database):
+        with database.reading() as connection:
+            begins, watermark = connection.execute(
+                select(schema.meter.c.begins, schema.meter.c.watermark).where(schema.meter.c.id == meter_id)
+            ).one()
+            if watermark is None or not days.are_kept(connection, meter_id):
+                continue
+            wrong = days.differing(connection, meter_id, Interval(begins, watermark))
+        if wrong:
+            found.append(
+                f"{cluster}: what is kept of {meter} by day is not what its slots add up to, first on the "
+                f"day of {iso(wrong[0])}. The slots are the truth: aibudget ledger recount, then restart the "
+                "operator."
+            )
+    return tuple(found)
+
+
+def forget_days(database: Database) -> None:
+    """Have every operator add up by day anew when it starts next; until then it adds up slots."""
+    with database.writing() as connection:
+        connection.execute(schema.meter.update().values(summed=None))
+
+
+def _meters(database: Database) -> list[tuple[str, int, str]]:
+    cluster, meter = schema.cluster, schema.meter
+    query = select(cluster.c.name.label("cluster"), meter.c.id, meter.c.name).join_from(meter, cluster)
+    with database.reading() as connection:
+        rows = connection.execute(query.order_by(cluster.c.name, meter.c.name))
+        return [(row.cluster, int(row.id), row.name) for row in rows]

@@ -214,9 +214,13 @@ def add(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) ->
 
     Rows that clusters share come in one order, that of their hashes, or their writers lock each other out.
     """
+    connection.execute(insertion(connection, table).on_conflict_do_nothing(), rows)
+
+
+def insertion(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
+    """An INSERT that can say what becomes of rows that are there already."""
     on_postgresql = connection.dialect.name == "postgresql"
-    insert = postgresql.insert(table) if on_postgresql else sqlite.insert(table)
-    connection.execute(insert.on_conflict_do_nothing(), rows)
+    return postgresql.insert(table) if on_postgresql else sqlite.insert(table)
 
 
 def _label(connection: Connection, labels: Mapping[int, str]) -> None:

@@ -3,7 +3,7 @@
 Free functions inside a transaction that `store.py` opened; here is decided whether a posting may go in.
 """
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, case, select
 
 from aibudget.errors import Conflict, Stalled
 from aibudget.ledger import schema
@@ -92,7 +92,7 @@ def meter_id(connection: Connection, cluster: int, name: str) -> int:
     here = select(table.c.id).where(table.c.cluster_id == cluster, table.c.name == name)
     found = connection.execute(here).scalar()
     if found is None:
-        add(connection, table, [{"cluster_id": cluster, "name": name, "revision": 0}])
+        add(connection, table, [{"cluster_id": cluster, "name": name, "revision": 0, "summed": 0}])
         return meter_id(connection, cluster, name)
     return int(found)
 
@@ -106,8 +106,10 @@ def state(connection: Connection, meter: int) -> MeterState:
 def write_state(connection: Connection, meter: int, before: MeterState, after: MeterState) -> None:
     table = schema.meter
     unmoved = (table.c.id == meter, table.c.revision == before.revision)
+    # Days that were kept until now are kept with this change: who changes slots changes them.
+    summed = case((table.c.summed == before.revision, after.revision), else_=table.c.summed)
     values = {"begins": after.begins, "watermark": after.watermark, "revision": after.revision}
-    if connection.execute(table.update().where(*unmoved).values(values)).rowcount != 1:
+    if connection.execute(table.update().where(*unmoved).values(values | {"summed": summed})).rowcount != 1:
         raise Conflict("LedgerMoved", "another writer changed the meter meanwhile; read its state again.")
 
 

@@ -61,6 +61,10 @@ class Server:
         with self.reader.connect() as connection:
             connection.exec_driver_sql("SELECT 1")
 
+    def look_over(self) -> None:
+        """As `check`."""
+        self.check()
+
     def faults(self) -> tuple[str, ...]:
         """Nothing: what it cannot read it says when it is asked."""
         self.check()

@@ -12,6 +12,7 @@ from aibudget.metering.catalogue import meter_of
 from aibudget.metering.memory import Memory
 from aibudget.metering.slots import SLOT_SECONDS, iso
 from aibudget.metering.usage import Coverage
+from aibudget.pricing.book import PriceBook
 from aibudget.pricing.charge import Charge
 
 
@@ -34,7 +35,8 @@ class Posting:
     `coverage` names every slot that is posted, also those without usage; a slot that could not be read is
     posted with nothing covered. `watermark` is the end of what is asked for after this; it never moves back.
     `namespace_labels` are those of the time of use; a namespace that is absent has none. `at` is when this
-    became known (Unix seconds). `memory` is what counters stood at when the new watermark was reached.
+    became known (Unix seconds). `memory` is what counters stood at when the new watermark was reached. `book`
+    has the prices of the charges; None is not known, and open time will be priced anew.
     """
 
     meter: str
@@ -46,6 +48,7 @@ class Posting:
     epoch: int = 0
     namespace_labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     memory: Memory | None = None
+    book: PriceBook | None = None
 
     def __post_init__(self) -> None:
         if self.watermark % SLOT_SECONDS or any(slot % SLOT_SECONDS for slot in self.coverage):

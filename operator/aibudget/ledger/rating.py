@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, select, true
 
-from aibudget.ledger import schema, slots
+from aibudget.ledger import days, schema, slots
 from aibudget.ledger.lines import Rates
 from aibudget.metering.catalogue import meter_of
 from aibudget.metering.slots import SLOT_SECONDS, Interval
@@ -52,19 +52,21 @@ class Rating:
     def renew(self, name: str, meter_id: int, span: Interval) -> int:
         """Give every row of the span the book's rate; how many rows got another one."""
         changed = 0
-        for was in slots.priced(self.connection, meter_id, span):
+        for was in slots.priced_by_day(self.connection, meter_id, span):
             old = self._rate(was.rate_id)
             for part, rate in self._segments(name, was):
                 # Which of its tiers a slot was charged at is for `redraw`.
                 if (old and old.undrawn().id) != (rate and rate.id):
                     changed += slots.reprice(self.connection, meter_id, was, part, self._id(rate))
+        if changed:
+            days.recount(self.connection, meter_id, span)
         return changed + self.redraw(name, meter_id, span)
 
     def redraw(self, name: str, meter_id: int, span: Interval) -> int:
         """Charge each slot of the span at the tiers that its month's volume before it comes to."""
         if not any(rate.tiers and rate.meter == meter_of(name) for rate in self.book.rates):
             return 0
-        changed, month, volumes = 0, 0, dict[str, int]()
+        changed, month, volumes, touched = 0, 0, dict[str, int](), list[int]()
         whole = Interval(month_of(span.start), span.end)
         for slot, rows in self._volumes(name, meter_id, whole):
             if month_of(slot) != month:
@@ -78,6 +80,9 @@ class Rating:
                     if renewed.id != rate.id:
                         at = (meter_id, slot, self._id(rate), self._id(renewed))
                         changed += slots.reprice_slot(self.connection, *at)
+                        touched.append(slot)
+        if touched:
+            days.recount(self.connection, meter_id, Interval(touched[0], touched[-1] + SLOT_SECONDS))
         return changed
 
     def correct(self, name: str, meter_id: int, span: Interval) -> int:
@@ -211,6 +216,31 @@ def adopt(connection: Connection, cluster_id: int, rating: Rating) -> tuple[Inte
         Interval(start, FAR_FUTURE) for start, _ in entries ^ {tuple(entry) for entry in was["exchange"]}
     ]
     return Interval(min(span.start for span in spans), max(span.end for span in spans)), True
+
+
+def is_rated(connection: Connection, cluster_id: int, since: int, prices: str | None = None) -> bool:
+    """Whether all that is posted from an instant on is priced by one book: by this one, if it is given."""
+    table = schema.price_book
+    query = select(table.c.rated, table.c.rated_since).where(table.c.cluster_id == cluster_id)
+    found = connection.execute(query).one_or_none()
+    if found is None or found.rated is None or found.rated_since > since:
+        return False
+    return prices in (None, found.rated)
+
+
+def remember_rated(connection: Connection, cluster_id: int, since: int, prices: str) -> None:
+    """All that is posted from an instant on has the prices of this book."""
+    table = schema.price_book
+    values = {"rated": prices, "rated_since": since}
+    connection.execute(table.update().where(table.c.cluster_id == cluster_id).values(values))
+
+
+def mix(connection: Connection, cluster_id: int, prices: str | None) -> None:
+    """Something is posted by the prices of this book; None is not known. Is it another, two are mixed."""
+    table = schema.price_book
+    other = true() if prices is None else table.c.rated != prices
+    query = table.update().where(table.c.cluster_id == cluster_id, table.c.rated.is_not(None), other)
+    connection.execute(query.values(rated=None))
 
 
 def repriced(connection: Connection, cluster_id: int) -> int:

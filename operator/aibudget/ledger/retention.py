@@ -9,7 +9,7 @@ from typing import Final
 
 from sqlalchemy import Connection, select
 
-from aibudget.ledger import schema, slots
+from aibudget.ledger import days, schema
 from aibudget.metering.slots import SLOT_SECONDS, Interval
 
 BATCH_SECONDS: Final = 8 * SLOT_SECONDS
@@ -29,8 +29,9 @@ def expire(connection: Connection, cluster_id: int, before: int) -> bool:
     if found is None:
         return False
     span = Interval(found.begins, min(before, found.watermark, found.begins + BATCH_SECONDS))
-    for table in (schema.usage, schema.coverage):
-        connection.execute(table.delete().where(slots.within(table, found.id, span)))
+    with days.following(connection, found.id, span):
+        for table in (schema.usage, schema.coverage):
+            connection.execute(table.delete().where(schema.within(table, found.id, span)))
     correction = schema.correction
     over = (correction.c.meter_id == found.id, correction.c.end <= span.end)
     connection.execute(correction.delete().where(*over))

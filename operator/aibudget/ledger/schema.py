@@ -10,6 +10,7 @@ from typing import Final
 from sqlalchemy import (
     BigInteger,
     Column,
+    ColumnElement,
     ForeignKey,
     Index,
     Integer,
@@ -19,7 +20,10 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    and_,
 )
+
+from aibudget.metering.slots import Interval
 
 UNMIGRATED: Final = 1
 """The version of ledgers from before there were migrations."""
@@ -54,6 +58,8 @@ meter = Table(
     Column("begins", BigInteger),
     Column("watermark", BigInteger),
     Column("revision", BigInteger, nullable=False),
+    # The revision that its days in `usage_day` were kept up to: at any other they are not believed.
+    Column("summed", BigInteger),
     UniqueConstraint("cluster_id", "name"),
 )
 
@@ -117,6 +123,9 @@ price_book = Table(
     Column("known", BigInteger, nullable=False),
     # When posted usage last got another rate; 0 before the first time.
     Column("repriced", BigInteger, nullable=False),
+    # By which book all that is posted since then is priced; NULL is not known.
+    Column("rated", String(64)),
+    Column("rated_since", BigInteger),
 )
 
 # Append-only: usage of a closed time that was billed at one rate is known since then to cost another.
@@ -148,6 +157,21 @@ usage = Table(
     Column("estimated", BigInteger, nullable=False),
     Column("busy", BigInteger, nullable=False),
     # 0 observed means that nobody looked, so that busy says nothing.
+    Column("observed", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# What `usage` adds up to in each UTC day: changed in the transactions that change it. 0 is no rate.
+usage_day = Table(
+    "usage_day",
+    metadata,
+    Column("meter_id", Integer, primary_key=True),
+    Column("day", BigInteger, primary_key=True),
+    Column("line_id", Integer, primary_key=True),
+    Column("rate_id", Integer, primary_key=True),
+    Column("quantity", BigInteger, nullable=False),
+    Column("estimated", BigInteger, nullable=False),
+    Column("busy", BigInteger, nullable=False),
     Column("observed", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
@@ -323,3 +347,8 @@ budget_held = Table(
     Column("hour", BigInteger, primary_key=True),
     sqlite_with_rowid=False,
 )
+
+
+def within(table: Table, meter_id: int, interval: Interval) -> ColumnElement[bool]:
+    """The condition that a slot's row of a meter lies in the interval."""
+    return and_(table.c.meter_id == meter_id, table.c.slot >= interval.start, table.c.slot < interval.end)

@@ -7,19 +7,20 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, Table, and_, func, select
+from sqlalchemy import Connection, func, select
 
-from aibudget.ledger import schema
+from aibudget.ledger import days, schema
+from aibudget.ledger.days import QUANTITIES
 from aibudget.ledger.lines import CHUNK, in_chunks
+from aibudget.ledger.schema import within
 from aibudget.ledger.totals import NOTHING, Covered, Row, Totals
-from aibudget.metering.slots import Interval
+from aibudget.metering.slots import SLOT_SECONDS, Interval
 from aibudget.metering.usage import Coverage
 from aibudget.pricing.charge import Charge
 
 _USAGE, _COVERAGE = schema.usage, schema.coverage
-_QUANTITIES = ("quantity", "estimated", "busy", "observed")
 
 INSERTED: Final = 5000
 """Rows that are inserted at once."""
@@ -45,6 +46,19 @@ def replace(
     read: tuple[Mapping[int, Coverage], int],
 ) -> None:
     """Make the slots hold these rows alone. `read` is each slot's coverage, and when it was read."""
+    coverage, _ = read
+    if coverage:
+        span = Interval(min(coverage), max(coverage) + SLOT_SECONDS)
+        with days.following(connection, meter_id, span):
+            _replace(connection, meter_id, slots, read)
+
+
+def _replace(
+    connection: Connection,
+    meter_id: int,
+    slots: Mapping[int, Sequence[Row]],
+    read: tuple[Mapping[int, Coverage], int],
+) -> None:
     coverage, at = read
     posted = sorted(coverage)
     for table in (_USAGE, _COVERAGE):
@@ -79,7 +93,7 @@ def held(connection: Connection, meter_id: int, slots: Sequence[int]) -> Mapping
     rows: dict[int, list[Row]] = defaultdict(list)
     query = select(_USAGE).where(_USAGE.c.meter_id == meter_id)
     for row in in_chunks(connection, query.where, _USAGE.c.slot, slots):
-        rows[row.slot].append(_row(row))
+        rows[row.slot].append(Row.of(row))
     query = select(_COVERAGE).where(_COVERAGE.c.meter_id == meter_id)
     return {
         row.slot: (rows[row.slot], Covered(1, row.covered_seconds, row.total_seconds))
@@ -89,13 +103,13 @@ def held(connection: Connection, meter_id: int, slots: Sequence[int]) -> Mapping
 
 def sums(connection: Connection, meter_id: int, interval: Interval) -> list[Row]:
     """Each line's sums at each of its rates."""
-    columns = [func.sum(_USAGE.c[name]).label(name) for name in _QUANTITIES]
+    columns = [func.sum(_USAGE.c[name]).label(name) for name in QUANTITIES]
     query = (
         select(_USAGE.c.line_id, _USAGE.c.rate_id, *columns)
         .where(within(_USAGE, meter_id, interval))
         .group_by(_USAGE.c.line_id, _USAGE.c.rate_id)
     )
-    return [_row(row) for row in connection.execute(query)]
+    return [Row.of(row) for row in connection.execute(query)]
 
 
 def posted(coverage: Mapping[int, Coverage], rows: Mapping[int, Sequence[Row]]) -> Mapping[int, Slot]:
@@ -119,7 +133,7 @@ def hourly(
 ) -> Mapping[int, Sequence[Row]]:
     """Each line's sums at each of its rates, by the hour; of these namespaces alone, where some are given."""
     hour = (_USAGE.c.slot - _USAGE.c.slot % 3600).label("hour")
-    columns = [func.sum(_USAGE.c[name]).label(name) for name in _QUANTITIES]
+    columns = [func.sum(_USAGE.c[name]).label(name) for name in QUANTITIES]
     query = select(hour, _USAGE.c.line_id, _USAGE.c.rate_id, *columns).where(
         within(_USAGE, meter_id, interval)
     )
@@ -134,7 +148,7 @@ def hourly(
         )
     found: dict[int, list[Row]] = defaultdict(list)
     for row in connection.execute(query.group_by(hour, _USAGE.c.line_id, _USAGE.c.rate_id)):
-        found[int(row.hour)].append(_row(row))
+        found[int(row.hour)].append(Row.of(row))
     return found
 
 
@@ -152,18 +166,25 @@ def counted(connection: Connection, meter_id: int, span: Interval) -> tuple[Sequ
     return sums(connection, meter_id, span), covered(connection, meter_id, span)
 
 
+def known(
+    connection: Connection, meter_id: int, span: Interval, watermark: int
+) -> tuple[Sequence[Row], Covered]:
+    """As `counted`, from days where they are whole."""
+    return days.sums(connection, meter_id, span, watermark), covered(connection, meter_id, span)
+
+
 def summed(
     connection: Connection, meter_id: int, totals: Totals, span: Interval, watermark: int
 ) -> tuple[Sequence[Row], Covered]:
-    """From running totals, where the interval ends at the watermark or where another begins; else counted."""
+    """From running totals, where it ends at the watermark or where another begins; else added up."""
     past = span.end < watermark
     if past and not totals.asked(span.end):
-        return counted(connection, meter_id, span)
+        return known(connection, meter_id, span, watermark)
     if not totals.asked(span.start):
         # What another beginning has counted already is not counted again.
         base = totals.nearest(span.start, watermark)
         between = Interval(min(span.start, base), max(span.start, base))
-        totals.remember(span.start, base, *counted(connection, meter_id, between))
+        totals.remember(span.start, base, *known(connection, meter_id, between, watermark))
     if past:
         return totals.between(span.start, span.end)
     return totals.since(span.start)
@@ -198,8 +219,21 @@ def priced(connection: Connection, meter_id: int, interval: Interval) -> list[Pr
     return [Priced(text, rate or 0, first, last) for text, rate, first, last in connection.execute(query)]
 
 
+def priced_by_day(connection: Connection, meter_id: int, interval: Interval) -> list[Priced]:
+    """As `priced`, but between the days of those slots, where days are kept: less is looked at."""
+    if not days.are_kept(connection, meter_id):
+        return priced(connection, meter_id, interval)
+    return [
+        Priced(text, rate, max(first, interval.start), min(last + days.DAY, interval.end) - SLOT_SECONDS)
+        for text, rate, first, last in days.priced(connection, meter_id, interval)
+    ]
+
+
 def reprice(connection: Connection, meter_id: int, was: Priced, part: Interval, rate_id: int) -> int:
-    """Give the rows of `was` that lie in a part of time another rate; returns how many there were."""
+    """Give the rows of `was` that lie in a part of time another rate; returns how many there were.
+
+    Their days are the caller's to count anew, once for all.
+    """
     line = schema.line
     of_sku = select(line.c.id).where(line.c.meter_id == meter_id, line.c.dimensions == was.dimensions)
     query = _USAGE.update().where(
@@ -222,27 +256,14 @@ def by_rate(connection: Connection, meter_id: int, interval: Interval) -> list[t
 
 
 def reprice_slot(connection: Connection, meter_id: int, slot: int, was: int, rate_id: int) -> int:
-    """Give the rows of one slot that have a rate another one; returns how many there were."""
+    """Give the rows of one slot that have a rate another one; returns how many there were.
+
+    Their days are the caller's to count anew, once for all.
+    """
     query = _USAGE.update().where(
         _USAGE.c.meter_id == meter_id, _USAGE.c.slot == slot, _USAGE.c.rate_id == was
     )
     return connection.execute(query.values(rate_id=rate_id)).rowcount
-
-
-def within(table: Table, meter_id: int, interval: Interval) -> ColumnElement[bool]:
-    """The condition that a row lies in the interval."""
-    return and_(table.c.meter_id == meter_id, table.c.slot >= interval.start, table.c.slot < interval.end)
-
-
-def _row(row: Any) -> Row:
-    return Row(
-        row.line_id,
-        row.rate_id or 0,
-        int(row.quantity),
-        int(row.estimated),
-        int(row.busy),
-        int(row.observed),
-    )
 
 
 def merged(rows: Iterable[tuple[int, Row]]) -> Mapping[int, Sequence[Row]]:

@@ -17,6 +17,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DatabaseError, OperationalError
 
 from aibudget.errors import AIBudgetError, Stalled, Transient
+from aibudget.ledger import schema
 
 BUSY_TIMEOUT_MS: Final = 5000
 
@@ -45,11 +46,17 @@ class File:
         self.writer = self.engine.execution_options(writes=True)
 
     def check(self) -> None:
-        """Raises `Stalled` where bytes were overwritten: now, not when a budget is summed."""
+        """Raises `Stalled` where bytes were overwritten that a start reads: all tables but that of slots."""
         with self.engine.connect() as connection:
-            verdict = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
-        if verdict != "ok":
-            raise self._corrupt(str(verdict))
+            rows = connection.exec_driver_sql("SELECT name FROM sqlite_schema WHERE type = 'table'").all()
+            for (name,) in rows:
+                if name != schema.usage.name:
+                    self._expect_ok(connection, f"PRAGMA quick_check('{name}')")
+
+    def look_over(self) -> None:
+        """Raises `Stalled` where bytes were overwritten anywhere; takes as long as reading the whole file."""
+        with self.engine.connect() as connection:
+            self._expect_ok(connection, "PRAGMA quick_check(1)")
 
     def faults(self) -> tuple[str, ...]:
         """What a look at every row and every index finds wrong; nothing where all is well."""
@@ -112,6 +119,11 @@ class File:
                 "volume space, write permission and one writer only, and it goes on by itself.",
             )
         return self._corrupt(str(error.orig))
+
+    def _expect_ok(self, connection: Connection, pragma: str) -> None:
+        verdict = connection.exec_driver_sql(pragma).scalar()
+        if verdict != "ok":
+            raise self._corrupt(str(verdict))
 
     def _corrupt(self, detail: str) -> Stalled:
         found = " ".join(detail.split())

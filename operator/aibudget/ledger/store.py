@@ -2,26 +2,35 @@
 
 A posting deletes its slots, inserts them anew and moves the watermark in one transaction, provided that the
 meter's revision and the writer's epoch are still what the writer knew. So repeating it, two writers at once
-and a crash at any point leave either the old state or the new. Statements come from running totals, which
-are only trusted at the revision they were made for. For one thread.
+and a crash at any point leave either the old state or the new. For one thread.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+import logging
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Final
 
 from sqlalchemy import Connection
 
 from aibudget.inventory.owners import LINKS, OwnerLink
-from aibudget.ledger import levels, links, meters, retention, slots
+from aibudget.ledger import days, levels, links, meters, retention, slots
 from aibudget.ledger.database import Database
 from aibudget.ledger.hours import HOUR, HourBook, mark
 from aibudget.ledger.lines import Lines, Rates, label_keys, last_labels
+from aibudget.ledger.meterbook import MeterBook
 from aibudget.ledger.posting import MeterState, Posting
-from aibudget.ledger.rating import EVER, Rating, adopt, corrected, remember_repriced, repriced
-from aibudget.ledger.spend import Correction, SpendLine, Statement, slots_of
-from aibudget.ledger.totals import Row, Totals
+from aibudget.ledger.rating import (
+    EVER,
+    Rating,
+    adopt,
+    corrected,
+    is_rated,
+    mix,
+    remember_rated,
+    remember_repriced,
+    repriced,
+)
+from aibudget.ledger.spend import Correction, Statement
 from aibudget.metering.catalogue import generation_of, meter_of
 from aibudget.metering.memory import Memory
 from aibudget.metering.slots import SLOT_SECONDS, Interval
@@ -30,18 +39,7 @@ from aibudget.pricing.book import PriceBook
 from aibudget.pricing.rate import Rate
 from aibudget.pricing.tiers import month_of
 
-STATEMENTS_KEPT: Final = 64
-
-
-@dataclass(slots=True)
-class _Meter:
-    """What this process knows of a meter: its integer, its lines, and sums that hold at one revision."""
-
-    id: int
-    lines: Lines
-    totals: Totals = field(default_factory=lambda: Totals(revision=0))
-    statements: dict[Interval, Statement] = field(default_factory=dict)
-    memory: Memory = field(default_factory=Memory)
+log = logging.getLogger(__name__)
 
 
 class Ledger:
@@ -75,9 +73,19 @@ class Ledger:
         self._database.close()
 
     def take_over(self) -> int:
-        """Become the one writer; returns the epoch for postings. Those of earlier writers are now refused."""
+        """Become the one writer; returns the epoch for postings. Those of earlier writers are now refused.
+
+        Days that are missing are added up first, which takes a while after an upgrade.
+        """
         with self._database.writing() as connection:
-            return meters.next_epoch(connection, self._cluster_id)
+            epoch = meters.next_epoch(connection, self._cluster_id)
+        for name, meter in self._meters.items():
+            with self._database.writing() as connection:
+                meters.check_epoch(connection, self._cluster_id, epoch)
+                if not days.are_kept(connection, meter.id):
+                    log.info("what %s used is added up by day anew", name)
+                    days.renew(connection, meter.id)
+        return epoch
 
     def has(self, meter: str) -> bool:
         """Whether anything of the meter was ever posted."""
@@ -146,13 +154,13 @@ class Ledger:
             meters.write_state(connection, meter.id, before, after)
             if posting.memory is not None and posting.memory.at == after.watermark:
                 levels.write(connection, meter.id, posting.memory)
+            mix(connection, self._cluster_id, None if posting.book is None else posting.book.digest)
+            is_redrawn = self._redraw(connection, posting, before)
+            now = meters.state(connection, meter.id) if is_redrawn else after
         meter.lines.committed(line_ids)
         self._rates.committed(rate_ids)
-        if meter.totals.revision == before.revision:
-            meter.totals.replace(held, slots.posted(posting.coverage, rows))
-            meter.totals.revision = after.revision
-            meter.statements.clear()
-        return after
+        meter.posted(before, after, held, slots.posted(posting.coverage, rows))
+        return now
 
     def expire(self, before: int, *, epoch: int) -> bool:
         """Delete a few of the slots from before an instant; whether there were any. `Conflict` as `post`."""
@@ -160,34 +168,20 @@ class Ledger:
             meters.check_epoch(connection, self._cluster_id, epoch)
             expired = retention.expire(connection, self._cluster_id, before)
         for meter in self._meters.values() if expired else ():
-            meter.totals.forget(before)
-            meter.statements.clear()
+            meter.expired(before)
         return expired
 
     def statement(self, meter: str, interval: Interval) -> Statement:
         """All that is posted of an interval, which must lie on slots."""
         if interval.start % SLOT_SECONDS or interval.end % SLOT_SECONDS:
             raise ValueError("the ledger answers for whole slots of 900 seconds")
-        known = self._meter(meter)
         with self._database.reading() as connection:
-            state = meters.state(connection, known.id)
-            if known.totals.revision != state.revision:
-                known.totals = Totals(state.revision)
-                known.statements.clear()
-            found = known.statements.get(interval)
-            if found is None:
-                found = self._statement(connection, known, state, interval)
-                if len(known.statements) >= STATEMENTS_KEPT:
-                    known.statements.clear()
-                known.statements[interval] = found
-            return found
+            return self._meter(meter).statement(connection, interval)
 
     def recount(self, meter: str, interval: Interval) -> Statement:
         """As `statement`, added up from the slots anew."""
-        known = self._meter(meter)
         with self._database.reading() as connection:
-            state = meters.state(connection, known.id)
-            return self._statement(connection, known, state, interval, anew=True)
+            return self._meter(meter).recount(connection, interval)
 
     def hourly(
         self, meter: str, interval: Interval, namespaces: Collection[str] | None = None
@@ -202,7 +196,7 @@ class Ledger:
             asked = slots.hourly_coverage(connection, known.id, interval)
             return {
                 hour: Statement(
-                    lines=self._lines(connection, known, rows.get(hour, ())),
+                    lines=known.spend(connection, rows.get(hour, ())),
                     coverage=Coverage(covered.covered_seconds, covered.total_seconds),
                     as_of=hour + HOUR,
                     complete=covered.slots == HOUR // SLOT_SECONDS,
@@ -223,26 +217,32 @@ class Ledger:
         covered = self.coverage(meter, Interval(since, watermark))
         return tuple(slot for slot, c in covered.items() if c.covered_seconds < c.total_seconds)
 
-    def rerate(self, book: PriceBook, since: int, *, at: int, epoch: int, whole: bool = True) -> int:
+    def rerate(self, book: PriceBook, since: int, *, at: int, epoch: int) -> int:
         """Price everything posted from `since` on by this book; returns how many rows got another rate.
 
         Quantities stay. Meant for open periods, after a price list changed; what is before is closed and gets
-        corrections. Without `whole` only the time for which the book differs from the last one is looked at.
+        corrections. What is known to have these prices is not looked at, whichever process gave them.
         Raises `Conflict` as `post` does.
         """
-        with self._rating(book, at, epoch) as rating:
-            differs, corrects = adopt(rating.connection, self._cluster_id, rating)
-            span = EVER if whole else differs
-            if span is None:
+        with self._database.reading() as connection:
+            if is_rated(connection, self._cluster_id, since, book.digest):
                 return 0
+        with self._rating(book, at, epoch) as rating:
+            alike = is_rated(rating.connection, self._cluster_id, since)
+            differs, corrects = adopt(rating.connection, self._cluster_id, rating)
+            # Where several books have priced there is no telling what this one changes.
+            span = differs if alike else EVER
             changed = 0
-            for name, meter in self._meters.items():
-                changed += self._renew(rating, name, max(since, span.start), rating.renew)
-                if differs is not None and corrects:
-                    closed = Interval(min(differs.start, since), min(differs.end, since))
+            if span is not None:
+                first = max(since, span.start)
+                changed = sum(self._renew(rating, name, first, rating.renew) for name in self._meters)
+            if differs is not None and corrects:
+                closed = Interval(min(differs.start, since), min(differs.end, since))
+                for name, meter in self._meters.items():
                     rating.correct(name, meter.id, closed)
             if changed:
                 remember_repriced(rating.connection, self._cluster_id, at)
+            remember_rated(rating.connection, self._cluster_id, since, book.digest)
         return changed
 
     def keep_rates(self, rates: Iterable[Rate], at: int) -> None:
@@ -259,11 +259,6 @@ class Ledger:
         """When posted usage last got another rate (Unix seconds); 0 before the first time."""
         with self._database.reading() as connection:
             return repriced(connection, self._cluster_id)
-
-    def redraw(self, meter: str, book: PriceBook, since: int, *, at: int, epoch: int) -> int:
-        """Charge one meter from `since` on at the tiers its volume comes to, after its past was read on."""
-        with self._rating(book, at, epoch) as rating:
-            return self._renew(rating, meter, since, rating.redraw)
 
     def volume(self, meter: str, rate: Rate, slot: int) -> int:
         """How much of a meter a rate, by its name, has priced in the calendar month before a slot."""
@@ -303,6 +298,14 @@ class Ledger:
             meters.check_epoch(connection, self._cluster_id, epoch)
             yield Rating(connection, self._rates, book, at)
 
+    def _redraw(self, connection: Connection, posting: Posting, before: MeterState) -> bool:
+        """What is posted of the past moves the tiers of what comes after it. Whether it did."""
+        first, book = min(posting.coverage, default=posting.watermark), posting.book
+        if book is None or not book.has_tiers or first >= (before.watermark or 0):
+            return False
+        rating = Rating(connection, self._rates, book, posting.at)
+        return self._renew(rating, posting.meter, first, rating.redraw) > 0
+
     def _renew(
         self, rating: Rating, name: str, since: int, renew: Callable[[str, int, Interval], int]
     ) -> int:
@@ -311,9 +314,9 @@ class Ledger:
         before = meters.state(rating.connection, meter_id)
         if before.watermark is None or before.watermark <= since:
             return 0
-        rows = renew(name, meter_id, Interval(since, before.watermark))
+        first = max(since, before.begins or 0)
+        rows = renew(name, meter_id, Interval(first, before.watermark))
         if rows:
-            first = max(since, before.begins or 0)
             mark(rating.connection, self._cluster_id, range(first - first % HOUR, before.watermark, HOUR))
             after = MeterState(before.begins, before.watermark, before.revision + 1)
             meters.write_state(rating.connection, meter_id, before, after)
@@ -331,15 +334,14 @@ class Ledger:
                 links.write(connection, self._cluster_id, found, at)
             if any(link.child.kind in LINKS for link in found):
                 for meter in self._meters.values():
-                    if meter.lines.forget_links():
-                        meter.statements.clear()
+                    meter.forget_links()
 
     def forget_pods(self, before: int) -> None:
         """Let go of the owners of single pods that were learnt before an instant: they can be asked for."""
         with self._writing() as connection:
             links.forget_pods(connection, self._cluster_id, before)
 
-    def _meter(self, name: str) -> _Meter:
+    def _meter(self, name: str) -> MeterBook:
         """The meter's integer, given out when it is first asked for."""
         if name not in self._meters:
             with self._writing() as connection:
@@ -347,49 +349,5 @@ class Ledger:
             self._meters[name] = self._of(name, meter_id)
         return self._meters[name]
 
-    def _of(self, name: str, meter_id: int) -> _Meter:
-        return _Meter(meter_id, Lines(self._cluster_id, meter_id, meter_of(name)))
-
-    def _statement(
-        self,
-        connection: Connection,
-        known: _Meter,
-        state: MeterState,
-        interval: Interval,
-        *,
-        anew: bool = False,
-    ) -> Statement:
-        if state.watermark is None or state.begins is None:
-            return Statement((), Coverage(0, 0), None, complete=False)
-        end = min(interval.end, state.watermark)
-        if end <= interval.start:
-            return Statement((), Coverage(0, 0), state.watermark, complete=state.begins <= interval.start)
-        span = Interval(interval.start, end)
-        if anew:
-            rows, covered = slots.counted(connection, known.id, span)
-        else:
-            rows, covered = slots.summed(connection, known.id, known.totals, span, state.watermark)
-        return Statement(
-            lines=self._lines(connection, known, rows),
-            coverage=Coverage(covered.covered_seconds, covered.total_seconds),
-            as_of=end,
-            complete=covered.slots == slots_of(interval.start, end),
-        )
-
-    def _lines(self, connection: Connection, known: _Meter, rows: Sequence[Row]) -> tuple[SpendLine, ...]:
-        lines = known.lines.of(connection, [row.line_id for row in rows])
-        rates = self._rates.of(connection, (row.rate_id for row in rows))
-        return tuple(
-            SpendLine(
-                workload=lines[row.line_id].workload,
-                sku=lines[row.line_id].sku,
-                namespace_labels=lines[row.line_id].namespace_labels,
-                rate=rates.get(row.rate_id),
-                quantity=row.quantity,
-                estimated=row.estimated,
-                busy=row.busy if row.observed else None,
-                observed=row.observed or None,
-                labels=lines[row.line_id].labels,
-            )
-            for row in rows
-        )
+    def _of(self, name: str, meter_id: int) -> MeterBook:
+        return MeterBook(meter_id, Lines(self._cluster_id, meter_id, meter_of(name)), self._rates)

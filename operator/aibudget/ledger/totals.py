@@ -9,7 +9,7 @@ from array import array
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 REMEMBERED: Final = 64
 """Distinct beginnings that are kept; beyond them the one unused for longest is counted anew."""
@@ -26,6 +26,12 @@ class Row(NamedTuple):
     estimated: int
     busy: int
     observed: int
+
+    @classmethod
+    def of(cls, row: Any) -> "Row":
+        """As a database has it: sums may be of a type of their own there, and no rate NULL."""
+        quantities = int(row.quantity), int(row.estimated), int(row.busy), int(row.observed)
+        return cls(row.line_id, row.rate_id or 0, *quantities)
 
     def minus(self, other: "Row | None") -> "Row":
         """What is left without a part of it."""

@@ -54,6 +54,11 @@ class PriceBook:
         return frozenset((*(rate.id for rate in self.rates), *entries))
 
     @property
+    def digest(self) -> str:
+        """A hash over all of it."""
+        return sha256("\n".join(sorted(self.ids)).encode()).hexdigest()
+
+    @property
     def meters(self) -> frozenset[str]:
         """The meters that have some rate: only of these can usage lack a price."""
         alike = (meter for meter, other in PRICED_AS.items() if other in self._by_meter)

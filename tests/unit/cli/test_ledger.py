@@ -58,6 +58,19 @@ def test_a_check_finds_rows_whose_owner_is_gone(in_use: Ledger, url: str, tmp_pa
     assert "meter has rows of a cluster that is not there" in ran.stdout
 
 
+def test_a_check_finds_days_that_are_not_their_slots(in_use: Ledger, url: str, tmp_path: Path) -> None:
+    """It names meter and day, and the way out works: the next start adds them up anew."""
+    with closing(sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)) as raw:
+        raw.execute("INSERT INTO usage_day VALUES (1, 0, 1, 0, 7, 0, 0, 0)")
+    ran = aibudget("ledger", "check", "--ledger-url", url)
+    assert ran.exit_code == 1
+    assert "eu-1: what is kept of gpu by day is not what its slots add up to" in ran.stdout
+    assert aibudget("ledger", "recount", "--ledger-url", url).exit_code == 0
+    with closing(Ledger.open(url, "eu-1")) as next_one:
+        next_one.take_over()
+    assert aibudget("ledger", "check", "--ledger-url", url).exit_code == 0
+
+
 def test_a_check_finds_overwritten_bytes(url: str, tmp_path: Path) -> None:
     """Whatever SQLite says of it, the answer is no."""
     Ledger.open(url, "eu-1").close()

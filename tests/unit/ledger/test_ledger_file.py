@@ -4,15 +4,18 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from aibudget.errors import Stalled, Transient
+from aibudget.ledger.database import Database
 from aibudget.ledger.register import Register
 from aibudget.ledger.store import Ledger
 from aibudget.metering.slots import Interval
 from aibudget.metering.usage import Coverage
+from aibudget.pricing.charge import Charge
 
 FULL = Coverage(900, 900)
 
@@ -48,6 +51,25 @@ def test_a_damaged_file_is_named_with_the_way_out(url: str, tmp_path: Path) -> N
     with pytest.raises(Stalled, match=r"ledger\.db is damaged.*backup") as caught:
         Ledger.open(url, "here")
     assert caught.value.reason == "LedgerCorrupt"
+
+
+def test_damaged_slots_are_found_by_the_look_at_the_whole(
+    url: str, tmp_path: Path, post: Callable[..., None], make_charge: Callable[..., Charge]
+) -> None:
+    """A start does not wait until months of slots are read: they are looked over beside it, and named."""
+    ledger, path = Ledger.open(url, "here"), tmp_path / "ledger.db"
+    post(ledger, {0: FULL}, *[make_charge(0, f"w{n}", 1) for n in range(1000)])
+    ledger.close()
+    with closing(Database(url)) as opened:
+        opened.look_over()
+    with sqlite3.connect(path) as raw:
+        (root,) = raw.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'usage'").fetchone()
+    raw.close()
+    content = bytearray(path.read_bytes())
+    content[4096 * (root - 1) : 4096 * root] = b"\xff" * 4096
+    path.write_bytes(content)
+    with closing(Database(url)) as opened, pytest.raises(Stalled, match=r"ledger\.db is damaged.*backup"):
+        opened.look_over()
 
 
 def test_a_file_of_another_kind_is_refused(url: str, tmp_path: Path) -> None:

@@ -54,13 +54,13 @@ def test_only_the_time_for_which_a_book_differs_is_priced_anew(
     post(ledger, dict.fromkeys(range(4), FULL), *(make_charge(n, "llm", HOUR, first) for n in range(4)))
     assert (ledger.rerate(book, 0, at=3600, epoch=0), ledger.repriced()) == (0, 0)
     later = PriceBook([first, make_rate("5", 2, name="later")])
-    assert ledger.rerate(later, 0, at=3700, epoch=0, whole=False) == 2
+    assert ledger.rerate(later, 0, at=3700, epoch=0) == 2
     assert costs(ledger) == [(Decimal(2), 2 * HOUR), (Decimal(5), 2 * HOUR)]
     assert ledger.repriced() == 3700
-    assert ledger.rerate(later, 0, at=3800, epoch=0, whole=False) == 0
+    assert ledger.rerate(later, 0, at=3800, epoch=0) == 0
     worth = ExchangeRate(2700, 10, "list", "USD", "EUR", Decimal("0.9"))
-    assert ledger.rerate(PriceBook(later.rates, [worth]), 0, at=3900, epoch=0, whole=False) == 1
-    assert ledger.rerate(later, 0, at=4000, epoch=0, whole=False) == 1
+    assert ledger.rerate(PriceBook(later.rates, [worth]), 0, at=3900, epoch=0) == 1
+    assert ledger.rerate(later, 0, at=4000, epoch=0) == 1
 
 
 def test_rerating_moves_the_revision(

@@ -39,9 +39,8 @@ def read(ledger: Ledger, tiered: Rate) -> Callable[..., None]:
         coverage = {usage.slot: FULL for usage in usages}
         end = max(coverage) + SLOT_SECONDS
         charges = book.charges(usages, partial(ledger.volume, "tokens"))
-        posting = Posting("tokens", coverage, charges, max(end, state.watermark or 0), state.revision, end)
-        ledger.post(posting)
-        ledger.redraw("tokens", book, min(coverage), at=end, epoch=0)
+        watermark = max(end, state.watermark or 0)
+        ledger.post(Posting("tokens", coverage, charges, watermark, state.revision, end, book=book))
 
     return do
 
