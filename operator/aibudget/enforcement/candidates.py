@@ -1,7 +1,7 @@
 """Whom a budget could hold anew, and whom it has to spare, with the reason for each. Pure."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Final
@@ -65,7 +65,7 @@ def candidates(
         if why is not None:
             spared.append(Spared(evaluation.budget, spend.workload, *why))
     spared += _without_price(claimant)
-    return Eligible(tuple(found), tuple(spared))
+    return Eligible(tuple(replace(one, currency=evaluation.currency) for one in found), tuple(spared))
 
 
 def _claim_of(claimant: Claimant, wish: Wish) -> Claim | None:

@@ -43,6 +43,7 @@ class Candidate:
     """A workload that may be stopped. `crew` is None where no accelerator pod of it could be read.
 
     `idle` is what its devices said of the last half hour. `held`: it is stopped already, for another budget.
+    `currency` is that of the rate, for people.
     """
 
     workload: Workload
@@ -52,6 +53,7 @@ class Candidate:
     held: bool = False
     crew: Crew | None = None
     assumed: tuple[str, ...] = ()
+    currency: str = "USD"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,7 @@ def _sentence(place: str, candidate: Candidate, now: datetime) -> str:
 
 
 def _described(candidate: Candidate, now: datetime) -> str:
-    cost = f"{candidate.rate_per_hour.quantize(_CENT)} per hour"
+    cost = f"{candidate.rate_per_hour.quantize(_CENT)} {candidate.currency} per hour"
     if candidate.assumed:
         more = f", and {len(candidate.assumed) - 1} more" if len(candidate.assumed) > 1 else ""
         cost += f" (assumed: {candidate.assumed[0]}{more})"

@@ -310,7 +310,8 @@ def foreseen_state(evaluation: Evaluation) -> Fact:
     if found.low is not None and found.high is not None:
         said.append(f"four times in five between {money_of(found.low)} and {money_of(found.high)}")
     if found.exhausted is not None:
-        said.append(f"the limit is reached at {iso(found.exhausted)}")
+        passed = evaluation.spend.amount >= limit
+        said.append("the limit is passed" if passed else f"the limit is reached at {iso(found.exhausted)}")
     if found.error_percent is not None:
         said.append(f"as long before an end, forecasts were {round(found.error_percent)} % off in the mean")
     exceeds = found.amount >= limit

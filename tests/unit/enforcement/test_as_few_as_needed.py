@@ -169,6 +169,14 @@ def make_other_claim() -> Any:
     return first.model_copy(update={"uid": "b-2", "name": "b-2"})
 
 
+def test_what_a_stop_saves_is_told_in_the_budgets_currency() -> None:
+    """A number of no currency is read in one's own."""
+    one = make_claimant("a")
+    one = replace(one, evaluation=replace(one.evaluation, currency="EUR"))
+    (claim,) = plan([one], seen("a"), NOW).wishes[0].claims
+    assert "4.00 EUR per hour" in (claim.reason or "")
+
+
 def test_usage_without_a_price_is_nobodys_victim() -> None:
     """No price says what a stop of it would save; the budget tells that it left it alone."""
     one = make_claimant("priced")

@@ -79,7 +79,8 @@ def test_what_could_not_be_read_comes_last(unknown: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({}, "in use, priority 0, Deployment, running for 24 h, 4.00 per hour"),
+        ({}, "in use, priority 0, Deployment, running for 24 h, 4.00 USD per hour"),
+        ({"currency": "EUR"}, "4.00 EUR per hour"),
         ({"idle": True}, "idle, priority 0"),
         ({"idle": True, "crew": crew(youngest=NOW)}, "idle so far, but just started"),
         ({"idle": None}, "idle or not is unknown"),

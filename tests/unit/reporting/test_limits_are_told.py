@@ -11,9 +11,11 @@ import pytest
 from aibudget.api.budget import AIBudget
 from aibudget.api.budgetstatus import BudgetStatus, LimitStatus, MeasureStatus, Spend
 from aibudget.budgeting.evaluation import Evaluation
+from aibudget.budgeting.forecast import Forecast
+from aibudget.budgeting.foreseen import Foreseen
 from aibudget.budgeting.limits import Allowance, Measure, Rollover
 from aibudget.enforcement.live import read
-from aibudget.reporting.conditions import state_of
+from aibudget.reporting.conditions import foreseen_state, state_of
 from aibudget.reporting.explanation import Subject, explain
 from aibudget.reporting.facts import Facts
 from aibudget.reporting.figures import limits_of
@@ -135,3 +137,14 @@ def test_explain_names_it_too(measure_name: str, said: str) -> None:
         Subject(live, None, None), [budget.model_copy(update={"status": status})], datetime.now(UTC)
     )
     assert said in told.budgets[0].message
+
+
+@pytest.mark.parametrize(
+    ("spent", "said"), [("90", "the limit is reached at 2026-11-21T"), ("110", "the limit is passed.")]
+)
+def test_a_limit_that_is_passed_is_not_foreseen(evaluation: EvaluationMaker, spent: str, said: str) -> None:
+    """The time of the last forecast is not when it happened, and moves with each."""
+    foreseen = Foreseen(
+        Forecast(150.0, None, None, exhausted=1_795_255_200, error_percent=None, model="mean")
+    )
+    assert said in foreseen_state(evaluation(spent, foreseen=foreseen))[2]
