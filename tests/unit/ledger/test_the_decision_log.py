@@ -135,7 +135,7 @@ def test_the_log_is_shown(register: Register, url: str) -> None:
     ran = CliRunner().invoke(cli, ("ledger", "decisions", "--ledger-url", url, "--budget", "team/b"))
     assert ran.exit_code == 0, ran.output
     last = ran.stdout.splitlines()[-1]
-    assert last.split() == ["5", "1970-01-01T00:05:00Z", "team/b", "Planned", "-", "1.10", "-", "-"]
+    assert last.split() == ["5", "1970-01-01T00:05:00Z", "team/b", "Planned", "-", "1.10", "-", "-", "-"]
     ran = CliRunner().invoke(cli, ("ledger", "decisions", "--ledger-url", url, "-o", "json"))
     assert '"number": 5, "subject": "hold/1", "time"' in ran.stdout.splitlines()[-1]
     ran = CliRunner().invoke(cli, ("ledger", "decisions", "--ledger-url", url, "--budget", "b"))
