@@ -12,7 +12,7 @@ Amounts are floats: what is foreseen has no cents. What is spent stays exact els
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from math import ceil, floor
 from statistics import fmean, linear_regression, median
 from typing import Final
@@ -74,12 +74,16 @@ class _Record:
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What a period has cost up to an instant (`at`), when it ends (Unix seconds), and its limit."""
+    """What a period has cost up to an instant (`at`), when it ends (Unix seconds), and its limit.
+
+    `later` are limits that come into force later in it, each with its instant, in their order.
+    """
 
     amount: float
     at: int
     period_end: int
     limit: float
+    later: tuple[tuple[int, float], ...] = ()
 
 
 def forecast(hours: Sequence[float | None], end: int, spent: Spent) -> Forecast | None:
@@ -218,12 +222,24 @@ def _within(hour: int, spent: Spent) -> Interval:
 
 
 def _exhausted(coming: Sequence[tuple[Interval, float]], spent: Spent) -> int | None:
-    left = spent.limit - spent.amount
-    if left <= 0:
+    """When as much is spent as the limit of that time."""
+    total, limit, later = spent.amount, spent.limit, list(spent.later)
+    if total >= limit:
         return spent.at
     for part, hour in coming:
-        costs = hour * part.seconds / HOUR
-        if costs >= left > 0 and costs > 0:
-            return part.start + round(left / costs * part.seconds)
-        left -= costs
+        for piece in _pieces(part, [instant for instant, _ in later]):
+            while later and later[0][0] <= piece.start:
+                limit = later.pop(0)[1]
+            if total >= limit:
+                return piece.start
+            costs = hour * piece.seconds / HOUR
+            if total + costs >= limit and costs > 0:
+                return piece.start + round((limit - total) / costs * piece.seconds)
+            total += costs
     return None
+
+
+def _pieces(part: Interval, instants: Sequence[int]) -> list[Interval]:
+    """A part of an hour, cut where another limit begins."""
+    within = [instant for instant in instants if part.start < instant < part.end]
+    return [Interval(one, other) for one, other in pairwise((part.start, *within, part.end))]

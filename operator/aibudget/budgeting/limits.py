@@ -105,6 +105,23 @@ def allowance(spec: CommonSpec, period: Period, now: int, rollover: Rollover | N
     return Allowance(base, base * (spec.holdback_percent or 0) / 100, rollover)
 
 
+def allowances_ahead(
+    spec: CommonSpec, period: Period, now: int, rollover: Rollover | None
+) -> tuple[tuple[int, Allowance], ...]:
+    """What comes into force later in the period, each with its instant (Unix seconds), in their order."""
+    starts = [int(one.valid_from.timestamp()) for one in spec.amounts or ()]
+    found = []
+    for start in starts:
+        if not now < start < period.interval.end:
+            continue
+        # What may come over is a part of the amount that is in force.
+        over = rollover and rolled_over(spec, period, start, rollover.left, provisional=rollover.provisional)
+        money = allowance(spec, period, start, over)
+        assert money is not None, "only a limit has amounts"
+        found.append((start, money))
+    return tuple(found)
+
+
 def amount_at(spec: CommonSpec, instant: int) -> Decimal:
     """The amount in force at an instant (Unix seconds), before anything is held back or carried over."""
     assert spec.limit is not None, "only a limit has an amount"

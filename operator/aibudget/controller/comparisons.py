@@ -178,8 +178,10 @@ class Comparisons:
                     _keep(subject, pair, end, _unknown(pair, reason))
                 continue
             yield from self._count(pair, end)
-            members = [one.members(self._owners()) for one in self._sums[pair.place]]
-            yield
+            members = []
+            for total in self._sums[pair.place]:
+                members.append(total.members(self._owners()))
+                yield
             for subject in subjects:
                 _keep(subject, pair, end, self._compared(subject.budget, pair, members, prices))
                 yield

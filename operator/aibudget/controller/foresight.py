@@ -30,6 +30,10 @@ OFTEN_SECONDS: Final = 900
 """A forecast stands for so long at least, unless the budget is another one."""
 
 
+Later = tuple[tuple[int, Decimal], ...]
+"""Limits with the instants (Unix seconds) from which on they are in force, in their order."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Kept:
     """A forecast, and what it was made of."""
@@ -44,12 +48,13 @@ class _Kept:
 @dataclass(frozen=True, slots=True)
 class Seeing:
     """When a budget is looked at, when posted usage last got another price (Unix seconds), and the money of
-    its period; None where it has caps alone.
+    its period; None where it has caps alone. `later` is what comes into force later in it.
     """
 
     now: int
     repriced: int
     limit: Decimal | None
+    later: Later = ()
 
 
 class Foresight:
@@ -98,7 +103,7 @@ class Foresight:
         self._left -= 1
         edited = _is_edited(budget, period, memory, kept, seeing)
         before = {} if kept is None or edited else kept.foreseen.runs
-        found = self._forecast(budget, period, share, limit)
+        found = self._forecast(budget, period, share, (limit, seeing.later))
         made = Foreseen(reason="HistoryTooShort", made=seeing.now)
         if found is not None:
             running = runs(budget.spec.effective_thresholds, found.amount, Fraction(limit), before)
@@ -107,7 +112,9 @@ class Foresight:
         self._kept[budget.uid] = _Kept(period.id, generation, limit, counted.revision, made)
         return made
 
-    def _forecast(self, budget: Budget, period: Period, share: Share, limit: Decimal) -> Forecast | None:
+    def _forecast(
+        self, budget: Budget, period: Period, share: Share, limits: tuple[Decimal, Later]
+    ) -> Forecast | None:
         assert share.as_of is not None, "only what is known is carried on"
         end = share.as_of // HOUR * HOUR
         known = self._histories.read(budget.uid, end - KEPT_SECONDS)
@@ -115,7 +122,8 @@ class Foresight:
             amount=float(amount_of(share.units)),
             at=share.as_of,
             period_end=period.interval.end,
-            limit=float(limit),
+            limit=float(limits[0]),
+            later=tuple((start, float(amount)) for start, amount in limits[1]),
         )
         return forecast(sequence(known, end), end, spent)
 

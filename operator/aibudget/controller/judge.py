@@ -19,7 +19,7 @@ from aibudget.budgeting.fleet import silence
 from aibudget.budgeting.foreseen import UNFORESEEN, Foreseen
 from aibudget.budgeting.gate import Gate, all_of
 from aibudget.budgeting.hierarchy import NOWHERE, Hierarchy, Namespaces, Place
-from aibudget.budgeting.limits import Rollover, allowance, rolled_over
+from aibudget.budgeting.limits import Rollover, allowance, allowances_ahead, rolled_over
 from aibudget.budgeting.memory import Memory
 from aibudget.budgeting.selection import clusters_of, selection_of
 from aibudget.budgeting.share import Share, Shares
@@ -181,7 +181,13 @@ class Judge:
         if self.foresight is None:
             return UNFORESEEN
         money = allowance(budget.spec, turn.period, self._now, rollover)
-        seeing = Seeing(self._now, self._measured.repriced, None if money is None else money.amount)
+        later = allowances_ahead(budget.spec, turn.period, self._now, rollover)
+        seeing = Seeing(
+            self._now,
+            self._measured.repriced,
+            None if money is None else money.amount,
+            tuple((start, one.amount) for start, one in later),
+        )
         return self.foresight.look(budget, turn.period, share, memory, seeing)
 
     def _known(self, meters: frozenset[str]) -> Knowledge:

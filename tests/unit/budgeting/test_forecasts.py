@@ -48,6 +48,28 @@ def test_a_limit_that_holds_is_never_reached_and_one_that_is_passed_is_reached_n
     assert foreseen([1.0] * 500, ahead=10, spent=5.0, limit=5.0).exhausted == NOW
 
 
+@pytest.mark.parametrize(
+    ("later", "hours"),
+    [
+        ((), 10),
+        (((8, 30.0),), None),
+        (((12, 30.0),), 10),
+        (((8, 15.0),), 15),
+        (((2, 8.0), (4, 30.0)), None),
+        (((4, 3.0),), 4),
+        (((4.5, 4.75),), 4.75),
+    ],
+)
+def test_the_limit_of_the_time_is_what_is_reached(
+    later: tuple[tuple[float, float], ...], hours: float | None
+) -> None:
+    """One an hour for a day: a raise that comes before the money is gone counts, and so does a cut."""
+    steps = tuple((NOW + round(at * HOUR), limit) for at, limit in later)
+    found = forecast([1.0] * 500, NOW, Spent(0.0, NOW, NOW + 24 * HOUR, 10.0, steps))
+    assert found is not None
+    assert found.exhausted == (None if hours is None else NOW + round(hours * HOUR))
+
+
 def test_a_stop_does_not_teach_that_all_is_well() -> None:
     """What was held goes on to be foreseen as in the week before, however long it was held."""
     free: list[float | None] = [3.0] * (10 * WEEK)

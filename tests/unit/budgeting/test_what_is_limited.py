@@ -20,6 +20,7 @@ from aibudget.budgeting.gate import Gate
 from aibudget.budgeting.limits import (
     Rollover,
     allowance,
+    allowances_ahead,
     amount_at,
     cap_limit,
     check_meters,
@@ -160,6 +161,21 @@ def test_amounts_dated_at_local_midnights_belong_to_whole_months(
     assert money is not None
     assert money.amount == (begun[-1] + 1 if begun else 100)
     assert amount_at(dated, period.interval.start) == amount_at(dated, period.interval.end - 1)
+
+
+def test_what_comes_into_force_later_in_the_period_is_known(make_budget: Make) -> None:
+    """With what is held back of it, and as much of what was left as may come over into it; no more is."""
+    amounts = [
+        {"from": "2026-11-01T00:00:00Z", "amount": 200},
+        {"from": "2026-11-25T00:00:00Z", "amount": 400},
+        {"from": "2026-12-01T00:00:00Z", "amount": 800},
+    ]
+    spec = make_budget(amounts=amounts, holdbackPercent=10, rollover={"maxPercent": 50}).spec
+    left = Rollover(Decimal(100), Decimal(150), provisional=False)
+    ((start, money),) = allowances_ahead(spec, current(spec.period, NOON), NOON, left)
+    assert start == NOVEMBER + 24 * 86_400
+    assert money.amount == Decimal(400 - 40 + 150)
+    assert allowances_ahead(spec, current(spec.period, start), start, left) == ()
 
 
 def test_percents_count_against_what_is_not_held_back(make_budget: Make, make_line: Line) -> None:
