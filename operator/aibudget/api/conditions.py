@@ -128,8 +128,8 @@ class Reason(StrEnum):
     NO_DATA = "NoData", "no spend is known yet"
 
     # ForecastWithinBudget
-    FORECAST_FITS = "ForecastFits", "the period is foreseen to end below the limit"
-    FORECAST_EXCEEDS = "ForecastExceeds", "the period is foreseen to end at or above the limit"
+    FORECAST_FITS = "ForecastFits", "the limit is not foreseen to be reached in the period"
+    FORECAST_EXCEEDS = "ForecastExceeds", "the limit is foreseen to be reached in the period"
     HISTORY_TOO_SHORT = "HistoryTooShort", "fewer than three days of hours are known"
     HISTORY_INCOMPLETE = "HistoryIncomplete", "the budget's past is still being counted by the hour"
     NOT_RUNNING = "NotRunning", "the period has not begun, or is over"

@@ -45,7 +45,7 @@ class Forecast:
 
     `exhausted` is when the limit is reached (Unix seconds), None if not in this period. `error_percent` is
     the mean error that the same forecast made at earlier moments as long before an end, in percent of the
-    amount.
+    amount. `before` is what will be spent at each of the instants at which another limit comes into force.
     """
 
     amount: float
@@ -54,6 +54,7 @@ class Forecast:
     exhausted: int | None
     error_percent: float | None
     model: str
+    before: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +114,7 @@ def forecast(hours: Sequence[float | None], end: int, spent: Spent) -> Forecast 
         exhausted=_exhausted(coming, spent),
         error_percent=record.error * 100 * total / amount if record.ratios and amount else None,
         model=model.name,
+        before=tuple(spent.amount + _until(coming, instant) for instant, _ in spent.later),
     )
 
 
@@ -237,6 +239,13 @@ def _exhausted(coming: Sequence[tuple[Interval, float]], spent: Spent) -> int | 
                 return piece.start + round((limit - total) / costs * piece.seconds)
             total += costs
     return None
+
+
+def _until(coming: Sequence[tuple[Interval, float]], instant: int) -> float:
+    """What is still to be spent before an instant."""
+    return sum(
+        hour * (min(part.end, instant) - part.start) / HOUR for part, hour in coming if part.start < instant
+    )
 
 
 def _pieces(part: Interval, instants: Sequence[int]) -> list[Interval]:

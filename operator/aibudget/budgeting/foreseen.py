@@ -7,6 +7,7 @@ once, for that is no noise. Pure.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from fractions import Fraction
 from typing import Final, Literal
 
@@ -28,6 +29,7 @@ class Foreseen:
 
     `runs` is by threshold: of how many forecasts in a row, this one included, the amount was at or above it;
     less than 0 where it was well below. `edited`: the spec or prices changed since the forecast before.
+    `share` is the most of the limit of its time that will be spent at any time of the period.
     """
 
     forecast: Forecast | None = None
@@ -35,6 +37,7 @@ class Foreseen:
     made: int = 0
     runs: Mapping[str, int] = field(default_factory=dict)
     edited: bool = False
+    share: Fraction | None = None
 
     def is_over(self, threshold: Threshold, *, at_once: bool = False) -> bool:
         """Whether the forecast crosses it, for long enough."""
@@ -50,15 +53,22 @@ class Foreseen:
 UNFORESEEN: Final = Foreseen()
 
 
-def runs(
-    thresholds: Iterable[Threshold], amount: float, limit: Fraction, before: Mapping[str, int]
-) -> Mapping[str, int]:
-    """Of each threshold that looks ahead, how often in a row the amount has been over or well under it."""
+def share_of(found: Forecast, limit: Decimal, later: Iterable[Decimal]) -> Fraction:
+    """The most of the limit of its time that will be spent: of this one, or of those that come later.
+
+    Spend only grows, so each limit is nearest to being reached when the next one comes into force.
+    """
+    totals, limits = (*found.before, found.amount), (limit, *later)
+    return max(Fraction(total) / Fraction(one) for total, one in zip(totals, limits, strict=True))
+
+
+def runs(thresholds: Iterable[Threshold], share: Fraction, before: Mapping[str, int]) -> Mapping[str, int]:
+    """Of each threshold that looks ahead, how often in a row the share has been over or well under it."""
     found: dict[str, int] = {}
     for threshold in thresholds:
         if threshold.basis != "Forecast":
             continue
-        run, percent = before.get(threshold.name, 0), Fraction(amount) * 100 / limit
+        run, percent = before.get(threshold.name, 0), share * 100
         if percent >= threshold.percent:
             found[threshold.name] = max(run, 0) + 1
         elif percent < threshold.percent - LEAVING_PERCENT:

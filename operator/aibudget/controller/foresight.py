@@ -7,14 +7,13 @@ that counts well enough gets a new one when another hour of it is counted, or it
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from fractions import Fraction
 from typing import Final
 
 from aibudget.api.budget import Budget
 from aibudget.api.hold import Hold
 from aibudget.budgeting.evaluation import Evaluation
 from aibudget.budgeting.forecast import Forecast, Spent, forecast
-from aibudget.budgeting.foreseen import UNFORESEEN, Foreseen, runs
+from aibudget.budgeting.foreseen import UNFORESEEN, Foreseen, runs, share_of
 from aibudget.budgeting.memory import Memory
 from aibudget.budgeting.period import Period
 from aibudget.budgeting.share import Share
@@ -106,8 +105,9 @@ class Foresight:
         found = self._forecast(budget, period, share, (limit, seeing.later))
         made = Foreseen(reason="HistoryTooShort", made=seeing.now)
         if found is not None:
-            running = runs(budget.spec.effective_thresholds, found.amount, Fraction(limit), before)
-            made = Foreseen(found, "", seeing.now, running, edited)
+            share_of_limit = share_of(found, limit, (amount for _, amount in seeing.later))
+            running = runs(budget.spec.effective_thresholds, share_of_limit, before)
+            made = Foreseen(found, "", seeing.now, running, edited, share_of_limit)
         generation = budget.metadata.generation
         self._kept[budget.uid] = _Kept(period.id, generation, limit, counted.revision, made)
         return made

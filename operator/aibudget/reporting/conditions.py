@@ -304,7 +304,8 @@ def foreseen_state(evaluation: Evaluation) -> Fact:
     if found is None or limit is None:
         reason = _REASONS.get(evaluation.foreseen.reason, Reason.HISTORY_INCOMPLETE)
         return "Unknown", reason, f"Nothing is foreseen: {reason.meaning}."
-    amount, percent = money_of(found.amount), int(Fraction(found.amount) * 100 / Fraction(limit))
+    share = evaluation.foreseen.share or Fraction(found.amount) / Fraction(limit)
+    amount, percent = money_of(found.amount), int(share * 100)
     said = [f"{Money(amount, evaluation.currency)} is foreseen for {evaluation.period.id}"]
     said.append(f"{percent} % of the limit")
     if found.low is not None and found.high is not None:
@@ -314,7 +315,7 @@ def foreseen_state(evaluation: Evaluation) -> Fact:
         said.append("the limit is passed" if passed else f"the limit is reached at {iso(found.exhausted)}")
     if found.error_percent is not None:
         said.append(f"as long before an end, forecasts were {round(found.error_percent)} % off in the mean")
-    exceeds = found.amount >= limit
+    exceeds = share >= 1
     reason = Reason.FORECAST_EXCEEDS if exceeds else Reason.FORECAST_FITS
     return "False" if exceeds else "True", reason, f"{'; '.join(said)}."
 

@@ -1,5 +1,7 @@
 """Where a budget will end, how sure that is, and when the limit is reached."""
 
+from decimal import Decimal
+from fractions import Fraction
 from itertools import cycle, islice
 
 import pytest
@@ -7,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aibudget.budgeting.forecast import HOUR, WEEK, Forecast, Spent, forecast
+from aibudget.budgeting.foreseen import share_of
 
 NOW = 500_000 * HOUR
 NEVER = float("inf")
@@ -49,25 +52,30 @@ def test_a_limit_that_holds_is_never_reached_and_one_that_is_passed_is_reached_n
 
 
 @pytest.mark.parametrize(
-    ("later", "hours"),
+    ("later", "hours", "share"),
     [
-        ((), 10),
-        (((8, 30.0),), None),
-        (((12, 30.0),), 10),
-        (((8, 15.0),), 15),
-        (((2, 8.0), (4, 30.0)), None),
-        (((4, 3.0),), 4),
-        (((4.5, 4.75),), 4.75),
+        ((), 10, Fraction(24, 10)),
+        (((8, 30.0),), None, Fraction(8, 10)),
+        (((12, 30.0),), 10, Fraction(12, 10)),
+        (((8, 15.0),), 15, Fraction(24, 15)),
+        (((2, 8.0), (4, 30.0)), None, Fraction(24, 30)),
+        (((4, 3.0),), 4, Fraction(24, 3)),
+        (((4.5, 4.75),), 4.75, Fraction(24) / Fraction("4.75")),
     ],
 )
 def test_the_limit_of_the_time_is_what_is_reached(
-    later: tuple[tuple[float, float], ...], hours: float | None
+    later: tuple[tuple[float, float], ...], hours: float | None, share: Fraction
 ) -> None:
-    """One an hour for a day: a raise that comes before the money is gone counts, and so does a cut."""
+    """One an hour for a day: a raise that comes before the money is gone counts, and so does a cut.
+
+    The most of a limit that is spent is what thresholds look at.
+    """
     steps = tuple((NOW + round(at * HOUR), limit) for at, limit in later)
     found = forecast([1.0] * 500, NOW, Spent(0.0, NOW, NOW + 24 * HOUR, 10.0, steps))
     assert found is not None
     assert found.exhausted == (None if hours is None else NOW + round(hours * HOUR))
+    told = share_of(found, Decimal(10), (Decimal(str(limit)) for _, limit in later))
+    assert float(told) == pytest.approx(float(share))
 
 
 def test_a_stop_does_not_teach_that_all_is_well() -> None:

@@ -35,7 +35,7 @@ def forecasts(
     found = []
     for amount in amounts:
         known = {} if edited else before.runs
-        running = runs([AHEAD], amount, Fraction(limit), known)
+        running = runs([AHEAD], Fraction(amount) / limit, known)
         before = Foreseen(Forecast(amount, None, None, None, None, "m"), "", NOON, running, edited)
         found.append(before)
         edited = False

@@ -33,6 +33,7 @@ def test_what_is_foreseen_is_told_once_three_days_are_known(world: World) -> Non
     world.budget("b", 2000, amounts=[{"from": "2026-11-20T00:00:00Z", "amount": 3000}])
     world.pass_time()
     assert "exhaustedTime" not in world.status("b")["forecast"]
+    assert world.conditions("b")["ForecastWithinBudget"] == ("True", "ForecastFits")
 
 
 def test_a_threshold_ahead_stops_before_the_money_is_gone_and_the_stop_teaches_nothing(world: World) -> None:
