@@ -26,6 +26,8 @@ CAUSES: Final = 2
 """How many workloads are named for one."""
 LEAST_PART: Final = 0.2
 """What has a smaller part of it is no cause."""
+MOST_PART: Final = 0.5
+"""What has so much of it is a cause, however much it varies."""
 
 # AsUsual, Unusual.
 # Learning: fewer than four weeks of hours are known. Unknown: the newest hour is not, or something was held.
@@ -127,7 +129,11 @@ def looked(before: Watched, found: Deviation | None, end: int, standing: Standin
 def caused(
     now: Mapping[Workload, float], before: Sequence[Mapping[Workload, float]], impact: float
 ) -> tuple[Cause, ...]:
-    """Who is behind it: those beyond all that they cost in like hours before, with a real part of it."""
+    """Who is behind it: those with a real part of it, beyond all that they cost in like hours before.
+
+    Of twenty that vary one is always at its dearest: who has less than half of it must have gone beyond by
+    more than those hours lie apart.
+    """
     if len(before) < 2:
         return ()
     side = 1 if impact > 0 else -1
@@ -135,8 +141,9 @@ def caused(
     for workload in {*now, *(workload for past in before for workload in past)}:
         usual = [past.get(workload, 0.0) for past in before]
         amount = now.get(workload, 0.0) - median(usual)
-        beyond = all(side * (now.get(workload, 0.0) - one) > 0 for one in usual)
-        if beyond and side * amount >= LEAST_PART * abs(impact):
+        beyond = min(side * (now.get(workload, 0.0) - one) for one in usual)
+        spread = 0.0 if side * amount >= MOST_PART * abs(impact) else max(usual) - min(usual)
+        if beyond > spread and side * amount >= LEAST_PART * abs(impact):
             found.append(Cause(workload, round(amount, CENTS)))
     return tuple(sorted(found, key=lambda one: (-abs(one.amount), one.workload))[:CAUSES])
 
