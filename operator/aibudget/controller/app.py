@@ -108,7 +108,7 @@ class Replica:
         """Wait for the Lease, lead, and come to an end in order."""
         lease = self._lease
         try:
-            while await _unless(stop, lease.acquire()):
+            while not stop.is_set() and await _unless(stop, lease.acquire()):
                 self._pulse = Pulse(leading=True, started=False, progressed=time.monotonic())
                 self._show(Snapshot())
                 if not await self._had_its_turn(stop, lease):

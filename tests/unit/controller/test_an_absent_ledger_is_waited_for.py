@@ -4,15 +4,21 @@ import asyncio
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from aibudget.controller import outage
+from aibudget.controller.app import Replica
 from aibudget.controller.cache import Seen, read
 from aibudget.controller.outage import AWAY, TURN_SECONDS, NotBegun, opened, tell
 from aibudget.controller.reporter import Reporter
+from aibudget.controller.settings import settings
 from aibudget.errors import Stalled, Transient
-from aibudget.inventory.resource import AIBUDGETS, NAMESPACES, PRICE_LISTS
-from unit.controller.test_a_cycle_goes_from_samples_to_status import PRICE, World
+from aibudget.inventory.kubernetes import Cluster, Json
+from aibudget.inventory.resource import AIBUDGETS, LEASES, NAMESPACES, PRICE_LISTS, Resource
+from unit.controller.test_a_cycle_goes_from_samples_to_status import PRICE, FakeCluster, World
+from unit.controller.test_settings_say_what_to_write import URL
 
 GONE = Transient(AWAY, "the ledger db cannot be used: connection refused.")
 
@@ -80,7 +86,7 @@ def world(tmp_path: Path) -> Iterator[World]:
         made.stop()
 
 
-def outage(world: World) -> None:
+def left_out(world: World) -> None:
     """A cycle that is left out."""
     assert world.cycle is not None
     reporter = world.cycle._parts.reporter
@@ -93,7 +99,7 @@ def test_each_budget_says_that_nothing_newer_is_known(world: World) -> None:
     world.pass_time(cycles=2)
     before = dict(world.status("old"))
     for _ in range(2):
-        outage(world)
+        left_out(world)
     assert world.conditions("old")["DataFresh"] == ("False", "LedgerUnavailable")
     assert world.conditions("old")["Ready"] == ("True", "Reconciled")
     assert world.status("old")["thresholds"] == before["thresholds"]
@@ -113,3 +119,51 @@ def test_a_budget_that_was_never_evaluated_is_not_said_to_be(world: World) -> No
     status = world.status("new")
     assert [(one["type"], one["reason"]) for one in status["conditions"]] == [("DataFresh", AWAY)]
     assert status["observedGeneration"] == -1
+
+
+class Leased(FakeCluster):
+    """The API server, which remembers whose the Lease was."""
+
+    skew_seconds = 0.0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.holders: list[str] = []
+        self.given_back = asyncio.Event()
+
+    def _store(
+        self, resource: Resource, obj: Json, *, manager: str, forced: bool = False, status: bool = False
+    ) -> Json:
+        if resource is LEASES:
+            self.holders.append(obj["spec"]["holderIdentity"])
+            if not self.holders[-1]:
+                self.given_back.set()
+        return super()._store(resource, obj, manager=manager, forced=forced, status=status)
+
+
+def test_a_replica_without_its_ledger_gives_the_lease_back_and_lives_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A standby on another node may have its turn; this process is not started anew for it."""
+    monkeypatch.setattr(outage, "TURN_SECONDS", 0.0)
+    nowhere = {"AIBUDGET_LEDGER_URL": "postgresql://nobody@127.0.0.1:1/none", "AIBUDGET_BIND": "127.0.0.1:0"}
+    server = Leased()
+    server.seed(AIBUDGETS, "b", "team", spec={"limit": {"amount": 10, "currency": "USD"}})
+    replica = Replica(settings({}, {**URL, **nowhere}), cast("Cluster", server))
+
+    async def scenario() -> int:
+        stop = asyncio.Event()
+        running = asyncio.create_task(replica.run(stop))
+        async with asyncio.timeout(60):
+            await server.given_back.wait()
+        assert not running.done()
+        stop.set()
+        return await running
+
+    assert asyncio.run(scenario()) == 0
+    assert server.holders[0] != ""
+    pulse, _ = replica.pulse()
+    assert not pulse.leading
+    assert "127.0.0.1/none cannot be used" in (pulse.away or "")
+    (condition,) = server.objects[AIBUDGETS.plural, "team", "b"]["status"]["conditions"]
+    assert (condition["type"], condition["reason"]) == ("DataFresh", AWAY)
