@@ -11,7 +11,7 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from aibudget.metering.slots import SLOT_SECONDS, Interval
 from aibudget.metering.source import Labels, PromSource, Result, Series
@@ -108,8 +108,7 @@ def _together(kept: _Kept, answer: list[Series], span: Interval, until: int) -> 
     `until` is kept, too.
     """
     earlier, later, found = kept.samples, dict[str, Samples](), list[Series]()
-    told = _Cut(span.start, span.end)
-    put = _Put(told, _Cut(kept.until, until))
+    told, put = _Cut(span.start, span.end), _Put(span, until)
     for series in answer:
         key = _key(series[0])
         before = earlier.get(key, _NONE)
@@ -150,17 +149,16 @@ class _Cut:
 
 
 class _Put:
-    """Earlier samples and a later series: as one, of which a span is told, and as one that is kept. Made once
-    for all that share them.
+    """Earlier samples and a later series: as one, of which a span is told, and as one that is kept up to an
+    instant. Made once for all that share them; where times meet is looked for once for all that share those.
 
     Samples are known by identity: all that are given were there before the first was, and are there until
     the last.
     """
 
-    def __init__(self, told: _Cut, kept: _Cut) -> None:
-        self._told, self._kept = told, kept
-        # Apart: what was given may be gone when what was cut takes its place in memory.
-        self._sums: tuple[_Sums, _Sums] = {}, {}
+    def __init__(self, span: Interval, until: int) -> None:
+        self._span, self._until = span, until
+        self._joints: dict[tuple[int, int], _Joint] = {}
         self._made: dict[tuple[int, int, int], tuple[Samples, Samples]] = {}
 
     def __call__(self, earlier: Samples, later: Series) -> tuple[Samples, Samples]:
@@ -168,22 +166,26 @@ class _Put:
         ids = id(earlier), id(times), id(values)
         found = self._made.get(ids)
         if found is None:
-            told, kept = self._told(*earlier), self._kept(times, values)
-            to_tell, to_keep = self._sums
-            found = _joined(to_tell, told, (times, values)), _joined(to_keep, earlier, kept)
-            self._made[ids] = found
+            before, known = earlier
+            joint = self._joint(before, times)
+            told, kept = known[joint.told] + values, known + values[joint.kept]
+            found = self._made[ids] = (joint.times_told, told), (joint.times_kept, kept)
+        return found
+
+    def _joint(self, before: "array[float]", times: "array[float]") -> "_Joint":
+        found = self._joints.get((id(before), id(times)))
+        if found is None:
+            told = slice(bisect_left(before, self._span.start), bisect_right(before, self._span.end))
+            kept = slice(0, bisect_right(times, self._until))
+            found = _Joint(told, kept, before[told] + times, before + times[kept])
+            self._joints[id(before), id(times)] = found
         return found
 
 
-_Sums = dict[tuple[int, int], "array[float]"]
+class _Joint(NamedTuple):
+    """Which earlier samples are `told` and which later ones are `kept`, and the times of both as one."""
 
-
-def _joined(sums: _Sums, earlier: Samples, later: Samples) -> Samples:
-    if not later[0]:
-        return earlier
-    if not earlier[0]:
-        return later
-    for one, other in zip(earlier, later, strict=True):
-        if (id(one), id(other)) not in sums:
-            sums[id(one), id(other)] = one + other
-    return sums[id(earlier[0]), id(later[0])], sums[id(earlier[1]), id(later[1])]
+    told: slice
+    kept: slice
+    times_told: "array[float]"
+    times_kept: "array[float]"
