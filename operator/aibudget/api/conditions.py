@@ -40,7 +40,7 @@ class ConditionType(StrEnum):
     FORECAST_WITHIN_BUDGET = (
         "ForecastWithinBudget",
         "normal-true",
-        "spend is foreseen to end the period below the limit; Unknown where nothing is foreseen",
+        "the limit is not foreseen to be reached in the period; Unknown where nothing is foreseen",
     )
     DATA_FRESH = "DataFresh", "normal-true", "usage of the last 30 minutes is known well enough to act on"
     ENFORCED = "Enforced", "abnormal-true", "workloads or namespaces are held for this budget"

@@ -23,6 +23,7 @@ from aibudget.api.budgetstatus import (
     UnitCostStatus,
 )
 from aibudget.api.conditions import Condition, ConditionType, Reason
+from aibudget.api.driversstatus import DriversStatus, SkuChange, WorkloadChange
 from aibudget.api.kinds import parse
 from cluster.api.server import Server, collection_of, path_of
 
@@ -206,6 +207,24 @@ def full_status() -> BudgetStatus:
             high=Decimal("5200.00"),
             exhausted_time=WHEN,
             error_percent=6,
+        ),
+        drivers=(
+            DriversStatus(
+                period="2026-11@UTC",
+                compared_with="2026-10@UTC",
+                until_time=WHEN,
+                before=Decimal("2700.00"),
+                change=Decimal("-150.00"),
+                change_percent=-6,
+                price=Decimal("-200.00"),
+                volume=Decimal("30.00"),
+                mix=Decimal("20.00"),
+                new=Decimal("0.00"),
+                gone=Decimal("0.00"),
+                skus=(SkuChange(sku="gpu (gpuProduct H100)", amount=Decimal("-150.00"), driver="Price"),),
+                workloads=(WorkloadChange(kind="Deployment", name="llm", amount=Decimal("-150.00")),),
+                message="Less.",
+            ),
         ),
         thresholds=(
             ThresholdStatus(name="far", state="Below"),
