@@ -149,7 +149,7 @@ def test_what_may_pass_is_reconciling(evaluation: EvaluationMaker, facts: FactsM
     before = render(facts(evaluation()))
     status = render(facts(None, before=before, problem=RETRY))
     assert conditions(status)["Ready"] == ("True", "Reconciled")
-    assert conditions(status)["Reconciling"] == ("True", "ProgressingWithRetry")
+    assert conditions(status)["Reconciling"] == ("True", "LedgerUnavailable")
     assert status.spend == before.spend
     assert health(status) == "InProgress"
 
