@@ -123,6 +123,11 @@ class Books:
         known = [past for accounts in wanting if (past := accounts.past(wanted)) is not None]
         return max(known, key=lambda past: past.begins, default=None)
 
+    def pasts(self, wanted: int, book: PriceBook) -> Mapping[str, Backfill]:
+        """How far the past of each meter that is stated is read; without those that were not read yet."""
+        wanting = [one for one in self._accounts if self._is_wanted(one, book)]
+        return {one.meter: past for one in wanting if (past := one.past(wanted)) is not None}
+
     def _is_wanted(self, accounts: Accounts, book: PriceBook) -> bool:
         return accounts.is_wanted(book) or accounts.meter in self._capped
 

@@ -14,6 +14,7 @@ from typing import Protocol
 from aibudget.api.budget import AIBudget, Budget, ClusterAIBudget
 from aibudget.api.budgetstatus import BudgetStatus, PastPeriod
 from aibudget.api.conditions import Reason
+from aibudget.budgeting import caps
 from aibudget.budgeting.evaluation import BudgetKey, Evaluation
 from aibudget.budgeting.fleet import silence
 from aibudget.budgeting.foreseen import UNFORESEEN, Foreseen
@@ -32,6 +33,7 @@ from aibudget.controller.calendar import Calendar
 from aibudget.controller.fleet import Fleet, View
 from aibudget.controller.foresight import Foresight, Seeing
 from aibudget.controller.grounds import Grounds
+from aibudget.controller.head import Backfill
 from aibudget.controller.measuring import Knowledge, Measured
 from aibudget.errors import AIBudgetError, InvalidManifest, Stalled
 from aibudget.metering.slots import Interval, snapped
@@ -46,7 +48,7 @@ class Judged:
     """One budget after its evaluation; `evaluation` is None where `problem` kept it from happening.
 
     `data` is the state of the meters that its spend comes from; `history` None is what it was before.
-    `place` is the budget's among the others.
+    `owed` is what of the past its figures still wait for; `place` is the budget's among the others.
     """
 
     seen: Seen
@@ -54,6 +56,7 @@ class Judged:
     problem: AIBudgetError | None = None
     history: tuple[PastPeriod, ...] | None = None
     data: DataState | None = None
+    owed: Backfill | None = None
     place: Place = NOWHERE
 
     @property
@@ -171,7 +174,13 @@ class Judge:
         shared = self._shared(budget, period.interval)
         if shared is not None:
             evaluation = replace(evaluation, shared=shared)
-        return Judged(seen, evaluation, history=history, data=_data(known.data, quiet))
+        owed = self._measured.owed(self._counting(budget, share))
+        return Judged(seen, evaluation, history=history, data=_data(known.data, quiet), owed=owed)
+
+    def _counting(self, budget: Budget, share: Share) -> frozenset[str]:
+        """The meters that its figures may come from: what has a price, and what caps and unit costs count."""
+        priced = selection_of(budget).meters or self._measured.priced
+        return share.meters | priced | {meter for meter, _ in caps.wanted([budget])}
 
     def _foreseen(
         self, budget: Budget, turn: Turn, share: Share, memory: Memory, rollover: Rollover | None

@@ -9,7 +9,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from aibudget.api.conditions import Reason
@@ -49,6 +49,7 @@ class Measured:
 
     `first` names the meter that every budget counts on; `stalled` is what keeps it from being read at all.
     `repriced` is when posted usage last got another price, by the cluster's clock; 0 before the first time.
+    `pasts` are how far the past of each meter is read, where anything is to be read of it.
     """
 
     now: int
@@ -58,7 +59,12 @@ class Measured:
     newest: Mapping[str, Recent]
     priced: frozenset[str]
     stalled: Stalled | None = None
-    backfill: Backfill | None = None
+    pasts: Mapping[str, Backfill] = field(default_factory=dict)
+
+    def owed(self, used: Collection[str] = ()) -> Backfill | None:
+        """How far the past is read by the least far of the first meter and those that are used."""
+        known = (past for meter, past in self.pasts.items() if meter == self.first or meter in used)
+        return max(known, key=lambda past: past.begins, default=None)
 
     def of(self, used: Collection[str] = ()) -> Knowledge:
         """The first meter's knowledge, and with it that of the others that are used."""
@@ -107,7 +113,7 @@ class Measuring:
             newest=books.newest(at),
             priced=book.meters,
             stalled=stalled,
-            backfill=books.past(wanted, book),
+            pasts=books.pasts(wanted, book),
         )
 
     def fill(self, wanted: int, book: PriceBook, labels: Labels, deadline: float) -> bool:

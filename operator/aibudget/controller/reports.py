@@ -62,7 +62,7 @@ def written(
 def _facts(outcome: Outcome, teller: Teller) -> list[Facts]:
     """What every status is made of, but for what stood before."""
     by_budget, nothing, before = enforcing.by_budget(outcome.enforced), Enforcing(), BudgetStatus()
-    backfill, data = progress(outcome.measured.backfill), outcome.measured.of().data
+    data = outcome.measured.of().data
     return [
         Facts(
             generation=one.seen.metadata.generation,
@@ -72,7 +72,7 @@ def _facts(outcome: Outcome, teller: Teller) -> list[Facts]:
             data=one.data or data,
             enforcing=by_budget.get(one.seen.uid, nothing),
             problem=one.problem,
-            backfill=backfill,
+            backfill=progress(one.owed),
             history=one.history,
             owners=teller.owners,
             unknown_receivers=teller.unknown(one.seen.model),

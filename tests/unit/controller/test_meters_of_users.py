@@ -9,7 +9,7 @@ import pytest
 from aibudget.controller.accounts import Accounts
 from aibudget.controller.books import Books
 from aibudget.controller.cache import Seen, read
-from aibudget.controller.measuring import Measuring
+from aibudget.controller.measuring import Measuring, progress
 from aibudget.controller.meters import AGAIN, Meters
 from aibudget.errors import AIBudgetError, Stalled
 from aibudget.inventory.resource import METERS
@@ -212,3 +212,17 @@ def test_a_meter_that_counts_otherwise_is_told_once(meters: Meters, ledger: Ledg
     again = Meters(ledger, ledger.take_over(), Images)
     arranged(again, edited)
     assert again.restated == set()
+
+
+def test_no_budget_waits_for_the_past_of_a_meter_that_it_does_not_use(meters: Meters, ledger: Ledger) -> None:
+    """A new meter is read back beside the others; what is made of it alone is still under way."""
+    gpu = Accounts("gpu", Meter(NOW), ledger, meters._epoch)
+    books = Books([gpu])
+    books.beside(*meters.arrange([aimeter("good")], MIDNIGHT))
+    gpu.advance(book(), LABELS)
+    gpu.fill(MIDNIGHT, book(), LABELS, float("inf"))
+    measured = Measuring(books).measure(book(), LABELS, MIDNIGHT, NOW)
+    assert progress(measured.owed()) is None
+    told = progress(measured.owed({"images"}))
+    assert told is not None
+    assert "is needed" in told
