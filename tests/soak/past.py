@@ -26,11 +26,15 @@ PRICED: Final = {"gpu": 3_600_000, "tokens": 1_000_000}
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """[start, end) was not scraped, or is not known before `known`."""
+    """[start, end) was not scraped, or is not known before `known`; `shown` is when samples came after all.
+
+    Who no longer asks when they come does not know them: then `known` is never.
+    """
 
     start: int
     end: int
     known: int = NEVER
+    shown: int = NEVER
 
 
 @dataclass(slots=True)
@@ -89,11 +93,18 @@ class Past:
             (now, {meter: [replace(one) for one in all_of] for meter, all_of in self.prices.items()})
         )
 
-    def scraped(self, start: int, end: int, now: int) -> list[tuple[int, int]]:
-        """The parts of [start, end) that are known at an instant."""
+    def known(self, start: int, end: int, now: int) -> list[tuple[int, int]]:
+        """The parts of [start, end) that whoever asks in time knows at an instant."""
+        return self._without((gap for gap in self.gaps if gap.known > now), start, end)
+
+    def shown(self, start: int, end: int, now: int) -> list[tuple[int, int]]:
+        """The parts of [start, end) that are there to be asked for at an instant."""
+        return self._without((gap for gap in self.gaps if min(gap.known, gap.shown) > now), start, end)
+
+    def _without(self, gaps: Iterable[Gap], start: int, end: int) -> list[tuple[int, int]]:
         parts, at = [], max(start, self.begin)
-        for gap in self.gaps:
-            if gap.known > now and gap.end > at and gap.start < end:
+        for gap in gaps:
+            if gap.end > at and gap.start < end:
                 if gap.start > at:
                     parts.append((at, gap.start))
                 at = gap.end
@@ -107,7 +118,7 @@ class Past:
     def cost(self, consumers: Iterable[Consumer], start: int, end: int, now: int) -> Fraction:
         """Of [start, end), by prices and of what is known at an instant; exact."""
         total, consumers = Fraction(0), tuple(consumers)
-        parts = self.scraped(start, end, now)
+        parts = self.known(start, end, now)
         at_the_time = [prices for since, prices in self.stated if since <= now][-1]
         for meter, prices in at_the_time.items():
             cents, ours = 0, [one for one in consumers if one[0] == meter]

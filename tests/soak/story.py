@@ -32,6 +32,9 @@ WORKLOADS: Final = 4
 STEPS: Final = (60, 900, 3600, 4 * 3600, 12 * 3600, 2 * DAY, 4 * DAY)
 WEIGHTS: Final = (2, 4, 6, 10, 16, 4, 2)
 LATE_AT_MOST: Final = 8 * 3600
+"""How late samples come that the operator still asks for, and how long ago their gap began at most."""
+TOO_LATE: Final = DAY + 2 * SLOT
+"""How long after a gap nobody asks for it any more."""
 BILLION: Final = 10**9
 
 
@@ -172,17 +175,22 @@ class Story:
         self._clock.down = not self._late_until and rng.random() < 0.08
         self.counts["outages of Prometheus"] += self._clock.down
         # Nothing that was told already is taken back.
-        since = max(gaps[-1].end if gaps else self._past.begin, self._told)
+        since = max(gaps[-1].end if gaps else self._past.begin, self._told) + 1
         if rng.random() < 0.1 and now - since > 60:
-            start = rng.randrange(since + 1, now)
-            end = min(now, start + rng.randrange(1, 4 * 3600))
-            if rng.random() < 0.5 and not self._clock.down:
-                self._late_until = now + rng.randrange(1, LATE_AT_MOST)
-                gaps.append(Gap(start, end, self._late_until))
-                self.counts["late samples"] += 1
-            else:
-                gaps.append(Gap(start, end))
-                self.counts["gaps"] += 1
+            fate = "gaps" if self._clock.down else rng.choice(("late samples", "samples too late", "gaps"))
+            if fate == "late samples":
+                since = max(since, now - LATE_AT_MOST)
+            start = rng.randrange(since, now)
+            gaps.append(self._gap(fate, start, min(now, start + rng.randrange(1, 4 * 3600))))
+            self.counts[fate] += 1
+
+    def _gap(self, fate: str, start: int, end: int) -> Gap:
+        if fate == "late samples":
+            self._late_until = self._clock.now + self._rng.randrange(1, LATE_AT_MOST)
+            return Gap(start, end, known=self._late_until)
+        if fate == "samples too late":
+            return Gap(start, end, shown=self._clock.now + TOO_LATE + self._rng.randrange(DAY))
+        return Gap(start, end)
 
     def _create(self, kind: str) -> None:
         rng, self._made = self._rng, self._made + 1
@@ -218,7 +226,10 @@ class Story:
         start, end = _at(status["period"]["startTime"]), _at(status["spend"]["asOfTime"])
         if not start <= self._clock.now < _at(status["period"]["endTime"]):
             raise Drift(f"{kept.name} is in another period than its clock: {status['period']}")
-        spent = status["spend"]["amount"]
+        spent, covered = status["spend"]["amount"], status["spend"]["coveragePercent"]
+        known = sum(b - a for a, b in self._past.known(start, end, self._clock.now))
+        if covered != known * 100 // max(1, end - start):
+            raise Drift(f"{kept.name} says {covered} % are covered, it was {known} of {end - start} seconds")
         self._compare(kept, f"in {status['period']['id']}", Interval(start, end), spent, self._clock.now)
         for past in status.get("history", ()):
             if past["state"] == "Closed" and past["id"] not in kept.seen:

@@ -67,14 +67,14 @@ class Scraped:
         return True
 
     def read(self, interval: Interval) -> Reading:
-        """What is known of it now."""
+        """What is there of it now."""
         if self._clock.down:
             raise PrometheusUnavailable("away")
         usages, coverage, head = [], {}, None
         for slot in interval.slots():
             end = min(slot + SLOT_SECONDS, interval.end)
             start = max(slot, interval.start)
-            parts = self._past.scraped(start, end, self._clock.now)
+            parts = self._past.shown(start, end, self._clock.now)
             coverage[slot] = Coverage(sum(b - a for a, b in parts), end - start)
             if not parts:
                 continue
