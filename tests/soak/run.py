@@ -26,10 +26,9 @@ def main() -> int:
         story = Story(chosen.seed, chosen.budgets, chosen.days, Path(directory))
         try:
             for day in story.days():
-                print(f"\rday {day}, {time.monotonic() - began:.0f} s ", end="", file=sys.stderr, flush=True)
-            print(file=sys.stderr)
+                print(f"day {day} of {chosen.days}, {time.monotonic() - began:.0f} s", file=sys.stderr)
         except Drift as drift:
-            print(drift, file=sys.stderr)
+            print(f"Drift: {drift}", file=sys.stderr)
             return 1
     print(", ".join(f"{count} {what}" for what, count in sorted(story.counts.items())) + ". Drift: none.")
     return 0

@@ -8,7 +8,7 @@ import json
 import random
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -17,6 +17,9 @@ from sqlalchemy.engine import Engine
 
 from aibudget.controller.accounts import Accounts
 from aibudget.controller.books import Books
+from aibudget.controller.cycle import Parts
+from aibudget.controller.foresight import Foresight
+from aibudget.controller.histories import Histories
 from aibudget.inventory.kubernetes import Json
 from aibudget.inventory.resource import AIBUDGETS, CLUSTER_AIBUDGETS, EVENTS, NAMESPACES, PRICE_LISTS
 from aibudget.inventory.workload import Workload
@@ -28,6 +31,7 @@ from soak.past import Past
 from unit.controller.test_a_cycle_goes_from_samples_to_status import World
 
 UNIT: Final[dict[str, Json]] = {"gpu": {"unit": "GPU-Hours"}, "tokens": {"perQuantity": 1_000_000}}
+FORECASTS_AT_ONCE: Final = 5
 
 
 class Killed(BaseException):
@@ -104,6 +108,11 @@ class SoakedWorld(World):
             for meter in UNIT
         }
         return Books(list(self.accounts.values()))
+
+    def _parts(self, books: Books, histories: Histories) -> Parts:
+        # Of money they know only what hours are counted as, and they are most of what a year would take.
+        foresight = Foresight(histories, at_once=FORECASTS_AT_ONCE)
+        return replace(super()._parts(books, histories), foresight=foresight, lookout=None)
 
     def crash(self) -> None:
         """The end of a process that did not see it coming; what it has left open is let go of."""

@@ -57,10 +57,11 @@ class Seeing:
 
 
 class Foresight:
-    """One process's."""
+    """One process's. `at_once` forecasts are made in one cycle at least, where so many are due."""
 
-    def __init__(self, histories: Histories) -> None:
+    def __init__(self, histories: Histories, at_once: int = AT_ONCE) -> None:
         self._histories = histories
+        self._at_once = at_once
         self._kept: dict[str, _Kept] = {}
         self._counting: dict[str, Counting] = {}
         self._holding = Holding()
@@ -69,7 +70,7 @@ class Foresight:
     def begin(self, uids: Sequence[str], owners: OwnerBook | None) -> None:
         """Another cycle, with these budgets; `owners` know what workloads are part of."""
         self._histories.owners = owners or self._histories.owners
-        self._left = max(AT_ONCE, len(uids) // 30)
+        self._left = max(self._at_once, len(uids) // 30)
         present = set(uids)
         for known in (self._kept, self._counting):
             for uid in known.keys() - present:

@@ -124,8 +124,12 @@ class World:
         self.cache = Cache()
         self.register = self.in_worker(lambda: Register.open(self.url, self.name))
         self.neighbours = self.in_worker(lambda: Neighbours.open(self.url))
+        self.cycle = Cycle(self._parts(books, histories))
+
+    def _parts(self, books: Books, histories: Histories) -> Parts:
+        assert self.ledger is not None
         scribe = Scribe(self.register, self.worker)
-        parts = Parts(
+        return Parts(
             cache=self.cache,
             books=books,
             enforcer=Enforcer(self.cluster, Limits("system"), lambda: True, journal=scribe),
@@ -142,7 +146,6 @@ class World:
             comparisons=Comparisons(books, self.ledger.hours, histories.settled),
             fleet=Fleet(self.name, self.neighbours),
         )
-        self.cycle = Cycle(parts)
 
     def stop(self) -> None:
         """The end of the process."""
