@@ -7,7 +7,7 @@ Whenever the operator has caught up, each budget says what the past really cost,
 
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from aibudget.inventory.kubernetes import Json
+from aibudget.ledger.periodrow import PeriodRow
 from aibudget.ledger.spend import Statement
 from aibudget.metering.slots import Interval
 from soak.past import DAY, SLOT, Consumer, Gap, Past, Price, levels
@@ -212,15 +213,18 @@ class Story:
     def _check(self) -> None:
         if self._clock.down or self._late_until:
             return
+        periods = self._world.in_worker(self._world.register.periods)
+        rows = {(row.owner.uid, row.id): row for row in periods}
         for kept in self._budgets:
-            self._check_status(kept)
+            self._check_status(kept, rows)
         if self._rng.random() < 0.05:
             self._check_totals()
             for kept in self._rng.sample(self._budgets, 3):
                 self._check_hours(kept)
 
-    def _check_status(self, kept: Kept) -> None:
-        status = self._world.stored(kept.name, kept.namespace).get("status", {})
+    def _check_status(self, kept: Kept, rows: Mapping[tuple[str, str], PeriodRow]) -> None:
+        stored = self._world.stored(kept.name, kept.namespace)
+        status, uid = stored.get("status", {}), stored["metadata"]["uid"]
         if "asOfTime" not in status.get("spend", {}):
             raise Drift(f"{kept.name} does not know what it has spent: {status}")
         start, end = _at(status["period"]["startTime"]), _at(status["spend"]["asOfTime"])
@@ -228,18 +232,15 @@ class Story:
             raise Drift(f"{kept.name} is in another period than its clock: {status['period']}")
         spent, covered = status["spend"]["amount"], status["spend"]["coveragePercent"]
         known = sum(b - a for a, b in self._past.known(start, end, self._clock.now))
-        if covered != known * 100 // max(1, end - start):
+        if covered != (known * 100 // (end - start) if end > start else 100):
             raise Drift(f"{kept.name} says {covered} % are covered, it was {known} of {end - start} seconds")
         self._compare(kept, f"in {status['period']['id']}", Interval(start, end), spent, self._clock.now)
-        for past in status.get("history", ()):
-            if past["state"] == "Closed" and past["id"] not in kept.seen:
-                kept.seen.add(past["id"])
-                self._check_past(kept, past)
+        closed = {past["id"]: past for past in status.get("history", ()) if past["state"] == "Closed"}
+        for key in sorted(closed.keys() - kept.seen):
+            kept.seen.add(key)
+            self._check_past(kept, closed[key], rows[uid, key])
 
-    def _check_past(self, kept: Kept, past: Json) -> None:
-        rows = self._world.in_worker(self._world.register.periods)
-        uid = self._world.stored(kept.name, kept.namespace)["metadata"]["uid"]
-        (row,) = (one for one in rows if one.owner.uid == uid and one.id == past["id"])
+    def _check_past(self, kept: Kept, past: Json, row: PeriodRow) -> None:
         assert row.closed is not None, "it is closed"
         self._compare(kept, f"at the close of {row.id}", row.interval, past["spent"], row.closed)
 

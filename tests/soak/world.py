@@ -17,6 +17,7 @@ from sqlalchemy.engine import Engine
 
 from aibudget.controller.accounts import Accounts
 from aibudget.controller.books import Books
+from aibudget.controller.calendar import Calendar
 from aibudget.controller.cycle import Parts
 from aibudget.controller.foresight import Foresight
 from aibudget.controller.histories import Histories
@@ -90,6 +91,14 @@ class Scraped:
         return Reading(interval, tuple(usages), coverage, head)
 
 
+class RoomyCalendar(Calendar):
+    """A cycle here stands for those of hours, each of which would have counted one interval anew."""
+
+    def may_recount(self, interval: Interval) -> bool:
+        """Always."""
+        return True
+
+
 @dataclass
 class SoakedWorld(World):
     """Two meters of one past."""
@@ -112,7 +121,9 @@ class SoakedWorld(World):
     def _parts(self, books: Books, histories: Histories) -> Parts:
         # Of money they know only what hours are counted as, and they are most of what a year would take.
         foresight = Foresight(histories, at_once=FORECASTS_AT_ONCE)
-        return replace(super()._parts(books, histories), foresight=foresight, lookout=None)
+        calendar = self.in_worker(lambda: RoomyCalendar(self.register))
+        parts = super()._parts(books, histories)
+        return replace(parts, calendar=calendar, foresight=foresight, lookout=None)
 
     def crash(self) -> None:
         """The end of a process that did not see it coming; what it has left open is let go of."""

@@ -239,10 +239,11 @@ class Accounts:
     def statement(self, interval: Interval) -> Statement:
         """All that is known of an interval on slots: what is posted, and the head over it."""
         posted = self._ledger.statement(self.key, interval)
-        head, watermark = self._head, self._ledger.watermark(self.key)
-        if head is None or interval.end <= (watermark or 0):
+        # Of an interval that is not over, what is posted is known up to the watermark.
+        head, watermark = self._head, posted.as_of or 0
+        if head is None or interval.end <= watermark:
             return posted
-        whole = joined(posted, self._newest(max(interval.start, head.start, watermark or 0), interval.end))
+        whole = joined(posted, self._newest(max(interval.start, head.start, watermark), interval.end))
         # What was not asked for yet, before the ledger begins or in a hole, is not covered either.
         missing = (whole.as_of or interval.start) - interval.start - whole.coverage.total_seconds
         if missing < SLOT_SECONDS:
