@@ -97,7 +97,7 @@ def test_one_broken_object_does_not_hide_the_others() -> None:
         ("a: !!python/object:os.system x\n", "", "not YAML"),
         (b"a: \xff\xfe\n", "", "not YAML"),
         ("? [a]\n: 1\n", "", "not YAML"),
-        ("[" * 5000, "", "nested"),
+        ("[" * 1000, "", "nested"),
     ],
 )
 def test_what_cannot_be_a_manifest_is_told_in_a_sentence(content: str | bytes, path: str, said: str) -> None:

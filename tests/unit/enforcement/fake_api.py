@@ -21,6 +21,7 @@ from aibudget.inventory.resource import (
     NAMESPACES,
     PODS,
     REPLICA_SETS,
+    RESOURCE_QUOTAS,
     Resource,
 )
 
@@ -182,6 +183,10 @@ class FakeAPI:
             path = kind.stop.owner_path
             if forced or before is None or value_at(before, path) != value_at(obj, path):
                 metadata["managedFields"] = [_owner(manager, path)]
+        if resource is RESOURCE_QUOTAS:
+            # kube-controller-manager counts at once.
+            hard = obj["spec"]["hard"]
+            obj["status"] = {"hard": dict(hard), "used": dict.fromkeys(hard, "0")}
         self.objects[key] = copy.deepcopy(obj)
         return obj
 
