@@ -18,7 +18,8 @@ import pytest
 from aibudget.controller.accounts import Accounts
 from aibudget.controller.books import Books
 from aibudget.controller.cache import WATCHED, Cache, read_all
-from aibudget.controller.cycle import Cycle, Parts
+from aibudget.controller.cycle import Cycle
+from aibudget.controller.parts import Parts
 from aibudget.controller.reporter import Reporter
 from aibudget.controller.sources import GpuSource, Upstream
 from aibudget.enforcement.cluster import Enforcer, Limits

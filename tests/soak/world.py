@@ -18,9 +18,9 @@ from sqlalchemy.engine import Engine
 from aibudget.controller.accounts import Accounts
 from aibudget.controller.books import Books
 from aibudget.controller.calendar import Calendar
-from aibudget.controller.cycle import Parts
 from aibudget.controller.foresight import Foresight
 from aibudget.controller.histories import Histories
+from aibudget.controller.parts import Parts
 from aibudget.inventory.kubernetes import Json
 from aibudget.inventory.resource import AIBUDGETS, CLUSTER_AIBUDGETS, EVENTS, NAMESPACES, PRICE_LISTS
 from aibudget.inventory.workload import Workload

@@ -16,7 +16,6 @@ from aibudget.controller.cache import Cache
 from aibudget.controller.calendar import Calendar
 from aibudget.controller.comparisons import Comparisons
 from aibudget.controller.counted import CounterSource
-from aibudget.controller.cycle import Parts
 from aibudget.controller.fence import Fence
 from aibudget.controller.fleet import Fleet
 from aibudget.controller.foresight import Foresight
@@ -28,6 +27,7 @@ from aibudget.controller.lease import Lease
 from aibudget.controller.lookout import Lookout
 from aibudget.controller.meters import Meters
 from aibudget.controller.notifier import Link, Notifier
+from aibudget.controller.parts import Parts
 from aibudget.controller.reporter import Reporter
 from aibudget.controller.scribe import Scribe
 from aibudget.controller.settings import Settings

@@ -6,52 +6,36 @@ the loss of the ledger, for now or for good, or of the right to write it, leaves
 Imports no kopf.
 """
 
-import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Final, TypeVar
+from typing import Final
 
 from aibudget.api.budget import AIBudget, Budget, ClusterAIBudget
 from aibudget.api.conditions import Condition
 from aibudget.api.meter import MeterSpec
 from aibudget.budgeting.hierarchy import Hierarchy
 from aibudget.budgeting.selection import labels_wanted
-from aibudget.budgeting.sharing import Sharing
-from aibudget.controller.books import Books
-from aibudget.controller.cache import Cache, World
-from aibudget.controller.calendar import Calendar
-from aibudget.controller.comparisons import Comparisons
+from aibudget.controller.cache import World
 from aibudget.controller.declared import meter_reports, price_reports, stood
-from aibudget.controller.fleet import Fleet
-from aibudget.controller.foresight import Foresight
 from aibudget.controller.grounds import Grounds, reserved
-from aibudget.controller.head import Labels
 from aibudget.controller.judge import Judge, Judged, placed
-from aibudget.controller.keeping import Keeping
-from aibudget.controller.kinship import Kinship
-from aibudget.controller.lookout import Lookout, look_out
 from aibudget.controller.measuring import Measured, Measuring
-from aibudget.controller.meters import Meters
 from aibudget.controller.notifier import Notifier
-from aibudget.controller.reporter import Report, Reporter
+from aibudget.controller.parts import Parts
+from aibudget.controller.reporter import Report
 from aibudget.controller.reports import Outcome, Teller, written
-from aibudget.controller.scribe import Scribe
 from aibudget.controller.shelf import Shelf
-from aibudget.controller.tariffs import LivePrices
+from aibudget.controller.upkeep import Past, Upkeep
 from aibudget.enforcement.claimant import Claimant
-from aibudget.enforcement.cluster import Enforcer
 from aibudget.enforcement.cluster import Report as Enforced
 from aibudget.enforcement.intents import came_of_it
 from aibudget.errors import AIBudgetError, Transient
-from aibudget.inventory.changes import Changes
 from aibudget.inventory.owners import OwnerBook
-from aibudget.pricing.carbon import Carbon
 from aibudget.pricing.rate import Rate
 from aibudget.reporting import enforcing
 from aibudget.reporting.snapshot import BudgetView, Counters, CycleView, Snapshot
@@ -60,36 +44,7 @@ from aibudget.reporting.untold import untold
 LONGEST_PAST: Final = 400 * 86_400
 """How far back history is read at most: a year and the month before it."""
 
-T = TypeVar("T")
-
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What a cycle is made of. `worker` is the one thread that books are used in."""
-
-    cache: Cache
-    books: Books
-    enforcer: Enforcer
-    reporter: Reporter
-    worker: Executor
-    queries: Callable[[], int] = lambda: 0
-    notifier: Notifier = field(default_factory=Notifier)
-    kinship: Kinship | None = None
-    live: LivePrices | None = None
-    meters: Meters | None = None
-    sharing: Sharing = field(default_factory=Sharing)
-    carbon: Carbon = field(default_factory=lambda: Carbon(()))
-    calendar: Calendar = field(default_factory=Calendar)
-    select: Callable[[Mapping[str, frozenset[str]]], None] = lambda _: None
-    foresight: Foresight | None = None
-    keeping: Keeping | None = None
-    scribe: Scribe | None = None
-    lookout: Lookout | None = None
-    comparisons: Comparisons | None = None
-    changes: Changes | None = None
-    fleet: Fleet = field(default_factory=Fleet)
 
 
 class Cycle:
@@ -102,6 +57,7 @@ class Cycle:
         self._shelf = Shelf()
         self._hierarchy = Hierarchy()
         self._errors: Counter[str] = Counter()
+        self._upkeep = Upkeep(parts, self._measuring, self._errors)
         self._cycles = 0
         self._has_caught_up = False
 
@@ -117,16 +73,18 @@ class Cycle:
         labels = {name: metadata.labels for name, metadata in world.namespaces.items()}
         wanted = self._earliest(world, instant)
         with phases("measure"):
-            meters = await self._work(self._arrange_meters, world, wanted)
-            await self._work(self._parts.select, labels_wanted(_budgets(world)))
-            live = await self._work(self._live_prices, instant)
+            meters = await self._parts.work(self._arrange_meters, world, wanted)
+            await self._parts.work(self._parts.select, labels_wanted(_budgets(world)))
+            live = await self._parts.work(self._live_prices, instant)
             book = self._shelf.arrange(world.price_lists, meters, live)
-            measured = await self._work(self._measuring.measure, book, labels, wanted, instant)
+            measured = await self._parts.work(self._measuring.measure, book, labels, wanted, instant)
         with phases("evaluate"):
-            judged = await self._work(self._judge, world, measured, instant)
+            judged = await self._parts.work(self._judge, world, measured, instant)
         with phases("enforce"):
             enforced = self._caught_up(await self._enforce(judged, now), instant)
-            await self._work(self._note_holds, judged, enforced, instant)
+            if enforced is not None:
+                evaluations = [one.evaluation for one in judged if one.evaluation is not None]
+                await self._parts.work(self._upkeep.note, evaluations, enforced.holds, instant)
             await self._log(judged, enforced, now)
         with phases("report"):
             self._parts.reporter.forget(
@@ -159,39 +117,16 @@ class Cycle:
         return self._snapshot(judged, standing, enforced, view)
 
     async def fill(self, now: float, seconds: float) -> bool:
-        """Read on in the past for so long, or one chunk; whether there is more of it to read.
-
-        What workloads are part of is asked for as well: it is nothing that a cycle waits for.
-        """
-        await self._climb(int(now))
+        """Go on with what no cycle waits for, for so long or by one step; whether there is more of it."""
         world = self._parts.cache.world()
-        labels: Labels = {name: metadata.labels for name, metadata in world.namespaces.items()}
-        deadline = time.monotonic() + seconds
-        more = await self._work(
-            self._measuring.fill, self._earliest(world, int(now)), self._shelf.book, labels, deadline
-        )
-        more = await self._work(self._count_hours, deadline) or more
-        more = more or await look_out(self._parts.lookout, self._parts.changes, self._work, deadline)
-        more = more or await self._work(self._compare, deadline)
-        return more or await self._work(self._expire, world, int(now), deadline)
+        labels = {name: metadata.labels for name, metadata in world.namespaces.items()}
+        past = Past(self._earliest(world, int(now)), self._shelf.book, labels)
+        needed = self._parts.calendar.earliest(world.budgets, int(now))
+        return await self._upkeep.go_on(past, needed, int(now), time.monotonic() + seconds)
 
     def _earliest(self, world: World, now: int) -> int:
         """From where on usage is needed: the start of the earliest period that is not closed."""
         return max(self._parts.calendar.earliest(world.budgets, now), now - LONGEST_PAST)
-
-    async def _climb(self, now: int) -> None:
-        kinship = self._parts.kinship
-        if kinship is None:
-            return
-        try:
-            links = await kinship.climb(await self._work(kinship.ends))
-            await self._work(kinship.keep, links, now)
-        except AIBudgetError as error:
-            log.info("owners are not looked up: %s", error.message, extra={"reason": error.reason})
-            self._errors[error.reason] += 1
-
-    async def _work(self, work: Callable[..., T], *given: object) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._parts.worker, work, *given)
 
     def _arrange_meters(self, world: World, wanted: int) -> Mapping[str, MeterSpec]:
         """Take up the meters of users as they are now, and what caps count that has no price."""
@@ -234,32 +169,6 @@ class Cycle:
         lookout, comparisons = self._parts.lookout, self._parts.comparisons
         judged = judged if lookout is None else lookout.over(judged, self._parts.reporter)
         return judged if comparisons is None else comparisons.over(judged)
-
-    def _note_holds(self, judged: Sequence[Judged], enforced: Enforced | None, now: int) -> None:
-        if self._parts.foresight is not None and enforced is not None:
-            evaluations = (one.evaluation for one in judged if one.evaluation is not None)
-            self._remembering(self._parts.foresight.note, evaluations, enforced.holds, now)
-
-    def _expire(self, world: World, now: int, deadline: float) -> bool:
-        keeping, needed = self._parts.keeping, self._parts.calendar.earliest(world.budgets, now)
-        return keeping is not None and bool(self._remembering(keeping.expire, needed, now, deadline))
-
-    def _count_hours(self, deadline: float) -> bool:
-        foresight = self._parts.foresight
-        return foresight is not None and bool(self._remembering(foresight.count, deadline))
-
-    def _compare(self, deadline: float) -> bool:
-        comparisons = self._parts.comparisons
-        return comparisons is not None and bool(self._remembering(comparisons.work, deadline))
-
-    def _remembering(self, work: Callable[..., T], *given: object) -> T | None:
-        """Do it, unless the ledger cannot be used for the moment."""
-        try:
-            return work(*given)
-        except Transient as error:
-            log.warning("the past is not kept up: %s", error.message, extra={"reason": error.reason})
-            self._errors[error.reason] += 1
-            return None
 
     async def _enforce(self, judged: Sequence[Judged], now: float) -> Enforced | None:
         try:

@@ -19,13 +19,14 @@ from aibudget.controller.books import Books
 from aibudget.controller.cache import WATCHED, Cache, read
 from aibudget.controller.calendar import Calendar
 from aibudget.controller.comparisons import Comparisons
-from aibudget.controller.cycle import Cycle, Parts
+from aibudget.controller.cycle import Cycle
 from aibudget.controller.fleet import Fleet
 from aibudget.controller.foresight import Foresight
 from aibudget.controller.histories import Histories
 from aibudget.controller.kinship import Kinship
 from aibudget.controller.lookout import Lookout
 from aibudget.controller.notifier import Notifier
+from aibudget.controller.parts import Parts
 from aibudget.controller.reporter import Report, Reporter
 from aibudget.controller.scribe import Scribe
 from aibudget.controller.spenders import Spenders
