@@ -76,6 +76,7 @@ def together(own: Share, here: str, others: Sequence[Elsewhere], now: int) -> Sh
         coverage=_worst((one.coverage for one in shares), missing=missing),
         as_of=min(ends, default=None),
         complete=not missing and all(one.complete for one in shares),
+        reached=None if missing else _first_of([one.reached for one in shares]),
         unlabelled=_named(one.unlabelled for one in shares),
         uses={counted: _use([one.uses[counted] for one in shares], missing=missing) for counted in own.uses},
         clusters=(_here(here, own), *(_told(one, now) for one in others)),
@@ -113,6 +114,11 @@ def _use(uses: Sequence[Use], *, missing: bool) -> Use:
         complete=not missing and len(known) == len(uses) and all(one.complete for one in uses),
         missing=_named(one.missing for one in uses),
     )
+
+
+def _first_of(ends: Sequence[int | None]) -> int | None:
+    known = [end for end in ends if end is not None]
+    return min(known) if len(known) == len(ends) else None
 
 
 def _worst(coverages: Iterable[Coverage], *, missing: bool) -> Coverage:

@@ -49,11 +49,14 @@ class Share:
     `hourly_units` is what an hour costs at the pace of the newest time, None where a meter does not know it.
     `currencies` are those of lines that are not in it for want of an exchange rate. `meters` are those its
     spend comes from, the first always among them unless the scope names others; `coverage`, `as_of` and
-    `complete` are the worst of theirs. `unlabelled` are labels that are not known of some of the usage that
-    its scope may select; that is not in it. `unmetered` are meters of its scope that are not read. `outside`
-    are workloads of its namespaces that its scope does not select. `uses` is what the budget's caps count,
-    `outputs` the work by meter that its unit costs are about, None where that is not known. `clusters` are
-    the parts of several clusters; workloads, meters and the like are then those of this one.
+    `complete` are the worst of theirs. `reached` is until when all meters that may count are read without a
+    hole, None where one has some: what is not read yet is not known to be none.
+
+    `unlabelled` are labels that are not known of some of the usage that its scope may select; that is not in
+    it. `unmetered` are meters of its scope that are not read. `outside` are workloads of its namespaces that
+    its scope does not select. `uses` is what the budget's caps count, `outputs` the work by meter that its
+    unit costs are about, None where that is not known. `clusters` are the parts of several clusters;
+    workloads, meters and the like are then those of this one.
     """
 
     units: Units
@@ -67,6 +70,7 @@ class Share:
     as_of: int | None
     complete: bool
     meters: frozenset[str]
+    reached: int | None = None
     uncharged: tuple[Uncharged, ...] = ()
     unlabelled: tuple[str, ...] = ()
     unmetered: tuple[str, ...] = ()
@@ -82,7 +86,7 @@ class Share:
         start on: what is unknown is nobody's to spend.
         """
         coverage = self.coverage
-        if not self.complete or not coverage.covered_seconds:
+        if not self.complete or self.reached is None or not coverage.covered_seconds:
             return None
         known = Fraction(self.units, UNITS) if spent is None else Fraction(spent)
         spent_at_most = known * coverage.total_seconds / coverage.covered_seconds
@@ -135,7 +139,10 @@ class Shares:
         if not selection.is_whole:
             return self._part(budget, selection)
         subjects = self._selected(budget)
-        share = self._share(subjects, frozenset({self._first}))
+        share = replace(
+            self._share(subjects, frozenset({self._first})),
+            reached=self._reached(self._meters_priced | {self._first}),
+        )
         if not budget.spec.caps and not budget.spec.unit_costs:
             return share
         uses = self._uses(budget, subjects)
@@ -168,6 +175,7 @@ class Shares:
             hourly_units=None if taken.unlabelled or not read else share.hourly_units,
             as_of=share.as_of if read else None,
             complete=share.complete and not taken.unlabelled and bool(read),
+            reached=self._reached(read),
             unlabelled=tuple(sorted(taken.unlabelled)),
             unmetered=tuple(sorted(meters - read)),
             outside=taken.outside,
@@ -229,6 +237,11 @@ class Shares:
                 for workload, used in sorted(subject.uncharged.items())
             ),
         )
+
+    def _reached(self, meters: frozenset[str]) -> int | None:
+        stated = [one for meter, one in self._statements.items() if meter in meters]
+        ends = [one.as_of for one in stated if one.complete and one.as_of is not None]
+        return min(ends) if stated and len(ends) == len(stated) else None
 
     def _selected(self, budget: Budget) -> list[Subject]:
         if isinstance(budget, ClusterAIBudget):

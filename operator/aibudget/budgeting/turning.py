@@ -104,8 +104,8 @@ def closed(row: PeriodRow, share: Share | None, now: int) -> PeriodRow:
 
 
 def is_known(row: PeriodRow, share: Share) -> bool:
-    """Whether all of the period was measured, from its beginning to its end, by every meter that counts."""
-    reached = share.as_of is not None and share.as_of >= row.interval.end
+    """Whether all of the period was read, by every meter that may count, and measured by those that do."""
+    reached = share.reached is not None and share.reached >= row.interval.end
     covered = share.coverage.covered_seconds >= share.coverage.total_seconds
     return share.complete and reached and covered and not share.currencies - {row.currency}
 

@@ -11,8 +11,11 @@ from hypothesis import strategies as st
 
 from aibudget.api.budget import AIBudget, Budget, PeriodType
 from aibudget.budgeting.memory import Memory, Remembered
-from aibudget.budgeting.turning import CLOCK_SECONDS, ClockBehind, Turn, recalled, turned
+from aibudget.budgeting.share import Shares
+from aibudget.budgeting.turning import CLOCK_SECONDS, ClockBehind, Turn, is_known, recalled, turned
 from aibudget.ledger.periodrow import PeriodRow
+from aibudget.ledger.spend import SpendLine, Statement
+from aibudget.metering.usage import Coverage
 from unit.budgeting.test_periods import ZONES, at
 
 DAY = 86_400
@@ -158,3 +161,30 @@ def test_what_a_budget_remembers_is_of_its_period(make_budget: Callable[..., Bud
     killed = past.turn(december + 60, remembered("Active"))
     assert not killed.opened
     assert recalled(killed, remembered("Active")) == remembered("Active"), "its turn is told again"
+
+
+@pytest.mark.parametrize(
+    ("priced", "as_of", "complete", "known"),
+    [
+        ({"gpu", "tokens"}, 0, True, True),
+        ({"gpu", "tokens"}, -900, True, False),
+        ({"gpu", "tokens"}, 0, False, False),
+        ({"gpu", "tokens"}, None, False, False),
+        ({"gpu"}, -900, False, True),
+    ],
+)
+def test_a_period_is_known_when_no_priced_meter_is_still_to_be_read(
+    make_line: Callable[..., SpendLine], priced: set[str], as_of: int | None, complete: bool, known: bool
+) -> None:
+    """What a meter has not told yet may be the budget's, though no line of it says so."""
+    one = budget("Daily", "UTC")
+    turn = turned(one, [], Memory(), SPRING)
+    assert turn.row is not None
+    end = turn.row.interval.end
+    whole = Coverage(DAY, DAY)
+    statements = {
+        "gpu": Statement((make_line(5),), whole, end, complete=True),
+        "tokens": Statement((), whole, None if as_of is None else end + as_of, complete),
+    }
+    share = Shares(statements, {}, frozenset(priced)).of(one)
+    assert is_known(turn.row, share) is known
