@@ -105,14 +105,24 @@ def closed(row: PeriodRow, share: Share | None, now: int) -> PeriodRow:
 
 def is_known(row: PeriodRow, share: Share) -> bool:
     """Whether all of the period was read, by every meter that may count, and measured by those that do."""
-    reached = share.reached is not None and share.reached >= row.interval.end
     covered = share.coverage.covered_seconds >= share.coverage.total_seconds
-    return share.complete and reached and covered and not share.currencies - {row.currency}
+    return share.complete and _is_read(row, share) and covered and not share.currencies - {row.currency}
 
 
-def is_overdue(row: PeriodRow, now: int) -> bool:
-    """Whether it has waited for long enough."""
-    return row.ended is not None and now - row.ended >= SETTLING_SECONDS
+def is_overdue(row: PeriodRow, share: Share, now: int, watched: int) -> bool:
+    """Whether it has waited for long enough.
+
+    What is still to be read waits for a day of the process that reads it, which has looked for `watched`
+    seconds: an operator that was away must not close what it missed before it can have read it.
+    """
+    if row.ended is None:
+        return False
+    waited = now - row.ended
+    return (waited if _is_read(row, share) else min(waited, watched)) >= SETTLING_SECONDS
+
+
+def _is_read(row: PeriodRow, share: Share) -> bool:
+    return share.reached is not None and share.reached >= row.interval.end
 
 
 def recalled(turn: Turn, told: Memory) -> Memory:

@@ -56,7 +56,10 @@ class _Changes:
 
 
 class Calendar:
-    """One process's. `behind` is by how many seconds the clock was behind a period in the last cycle."""
+    """One process's. `behind` is by how many seconds the clock was behind a period in the last cycle.
+
+    `watched` is for how many this process has gone on looking; a clock that jumps adds no more than an hour.
+    """
 
     def __init__(self, register: Register | None = None) -> None:
         self._register = register
@@ -66,20 +69,26 @@ class Calendar:
         self._older: dict[str, tuple[PastPeriod, ...]] = {}
         self._changes = _Changes()
         self._recounting: Interval | None = None
-        self.behind = 0
+        self._looked: int | None = None
+        self.behind = self.watched = 0
         if register is not None:
             for row in register.periods():
                 self._rows[row.owner.uid].append(row)
             for one in register.corrections():
                 self._corrected[one.uid, one.period_id] = one.spent
 
-    def begin(self) -> None:
-        """A new cycle: periods that could not be written are found again, what was decided is kept."""
+    def begin(self, now: int) -> None:
+        """A new cycle, at `now` (Unix seconds).
+
+        Periods that could not be written are found again, what was decided is kept.
+        """
         left = self._changes
         decisions = {(one.subject, one.event): one for one in left.decisions}
         self._changes = _Changes(decisions=list(decisions.values()), corrections=left.corrections)
         self._recounting = None
         self.behind = 0
+        self.watched += 0 if self._looked is None else min(max(0, now - self._looked), _HOUR)
+        self._looked = now
 
     def earliest(self, budgets: Iterable[Seen], now: int) -> int:
         """The start of the earliest period that is not closed."""

@@ -119,7 +119,7 @@ class Judge:
         budgets = tuple(budgets)
         models = (seen.model for seen in budgets if isinstance(seen.model, AIBudget | ClusterAIBudget))
         self._capped = tuple(budget for budget in models if budget.spec.caps or budget.spec.unit_costs)
-        self._calendar.begin()
+        self._calendar.begin(self._now)
         judged = tuple(self._guarded(seen, past) for seen in budgets)
         self._calendar.abandon({one.seen.uid for one in judged}, self._now)
         return judged
@@ -241,7 +241,7 @@ class Judge:
         for row in calendar.settling(seen.uid):
             share = self._share(budget, row.interval)
             provisional[row.id] = amount_of(share.units)
-            overdue = is_overdue(row, self._now)
+            overdue = is_overdue(row, share, self._now, calendar.watched)
             if (overdue or is_known(row, share)) and calendar.may_close(row):
                 counted = self._recount(budget, row.interval)
                 # What was just read is known and not posted yet.

@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 from aibudget.api.budget import AIBudget, Budget, PeriodType
 from aibudget.budgeting.memory import Memory, Remembered
 from aibudget.budgeting.share import Shares
-from aibudget.budgeting.turning import CLOCK_SECONDS, ClockBehind, Turn, is_known, recalled, turned
+from aibudget.budgeting.turning import (
+    CLOCK_SECONDS,
+    ClockBehind,
+    Turn,
+    ended,
+    is_known,
+    is_overdue,
+    recalled,
+    turned,
+)
 from aibudget.ledger.periodrow import PeriodRow
 from aibudget.ledger.spend import SpendLine, Statement
 from aibudget.metering.usage import Coverage
@@ -188,3 +197,7 @@ def test_a_period_is_known_when_no_priced_meter_is_still_to_be_read(
     }
     share = Shares(statements, {}, frozenset(priced)).of(one)
     assert is_known(turn.row, share) is known
+    # What is read has a day for its gaps, and what is not a day of a process that reads it.
+    over = ended(turn.row, end)
+    assert [is_overdue(over, share, end + 3 * DAY, watched) for watched in (0, DAY)] == [known, True]
+    assert not is_overdue(over, share, end + DAY - 1, DAY)
