@@ -8,6 +8,9 @@ INSTALLED := .venv/.installed
 # Where generated files go; `verify` sends them elsewhere and compares.
 OUT ?= .
 
+# Tests start the operator dozens of times: without bytecode each process would compile all of it anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test check verify chaos soak bench accuracy backtest generate lock clean
 

@@ -16,6 +16,7 @@ from aibudget.api.crds import definition
 from aibudget.api.kinds import KINDS
 from aibudget.api.meter import MeterSource
 from aibudget.api.names import ALLOW_STOP, STOPPED
+from aibudget.api.rate import TOLD_APART
 from aibudget.cli.main import cli
 from aibudget.controller.options import OPTIONS
 from aibudget.enforcement.kinds import KINDS as KIND_ROWS
@@ -31,6 +32,7 @@ from aibudget.metering.slots import iso
 from aibudget.pricing.included import BY_TOKENS, INCLUDED, SELF_HOSTED
 from aibudget.pricing.public import public_rates
 from aibudget.reporting.exporter import Exporter
+from aibudget.reporting.exposition import Gauge
 from aibudget.reporting.snapshot import CycleView, Snapshot
 from aibudget.sandbox.binaries import pinned_version
 
@@ -154,7 +156,8 @@ def metrics() -> Iterator[str]:
     )
     for metric in exporter.families():
         name = f"{metric.name}_total" if metric.type == "counter" else metric.name
-        labels = ", ".join(getattr(metric, "_labelnames", ()))
+        told = metric.labels if isinstance(metric, Gauge) else getattr(metric, "_labelnames", ())
+        labels = ", ".join(told)
         yield f"| `{name}` | {metric.type} | {labels} | {metric.documentation} |"
 
 
@@ -315,14 +318,9 @@ def _said(source: MeterSource) -> Iterator[str]:
         yield "first values never count"
 
 
-def _apart(name: str) -> list[str]:
-    node = ["gpuProduct", "instanceType", "region", "capacityType", "nodePool"]
-    spec = built_in().get(name)
-    if spec is not None:
-        told = sorted({key for source in spec.sources for key in (*source.dimensions, *source.fixed)})
-        return [*node, *told] if name == "energy" else told
-    device = ["resource", "share", "migProfile"] if name.startswith("gpu") else []
-    return [*node, *device, *(["state"] if name == "gpu-idle" else [])]
+def _apart(name: str) -> tuple[str, ...]:
+    # Idle devices are priced by the rates of gpu, and no rate names their state.
+    return (*TOLD_APART["gpu"], "state") if name == "gpu-idle" else TOLD_APART[name]
 
 
 def _promql(text: str) -> str:

@@ -10,6 +10,7 @@ from accuracy.pasts import (
     HOUR,
     Case,
     always,
+    beside,
     busy,
     cost,
     machine,
@@ -216,28 +217,97 @@ SHARED = (
 )
 
 
-def _claims(cluster: str) -> str:
-    """Devices held by ResourceClaims, as AIBudget tells: two by a pod, one shared, and a part of MIG."""
+WHOLE_AND_PARTS = (
+    ("whole", 2, "", "1"),
+    ("one", 1, "", "1/2"),
+    ("two", 1, "", "1/2"),
+    ("part", 1, "3g.20gb", "1"),
+)
+"""Two devices, one that two pods share, and a part of MIG: whose, how many, of which profile and part."""
+SHARES = (
+    ("most", 1, "", "40960/81559"),
+    ("some", 1, "", "10240/81559"),
+    *((f"alike-{n}", 1, "", "1/3") for n in range(3)),
+)
+"""Shares by what they consume of the memory of a device, and of another that has none to consume."""
+
+
+def _claims(
+    cluster: str,
+    node: str = "gpu-1",
+    there: int = 0,
+    held: range = range(-DAY, DAY),
+    rows: Iterable[tuple[str, int, str, str]] = WHOLE_AND_PARTS,
+    requested: str = "false",
+) -> str:
+    """Devices held by ResourceClaims, as AIBudget tells. Of so many that are there, if it tells that."""
     target = {"job": "aibudget", "instance": "10.0.0.50:8080", "cluster": cluster}
-    kind = {"node": "gpu-1", "driver": "gpu.nvidia.com", "product": "NVIDIA-A100-SXM4-40GB"}
-    rows = (("whole", 2, "", "1"), ("one", 1, "", "1/2"), ("two", 1, "", "1/2"), ("part", 1, "3g.20gb", "1"))
-    times = [BEGIN + t + 19 for t in range(-AROUND, 6 * HOUR + AROUND, 30)]
-    lines = [f"{selector('aibudget_leader', target.items())} 1 {t}\n" for t in times]
+    kind = {"node": node, "driver": "gpu.nvidia.com", "product": "NVIDIA-A100-SXM4-40GB"}
+    times = range(-AROUND + 19, 6 * HOUR + AROUND, 30)
+    lines = [f"{selector('aibudget_leader', target.items())} 1 {BEGIN + t}\n" for t in times]
+    devices = selector("aibudget_dra_devices", {**target, **kind, "profile": "", "usable": "true"}.items())
+    lines += [f"{devices} {there} {BEGIN + t}\n" for t in times if there]
     for name, number, profile, part in rows:
         who = {"namespace": f"team-{name}", "pod": name, "uid": name, "profile": profile, "part": part}
+        who["requested"] = requested
         row = selector("aibudget_dra_device_held", {**target, **kind, **who}.items())
-        lines += [f"{row} {number} {t}\n" for t in times]
+        lines += [f"{row} {number} {BEGIN + t}\n" for t in times if t in held]
     return "".join(lines)
 
 
-CLAIMED = Case(
-    "claims",
-    "DRA: two devices, one that two pods share, 3g of MIG",
-    {"team-whole": 12, "team-one": 3, "team-two": 3, "team-part": 6 * Fraction(3, 7), "team": 6},
-    seen([always()], scrapes=morning),
-    lasts=6 * HOUR,
-    goal=ROUNDING,
-    more=_claims,
+CLAIMED = (
+    Case(
+        "claims",
+        "DRA: two devices, one that two pods share, 3g of MIG",
+        {"team-whole": 12, "team-one": 3, "team-two": 3, "team-part": 6 * Fraction(3, 7), "team": 6},
+        seen([always()], scrapes=morning),
+        lasts=6 * HOUR,
+        goal=ROUNDING,
+        more=_claims,
+    ),
+    Case(
+        "claims-idle",
+        "DRA: 4 devices, of which these are held for 3 h: idle",
+        {"": 4 * 6 - 3 * (3 + Fraction(3, 7))},
+        seen([always()], [machine(devices=1), machine(name="gpu-2", offers={})], scrapes=morning),
+        lasts=6 * HOUR,
+        goal=ROUNDING,
+        meters=("gpu-idle",),
+        # Scrapes are at 19 s past each half minute, and a sample is for the step before it.
+        more=lambda cluster: _claims(cluster, "gpu-2", 4, range(HOUR, 4 * HOUR)),
+    ),
+    Case(
+        "claims-shares",
+        "DRA: shares of 2 devices, by MiB and alike, and idle",
+        {
+            "team-most": 6 * Fraction(40_960, 81_559),
+            "team-some": 6 * Fraction(10_240, 81_559),
+            **{f"team-alike-{n}": 2 for n in range(3)},
+            "": 6 * (1 - Fraction(51_200, 81_559)),
+        },
+        seen([], [machine(name="gpu-2", offers={})], scrapes=morning),
+        lasts=6 * HOUR,
+        goal=ROUNDING,
+        meters=("gpu", "gpu-idle"),
+        measure=beside,
+        more=lambda cluster: _claims(cluster, "gpu-2", 2, rows=SHARES),
+    ),
+    Case(
+        "claims-requested",
+        "DRA: 2 of 4 devices for a request of nvidia.com/gpu, and idle",
+        {"team-asks": 6, "": 18},
+        seen(
+            [pod("team-asks", "asks", HOUR, 4 * HOUR, on="gpu-2", uid="asks", requests={GPU: 2.0})],
+            [machine(name="gpu-2", offers={})],
+            scrapes=morning,
+        ),
+        lasts=6 * HOUR,
+        meters=("gpu", "gpu-idle"),
+        measure=beside,
+        more=lambda cluster: _claims(
+            cluster, "gpu-2", 4, range(HOUR, 4 * HOUR), [("asks", 2, "", "1")], requested="true"
+        ),
+    ),
 )
 
 LIVES = (
@@ -312,4 +382,4 @@ CAPACITY = (
     ),
 )
 
-CASES = (*OPENCOST, *SHARED, CLAIMED, *LIVES, *SOURCES, *CAPACITY)
+CASES = (*OPENCOST, *SHARED, *CLAIMED, *LIVES, *SOURCES, *CAPACITY)

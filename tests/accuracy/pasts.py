@@ -50,6 +50,15 @@ def together(bills: Sequence[Bill]) -> Amounts:
     return {"": sum(found, start=Fraction(0))}
 
 
+def beside(bills: Sequence[Bill]) -> Amounts:
+    """Of all the meters, by namespace; what is idle has none."""
+    found: dict[str, Fraction] = {}
+    for bill in bills:
+        for where, amount in bill.quantities(namespace).items():
+            found[where] = found.get(where, Fraction(0)) + amount
+    return found
+
+
 def cost(bills: Sequence[Bill]) -> Amounts:
     """Of all the meters, by namespace, at the prices of OpenCost's measurements."""
     owed: dict[str, Fraction] = {}

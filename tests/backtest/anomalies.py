@@ -28,7 +28,7 @@ MONTH: Final = 28 * 24
 DAYS: Final = 360
 LEAST: Final = 0.005
 """Of what four weeks cost: less than this is told by no way."""
-INJECTED: Final = 24
+INJECTED: Final = 96
 """Moments of each series."""
 SIGMAS: Final = 3.0
 DAILY: Final = 0.4
@@ -79,12 +79,17 @@ class Ours:
 
     def __init__(self) -> None:
         self._clean: dict[int, Normal | None] = {}
-        self.changed = float("inf")
+        self._since: dict[int, Normal | None] = {}
+        self._changed = float("inf")
+
+    def change(self, moment: float) -> None:
+        """From now on hours are given that differ from the series since a moment."""
+        self._changed, self._since = moment, {}
 
     def __call__(self, hours: Sequence[float], now: int) -> float | None:
         """By this very detector."""
         midnight = (now - 1) // 24 * 24
-        known = self._clean if midnight <= self.changed else {}
+        known = self._clean if midnight <= self._changed else self._since
         if midnight not in known:
             known[midnight] = learnt(hours[max(0, midnight - WEEKS * WEEK) : midnight])
         normal = known[midnight]
@@ -119,7 +124,8 @@ def judged(series: Hourly) -> Mapping[str, Found]:
     moments = [random.randrange(first + 24, len(hours) - 72) for _ in range(INJECTED)]
     for kind in KINDS:
         for moment in moments:
-            changed, ours.changed = injected(hours, kind, moment), moment
+            changed = injected(hours, kind, moment)
+            ours.change(moment)
             for name, way in ways.items():
                 told_at = next(alarms(way, changed, moment + 1, moment + kind.hours + 1), None)
                 found[name].hits[kind.name].append(told_at is not None)

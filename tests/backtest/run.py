@@ -1,7 +1,7 @@
 """`make backtest`: the forecast at earlier moments of real series, beside what dashboards do, as a table.
 
 At days 5 to 25 of each of the last months the month's total is foreseen from what was known then. The table
-of `anomalies` follows. Ends with 1 where a goal is missed.
+of `anomalies` follows, and that of `noise`. Ends with 1 where a goal is missed.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from statistics import fmean
 from typing import Final
 
 from aibudget.budgeting.forecast import Forecast, Spent, forecast
-from backtest import anomalies
+from backtest import anomalies, noise
 from backtest.series import CHOSEN_ON, HOUR, WEEK, Hourly, production, public
 
 DAYS: Final = (5, 10, 15, 20, 25)
@@ -86,7 +86,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         missed += _no_better(alone)
         unusual[trace.name] = anomalies.judged(trace)
         missed += anomalies.worse({trace.name: unusual[trace.name]})
-    said += ["", *anomalies.rows(unusual)]
+    varied = noise.judged()
+    missed += noise.missed(varied)
+    said += ["", *anomalies.rows(unusual), "", *noise.rows(varied)]
     sys.stdout.write("\n".join([*said, "", *(missed or ["Every goal is met."])]) + "\n")
     return 1 if missed else 0
 

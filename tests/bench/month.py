@@ -235,5 +235,5 @@ def _attest(one: Opened, meter: str, size: Size, slot: int) -> None:
 
 def _rows(one: Opened, slot: int) -> list[tuple[Any, ...]]:
     with one.database.reading() as connection:
-        query = select(schema.usage).where(schema.usage.c.slot == slot)
+        query = select(schema.usage_slot).where(schema.usage_slot.c.slot == slot)
         return sorted(tuple(row) for row in connection.execute(query))

@@ -32,6 +32,7 @@ AHEAD_SECONDS: Final = 3_600
 SCRAPE_SECONDS: Final = 30
 INTERVAL_SECONDS: Final = 60
 CYCLES: Final = 5
+FIRST_CYCLE_SECONDS: Final = 600.0
 # A scrape of thousands of budgets is work too: as often as a Prometheus would, no more.
 POLL_SECONDS: Final = 15.0
 
@@ -68,7 +69,7 @@ def measure_cycle(directory: Path, pods: int, budgets: int) -> dict[str, Any]:
         size = Size(pods, budgets, start, start + HISTORY_SECONDS + AHEAD_SECONDS, SCRAPE_SECONDS)
         series, _ = write_past(prometheus.data, size)
         running.enter_context(prometheus)
-        operator = Operator(control_plane, directory / "operator")
+        operator = Operator(control_plane, directory / "operator", ready_within=FIRST_CYCLE_SECONDS)
         running.enter_context(operator)
         found = _watched(operator)
         operator.stop()

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +14,8 @@ from e2e.team import Team, metric
 
 SCRAPE_SECONDS = 2.0
 INTERVAL_SECONDS = 1
+CRASHED = "stopped by an error of our own"
+"""What the operator logs, with a trace, when it ends by what nobody foresaw."""
 
 MakeTeam = Callable[..., Team]
 Instead = Callable[..., AbstractContextManager[Operator]]
@@ -26,6 +27,17 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     directory = tmp_path_factory.mktemp("sandbox")
     with Sandbox(directory, scrape_interval=SCRAPE_SECONDS, interval=INTERVAL_SECONDS) as running:
         yield running
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_crashes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """An operator that ends is started again, as by the kubelet; that it ended by an error of its own would
+    be seen by no test.
+    """
+    yield
+    logs = tmp_path_factory.getbasetemp().rglob("operator.log")
+    crashed = [str(log) for log in logs if CRASHED in log.read_text(errors="replace")]
+    assert not crashed, f"an operator {CRASHED}; its trace is in {', '.join(crashed)}"
 
 
 @pytest.fixture
@@ -53,7 +65,7 @@ def instead(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Inste
             sandbox.control_plane,
             tmp_path_factory.mktemp("operator"),
             identity=f"instead-{next(numbers)}",
-            environment=followed(sandbox.operator.directory) | dict(environment or {}),
+            environment=followed(sandbox.operator.ledger_url) | dict(environment or {}),
             api_url=api_url,
         )
         try:
@@ -66,9 +78,9 @@ def instead(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Inste
     return run
 
 
-def followed(ledger: Path) -> dict[str, str]:
-    """An operator that is followed after three seconds, with the ledger in this directory."""
+def followed(ledger_url: str) -> dict[str, str]:
+    """An operator on this ledger that is followed after eight seconds: busy machines stand still for two."""
     return {
-        "AIBUDGET_LEDGER_URL": f"sqlite:///{ledger / 'ledger.db'}",
-        "AIBUDGET_LEASE_SECONDS": "3",
+        "AIBUDGET_LEDGER_URL": ledger_url,
+        "AIBUDGET_LEASE_SECONDS": "8",
     }

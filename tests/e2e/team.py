@@ -3,9 +3,12 @@
 Tests of faults share one sandbox; each of them brings its teams and takes them away again.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
+
+import requests
 
 from aibudget.sandbox.client import KubernetesClient
 from aibudget.sandbox.operator import Operator
@@ -172,15 +175,27 @@ class Team:
 
 
 def metric(operator: Operator, name: str) -> float:
-    """One of the operator's own metrics that has no labels; 0 before it is there."""
-    lines = (line.split() for line in operator.metrics().splitlines() if line.startswith(f"{name} "))
-    return next((float(value) for _, value in lines), 0.0)
+    """One of its own metrics that has no labels; 0 before it is there, NaN while nobody answers."""
+    try:
+        lines = (line.split() for line in operator.metrics().splitlines())
+    except requests.RequestException:
+        return math.nan
+    return next((float(line[1]) for line in lines if line[:1] == [name]), 0.0)
 
 
 def await_cycles(operator: Operator, count: int = 2, timeout: float = PATIENCE) -> None:
     """So many more cycles have come to their end; from two on, one of them began after this call."""
-    wanted = metric(operator, "aibudget_cycles_total") + count
-    wait_until(lambda: metric(operator, "aibudget_cycles_total") >= wanted, timeout, f"{count} cycles")
+    before = math.nan
+
+    def passed() -> bool:
+        nonlocal before
+        total = metric(operator, "aibudget_cycles_total")
+        if not before <= total:
+            # The first look, or it was started again and counts from zero.
+            before = total
+        return total >= before + count
+
+    wait_until(passed, timeout, f"{count} cycles")
 
 
 def _deployment(namespace: str, product: str, replicas: int, gpus: int) -> JsonObject:

@@ -1,18 +1,24 @@
 """The operator with its ledger on a server that goes away and comes back."""
 
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from aibudget.ledger.database import Database
+from aibudget.ledger.proof import logged, proofs
 from aibudget.ledger.store import Ledger
 from aibudget.metering.slots import SLOT_SECONDS, Interval, slot_of
 from aibudget.sandbox.home import Sandbox
+from aibudget.sandbox.operator import Operator
 from aibudget.sandbox.process import wait_until
-from e2e.conftest import Instead, MakeTeam
-from e2e.team import PATIENCE, PLENTY, Team, await_cycles, metric
+from e2e.conftest import Instead, MakeTeam, followed
+from e2e.team import LITTLE, PATIENCE, PLENTY, Team, await_cycles, metric
 from postgresql.server import Server
 
 pytestmark = pytest.mark.e2e
@@ -44,9 +50,69 @@ def test_a_restart_of_postgresql_loses_nothing(
             await_cycles(operator)
             assert metric(operator, "aibudget_ledger_available") == 1
             await_evaluated(watched)
-    expected = quantities(f"sqlite:///{sandbox.operator.directory / 'ledger.db'}", past)
+    expected = quantities(sandbox.operator.ledger_url, past)
     assert sum(expected.values()) > 0
     assert quantities(url, past) == expected
+
+
+def test_a_standby_goes_on_where_a_killed_leader_left_the_ledger(
+    sandbox: Sandbox, team: MakeTeam, tmp_path: Path, postgresql: Server
+) -> None:
+    """The first has stopped the team and may be reading its past when it is killed: the second leads,
+    reads the rest, and gives back once what was stopped once.
+    """
+    now = slot_of(int(datetime.now(UTC).timestamp()))
+    past = Interval(now - 24 * SLOT_SECONDS, now - SLOT_SECONDS)
+    # A note on the Deployment would be a generation of it, too.
+    how: dict[str, Any] = {"period": period_from(past.start), "actions": ("Notify", "ScaleDown")}
+    watched = team("two-on-postgresql")
+    watched.await_running()
+    watched.budget(PLENTY, **how)
+    await_evaluated(watched)
+    before = watched.deployment()["metadata"]["generation"]
+    url = postgresql.empty("replicas")
+    sandbox.operator.stop()
+    try:
+        watched.budget(LITTLE, **how)
+        with replicas(sandbox, tmp_path, url) as (first, second):
+            watched.await_held()
+            first.kill()
+            wait_until(lambda: metric(second, "aibudget_leader") == 1, PATIENCE, "the standby to lead")
+            watched.assert_held()
+            watched.budget(PLENTY, **how)
+            watched.await_free()
+            await_evaluated(watched)
+    finally:
+        sandbox.operator.start()
+    assert watched.deployment()["metadata"]["generation"] - before == 2, "one stop, one return"
+    expected = quantities(sandbox.operator.ledger_url, past)
+    assert sum(expected.values()) > 0
+    assert quantities(url, past) == expected
+    assert_decided_once(url, watched)
+
+
+@contextmanager
+def replicas(sandbox: Sandbox, tmp_path: Path, url: str) -> Iterator[tuple[Operator, Operator]]:
+    """The first leads, the second stands by; both on this ledger."""
+    plane, environment = sandbox.control_plane, followed(url)
+    first = Operator(plane, tmp_path / "first", identity="first", environment=environment)
+    second = Operator(plane, tmp_path / "second", identity="second", environment=environment)
+    with first:
+        wait_until(lambda: metric(first, "aibudget_leader") == 1, PATIENCE, "the first to lead")
+        with second:
+            yield first, second
+
+
+def assert_decided_once(url: str, team: Team) -> None:
+    """The log of both leaders is one chain, in which each decision stands once."""
+    with closing(Database(url, checked=True, borrowed=True)) as database:
+        ((_, head, broken),) = proofs(database)
+        found = [one for one in logged(database) if one.get("budget", {}).get("namespace") == team.name]
+    assert broken is None
+    assert head.number >= len(found) > 0
+    acts = Counter(one["event"] for one in found if one.get("action") == "ScaleDown")
+    assert acts.keys() >= {"Planned", "Acting", "Released"}
+    assert set(acts.values()) == {1}, acts
 
 
 def period_from(start: int) -> dict[str, str]:

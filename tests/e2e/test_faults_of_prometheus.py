@@ -17,7 +17,7 @@ from aibudget.sandbox.home import Sandbox
 from aibudget.sandbox.process import wait_until
 from e2e.conftest import Instead, MakeTeam
 from e2e.impostor import Impostor, Page
-from e2e.team import H100, LITTLE, PLENTY, Team, await_cycles
+from e2e.team import H100, LITTLE, PATIENCE, PLENTY, Team, await_cycles
 
 pytestmark = pytest.mark.e2e
 
@@ -41,7 +41,7 @@ def test_an_outage_stops_nothing_and_releases_nothing(sandbox: Sandbox, held: Te
     near.budget(PLENTY)
     near.await_spending()
     near.budget(near.spent() + 12 * CENT)
-    wait_until(near.is_evaluated, 20, "the new limit to be looked at")
+    wait_until(near.is_evaluated, PATIENCE, "the new limit to be looked at")
     (before,) = held.holds()
 
     with outage(sandbox) as began:
@@ -67,7 +67,7 @@ def test_an_outage_stops_nothing_and_releases_nothing(sandbox: Sandbox, held: Te
     held.await_free()
     held.budget(LITTLE)
     held.await_held()
-    wait_until(lambda: is_fresh(held) and is_fresh(near), 20, "the data to be fresh")
+    wait_until(lambda: is_fresh(held) and is_fresh(near), PATIENCE, "the data to be fresh")
     # Nothing was scraped meanwhile and nothing comes back of it; so short a gap is filled from its two sides.
     assert near.spent() >= known + near.per_second * unseen - CENT
 
@@ -172,7 +172,7 @@ def test_two_kube_state_metrics_bill_once(sandbox: Sandbox, team: MakeTeam) -> N
     sandbox.prometheus.scrape(sandbox.exporter.jobs(ksm_instances=2))
     try:
         two = 'count(count by (instance) (kube_node_info{job="kube-state-metrics"})) == 2'
-        wait_until(lambda: bool(sandbox.prometheus.query(two)), 20, "both to be scraped")
+        wait_until(lambda: bool(sandbox.prometheus.query(two)), PATIENCE, "both to be scraped")
         assert_billed_on(busy)
     finally:
         sandbox.prometheus.scrape(sandbox.exporter.jobs())
@@ -187,7 +187,7 @@ def test_node_labels_that_vanish_are_remembered(sandbox: Sandbox, team: MakeTeam
     try:
         # The past was written without stale markers and lasts for five minutes.
         told = "timestamp(kube_node_labels) > time() - 5"
-        wait_until(lambda: not sandbox.prometheus.query(told), 20, "the labels to be gone")
+        wait_until(lambda: not sandbox.prometheus.query(told), PATIENCE, "the labels to be gone")
         assert_billed_on(busy)
     finally:
         sandbox.exporter.faults = Faults()

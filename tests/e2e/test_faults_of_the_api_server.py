@@ -39,7 +39,6 @@ def test_a_crash_of_the_api_server_in_the_grace_period(
             sandbox.control_plane.start_api_server()
             # Custom resources come a moment after the rest.
             wait_until(lambda: client.exists("/apis/aibudget.io/v1alpha1/holds"), 30, "Holds to be served")
-        operator.start()
         one.await_held()
         one.assert_held()
         assert one.holds()[0]["metadata"]["uid"] == notice["metadata"]["uid"]

@@ -96,7 +96,7 @@ def test_a_paused_leader_wakes_to_nothing_and_a_killed_one_is_followed(
                 for write in doorman.seen[already:]
             )
 
-            first.start()
+            first.await_ready()
             assert metric(first, "aibudget_leader") == 0
             limit(teams, PLENTY)
             wait_until(lambda: any(one.replicas() for one in teams), 60, "the returns to begin")
@@ -120,7 +120,7 @@ def replicas(sandbox: Sandbox, tmp_path: Path, doorman: Doorman) -> Iterator[tup
     """The first leads, the second is ready and stands by; both on the sandbox's ledger."""
     plane = sandbox.control_plane
     # Long enough for a busy machine: whoever leads here is to lose the Lease by the test alone.
-    environment = followed(sandbox.operator.directory) | {"AIBUDGET_LEASE_SECONDS": "6"}
+    environment = followed(sandbox.operator.ledger_url) | {"AIBUDGET_LEASE_SECONDS": "6"}
     with ExitStack() as stack:
         door = stack.enter_context(
             Interception(plane.url, str(plane.ca), lambda _, path: "/leases" not in path, doorman)
@@ -135,7 +135,7 @@ def replicas(sandbox: Sandbox, tmp_path: Path, doorman: Doorman) -> Iterator[tup
         second = Operator(plane, tmp_path / "second", identity="second", environment=environment)
         stack.enter_context(second)
         assert metric(second, "aibudget_leader") == 0
-        assert requests.get(f"{second.url}/readyz", timeout=5).ok
+        wait_until(lambda: requests.get(f"{second.url}/readyz", timeout=5).ok, 60, "the second to be ready")
         yield first, second
 
 

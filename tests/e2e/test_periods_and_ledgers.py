@@ -89,7 +89,8 @@ def test_only_the_leader_acts_and_another_follows(
     """A standby with a ledger of its own writes nothing; when the leader is killed it goes on."""
     client = sandbox.control_plane.client
     first, second = team("led-first"), team("led-second")
-    standby = Operator(sandbox.control_plane, tmp_path, identity="standby", environment=followed(tmp_path))
+    own = followed(f"sqlite:///{tmp_path / 'ledger.db'}")
+    standby = Operator(sandbox.control_plane, tmp_path, identity="standby", environment=own)
     with instead() as leader, standby:
         first.budget(LITTLE)
         first.await_held()

@@ -125,8 +125,7 @@ def test_a_deleted_hold_is_a_veto(story: Story, sandbox: Sandbox) -> None:
 
 def test_the_log_has_what_was_decided_and_by_what(sandbox: Sandbox) -> None:
     """Each step of the story in its order, with the figures it was decided by; the chain proves it."""
-    url = f"sqlite:///{sandbox.operator.directory / 'ledger.db'}"
-    with closing(Database(url, checked=True, borrowed=True)) as database:
+    with closing(Database(sandbox.operator.ledger_url, checked=True, borrowed=True)) as database:
         assert [proof.broken for proof in proofs(database)] == [None]
         log = [one for one in logged(database) if one["budget"].get("name", "training") == "training"]
     told = [one for one in log if one.get("target", {}).get("name") == "detector"]

@@ -140,7 +140,7 @@ def test_a_deadlock_is_a_matter_of_time(url: str, postgresql: Server) -> None:
         with ThreadPoolExecutor(1) as pool, rival.transaction():
             # Whoever looks first gives way.
             rival.execute("SET deadlock_timeout = '1min'")
-            rival.execute("LOCK TABLE usage IN ACCESS EXCLUSIVE MODE")
+            rival.execute("LOCK TABLE usage_slot IN ACCESS EXCLUSIVE MODE")
             with pytest.raises(Transient, match="deadlock"):
                 _embrace(ledger, lambda: pool.submit(rival.execute, "LOCK TABLE cluster"), postgresql)
         ledger.post(posting(0, epoch))
@@ -151,7 +151,7 @@ def _embrace(ledger: Ledger, other: Callable[[], object], server: Server) -> Non
         meters.lock(connection, ledger._cluster_id)
         other()
         _until_waiting(server)
-        connection.exec_driver_sql("SELECT count(*) FROM usage")
+        connection.exec_driver_sql("SELECT count(*) FROM usage_slot")
 
 
 def _until_waiting(server: Server) -> None:

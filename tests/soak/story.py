@@ -8,7 +8,6 @@ Whenever the operator has caught up, each budget says what the past really cost,
 import random
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -21,6 +20,7 @@ from aibudget.ledger.spend import Statement
 from aibudget.metering.slots import Interval
 from soak.past import DAY, SLOT, Consumer, Gap, Past, Price, levels
 from soak.world import Clock, Killed, SoakedWorld, killing
+from unit.controller.atonce import AtOnce
 
 BEGIN: Final = 1_767_225_600
 """2026 in UTC; six hours later it is 2026 in every zone here."""
@@ -70,7 +70,7 @@ class Story:
         prices = {meter: [Price(BEGIN - 30 * DAY, rng.randint(100, 900))] for meter in ("gpu", "tokens")}
         self._past = Past(BEGIN - BEFORE, self._used, prices)
         self._clock = Clock(BEGIN + 6 * 3600)
-        self._worker = ThreadPoolExecutor(max_workers=1)
+        self._worker = AtOnce()
         self._world = SoakedWorld(directory, self._worker, past=self._past, clock=self._clock)
         self._late_until = 0
         self._asks = False

@@ -20,6 +20,7 @@ from aibudget.controller.books import Books
 from aibudget.controller.calendar import Calendar
 from aibudget.controller.foresight import Foresight
 from aibudget.controller.histories import Histories
+from aibudget.controller.keeping import Keeping
 from aibudget.controller.parts import Parts
 from aibudget.inventory.kubernetes import Json
 from aibudget.inventory.resource import AIBUDGETS, CLUSTER_AIBUDGETS, EVENTS, NAMESPACES, PRICE_LISTS
@@ -29,10 +30,14 @@ from aibudget.metering.source import PrometheusUnavailable
 from aibudget.metering.usage import Coverage, Reading, Usage, sku
 from aibudget.pricing.book import PriceBook
 from soak.past import Past
-from unit.controller.test_a_cycle_goes_from_samples_to_status import World
+from unit.controller.world import World
 
 UNIT: Final[dict[str, Json]] = {"gpu": {"unit": "GPU-Hours"}, "tokens": {"perQuantity": 1_000_000}}
 FORECASTS_AT_ONCE: Final = 5
+KEPT_MONTHS: Final = 13
+PACKED_AFTER: Final = 86_400
+DAYS_AT_ONCE: Final = 6
+"""Days of one meter that are packed in one go, where a cycle stands for those of hours."""
 
 
 class Killed(BaseException):
@@ -99,6 +104,17 @@ class RoomyCalendar(Calendar):
         return True
 
 
+class EagerKeeping(Keeping):
+    """Packs days of open periods, too, as soon as they are old enough to be late: packed or not, a ledger
+    says the same.
+    """
+
+    def roll_up(self, needed: int, now: int) -> None:
+        """Some days at once."""
+        for _ in range(DAYS_AT_ONCE):
+            self._ledger.roll_up(now - PACKED_AFTER, epoch=self._epoch)
+
+
 @dataclass
 class SoakedWorld(World):
     """Two meters of one past."""
@@ -122,8 +138,10 @@ class SoakedWorld(World):
         # Of money they know only what hours are counted as, and they are most of what a year would take.
         foresight = Foresight(histories, at_once=FORECASTS_AT_ONCE)
         calendar = self.in_worker(lambda: RoomyCalendar(self.register))
+        assert self.ledger is not None
+        keeping = EagerKeeping(self.ledger, self.epoch, KEPT_MONTHS)
         parts = super()._parts(books, histories)
-        return replace(parts, calendar=calendar, foresight=foresight, lookout=None)
+        return replace(parts, calendar=calendar, foresight=foresight, keeping=keeping, lookout=None)
 
     def crash(self) -> None:
         """The end of a process that did not see it coming; what it has left open is let go of."""

@@ -101,8 +101,8 @@ class Threshold(Value):
     percent: Annotated[Integer, Field(ge=1, le=1000, json_schema_extra={"format": "int32"})]
     """Percent of the limit, or of the cap of which most is used, 1 to 1000."""
     basis: Basis = "Actual"
-    """What is compared with the percent: Actual is what has been used, Forecast the money that will be spent
-    when the period ends, as soon as enough is known to foresee it."""
+    """What is compared with the percent: Actual is what has been used, Forecast what will be when the period
+    ends, as soon as enough is known to foresee it."""
     actions: Annotated[
         tuple[Action, ...],
         Field(min_length=1, max_length=5, json_schema_extra=LIST_SET),
@@ -142,8 +142,8 @@ class Enforcement(Value):
     extent: Extent = "Everything"
     """How much a ScaleDown stops: Everything that spends and is not protected, or, UntilForecastFits,
     the first in the order of victims until the forecast fits the limit: status.forecast or, without one, the
-    current rate for the rest of the period. Past the limit, or where a cap crosses the threshold, that is
-    everything, too."""
+    current rate for the rest of the period. Past the limit, or where a cap crosses the threshold or is
+    foreseen to, that is everything, too."""
     protect: LabelSelector | None = None
     """Workloads that are never held for this budget."""
 
@@ -158,7 +158,6 @@ class Notification(Value):
 NOTHING_LIMITED: Final = "give at least one of limit, caps"
 NEEDS_LIMIT: Final = "needs a limit, of which it is a part"
 COMES_ONCE: Final = "rollover needs periods that come again: type Fixed has no next one"
-FORESEES_MONEY: Final = "basis Forecast needs a limit: what is foreseen is money"
 
 # Written with has() instead of optionals: the API server cannot bound the cost of an optional string.
 _DEFAULT_PERIOD: Final = "(!has({0}.period) || {0}.period.type == 'Monthly' && {0}.period.timeZone == 'UTC')"
@@ -183,11 +182,6 @@ _SPEC_RULES: Final = (
         "!has(self.rollover) || !has(self.period) || self.period.type != 'Fixed'",
         COMES_ONCE,
         ".rollover",
-    ),
-    rule(
-        "has(self.limit) || !has(self.thresholds) || self.thresholds.all(t, t.basis != 'Forecast')",
-        FORESEES_MONEY,
-        ".thresholds",
     ),
 )
 
@@ -249,8 +243,6 @@ class CommonSpec(Value):
                 raise ValueError(f"{name} {NEEDS_LIMIT}")
         if self.rollover is not None and self.period.type == "Fixed":
             raise ValueError(COMES_ONCE)
-        if self.limit is None and self.thresholds_of("Forecast"):
-            raise ValueError(FORESEES_MONEY)
         return self
 
     @property

@@ -46,9 +46,28 @@ class LimitStatus(Observed):
     held_back: AmountText | None = None
     """What of it is kept back."""
     rolled_over: AmountText | None = None
-    """What was left of the period before; absent where that is not known."""
+    """What carries over from the period before; absent where nothing may, or it is not known."""
     provisional: bool | None = None
     """Whether what is rolled over may still change, for the period before is not closed yet."""
+
+
+class Forecast(Observed):
+    """Where use will be when the period ends, as its own past has it; absent fields are unknown."""
+
+    amount: AmountText
+    """A decimal, of money in the currency of the limit: as likely too low as too high."""
+    low: AmountText | None = None
+    """One period in ten ends below it."""
+    high: AmountText | None = None
+    """One period in ten ends above it."""
+    exhausted_time: Instant | None = None
+    """When the limit is reached; absent where that is not in this period."""
+    used_percent: Percent | None = None
+    """The amount in percent of the limit, rounded down; of limits that come later, the one that it uses most
+    of."""
+    error_percent: Annotated[int, Field(ge=0, json_schema_extra={"format": "int64"})] | None = None
+    """How far off, in percent of the amount, this budget's forecasts were in the mean, as long before an
+    end."""
 
 
 class MeasureStatus(Observed):
@@ -65,6 +84,8 @@ class MeasureStatus(Observed):
     used_percent: Percent | None = None
     """In percent of the limit, rounded down, as far as it is known; absent until its meter has been read
     back to the period's start."""
+    forecast: Forecast | None = None
+    """Of a cap, where it will be when the period ends, in its unit; the money's is status.forecast."""
 
 
 class Spend(Observed):
@@ -72,6 +93,8 @@ class Spend(Observed):
 
     amount: AmountText | None = None
     """A decimal in the currency of the limit; a lower bound while coverage is below 100."""
+    currency: Currency | None = None
+    """What it is in: the currency of the limit, or USD for a budget of caps alone."""
     used_percent: Percent | None = None
     """The amount in percent of the limit, rounded down; with caps, of the measure of which most is used."""
     measure: Annotated[str, Field(max_length=63)] | None = None
@@ -87,22 +110,6 @@ class Rate(Observed):
 
     per_hour: AmountText
     """A decimal in the currency of the limit."""
-
-
-class Forecast(Observed):
-    """Where spend will be when the period ends, as its own past has it; absent fields are unknown."""
-
-    amount: AmountText
-    """A decimal in the currency of the limit: as likely too low as too high."""
-    low: AmountText | None = None
-    """One period in ten ends below it."""
-    high: AmountText | None = None
-    """One period in ten ends above it."""
-    exhausted_time: Instant | None = None
-    """When the limit is reached; absent where that is not in this period."""
-    error_percent: Annotated[int, Field(ge=0, json_schema_extra={"format": "int64"})] | None = None
-    """How far off, in percent of the amount, this budget's forecasts were in the mean, as long before an
-    end."""
 
 
 class SharedCost(Observed):
@@ -193,7 +200,8 @@ class Anomaly(Observed):
     expected: AmountText
     """What they usually cost."""
     end_time: Instant | None = None
-    """The end of the last 1, 6 or 24 hours that were unusual; absent until a day has passed after it."""
+    """The end of the last 1, 6 or 24 hours that were unusual; absent until a day has passed after it, or the
+    opposite was unusual."""
     workloads: Annotated[tuple[AnomalyWorkload, ...], Field(max_length=2, json_schema_extra=LIST_ATOMIC)] = ()
     """Where it comes from, where that is known: at most 2."""
 
@@ -277,8 +285,8 @@ class BudgetStatus(Observed):
     observed_generation: Generation = -1
     """The generation of the spec that this status speaks of; -1 until the operator has seen it."""
     conditions: Conditions = ()
-    """Ready, WithinBudget, ForecastWithinBudget, DataFresh; Reconciling, Stalled and Enforced only while
-    they are true."""
+    """Ready, WithinBudget, ForecastWithinBudget, DataFresh, SpendAsUsual, ReceiversResolved, UnitCostsWithin;
+    Reconciling, Stalled, Enforced, ScopeUnclear, Overcommitted and Unpriced only while they are true."""
     period: PeriodStatus | None = None
     """The current period."""
     limit: LimitStatus | None = None
@@ -290,7 +298,8 @@ class BudgetStatus(Observed):
     rate: Rate | None = None
     """How fast money is being spent now."""
     forecast: Forecast | None = None
-    """Where spend will be when the period ends; absent until enough is known to foresee it."""
+    """Where spend will be when the period ends; absent until enough is known to foresee it, and for a budget
+    of caps alone."""
     drivers: Annotated[tuple[DriversStatus, ...], Field(max_length=2, json_schema_extra=LIST_ATOMIC)] = ()
     """Why spend is another than in the period before: of the current period so far, and of the last one as a
     whole; made anew once an hour."""
@@ -317,7 +326,7 @@ class BudgetStatus(Observed):
     history: Annotated[tuple[PastPeriod, ...], Field(max_length=12, json_schema_extra=LIST_ATOMIC)] = ()
     """The last 12 periods, newest first."""
     anomalies: Annotated[tuple[Anomaly, ...], Field(max_length=3, json_schema_extra=LIST_ATOMIC)] = ()
-    """What was unusual in the last 7 days, newest first; also the operator's memory of it."""
+    """What was unusual in the last 7 days, newest first, at most 3; also the operator's memory of it."""
     omitted: Omitted | None = None
     """How much is left out of the lists above, for a status stays within 8 KiB; absent where nothing is."""
     last_evaluation_time: Instant | None = None

@@ -36,11 +36,15 @@ class ConditionType(StrEnum):
     READY = "Ready", "normal-true", "accepted and evaluated at this generation"
     RECONCILING = "Reconciling", "abnormal-true", "being worked on, or waiting for the next attempt"
     STALLED = "Stalled", "abnormal-true", "waits for a human; retrying changes nothing"
-    WITHIN_BUDGET = "WithinBudget", "normal-true", "known spend is below the limit; Unknown without data"
+    WITHIN_BUDGET = (
+        "WithinBudget",
+        "normal-true",
+        "known spend is below the limit, and known use below each cap; Unknown without data",
+    )
     FORECAST_WITHIN_BUDGET = (
         "ForecastWithinBudget",
         "normal-true",
-        "the limit is not foreseen to be reached in the period; Unknown where nothing is foreseen",
+        "no limit or cap is foreseen to be reached in the period; Unknown where nothing is foreseen",
     )
     DATA_FRESH = "DataFresh", "normal-true", "usage of the last 30 minutes is known well enough to act on"
     ENFORCED = "Enforced", "abnormal-true", "workloads or namespaces are held for this budget"
@@ -124,16 +128,19 @@ class Reason(StrEnum):
     # WithinBudget
     BELOW_THRESHOLD = "BelowThreshold", "no threshold is crossed"
     THRESHOLD_REACHED = "ThresholdReached", "a threshold below the limit is crossed"
-    LIMIT_EXCEEDED = "LimitExceeded", "known spend has reached the limit"
+    LIMIT_EXCEEDED = "LimitExceeded", "known spend has reached the limit, or known use a cap"
     NO_DATA = "NoData", "no spend is known yet"
 
     # ForecastWithinBudget
-    FORECAST_FITS = "ForecastFits", "the limit is not foreseen to be reached in the period"
-    FORECAST_EXCEEDS = "ForecastExceeds", "the limit is foreseen to be reached in the period"
+    FORECAST_FITS = "ForecastFits", "no limit or cap is foreseen to be reached in the period"
+    FORECAST_EXCEEDS = "ForecastExceeds", "the limit or a cap is foreseen to be reached in the period"
     HISTORY_TOO_SHORT = "HistoryTooShort", "fewer than three days of hours are known"
     HISTORY_INCOMPLETE = "HistoryIncomplete", "the budget's past is still being counted by the hour"
     NOT_RUNNING = "NotRunning", "the period has not begun, or is over"
-    SEVERAL_CLUSTERS = "SeveralClusters", "several clusters count, and hours are known of this one alone"
+    SEVERAL_CLUSTERS = (
+        "SeveralClusters",
+        "several clusters count, and one of them has no budget of this name, currency, scope and caps",
+    )
 
     # DataFresh
     FRESH = "Fresh", "all meters are up to date and their coverage is sufficient"
@@ -142,6 +149,7 @@ class Reason(StrEnum):
         "Prometheus cannot be reached, or answers with errors",
     )
     STALE = "Stale", "the newest usage is too old to act on"
+    SOURCE_ABSENT = "SourceAbsent", "of an AIMeter: nothing in Prometheus matches its queries"
     LOW_COVERAGE = "LowCoverage", "too much of the last 30 minutes was never scraped"
     LEDGER_UNAVAILABLE = (
         "LedgerUnavailable",

@@ -62,7 +62,8 @@ _BUDGET_COLUMNS: Final = (
     Column("Forecast", ".status.forecast.amount", "What is foreseen to be spent when the period ends"),
     Column("State", _condition("WithinBudget", "reason"), "Where the budget stands"),
     _READY,
-    Column("Currency", ".spec.limit.currency", "Of limit and spend", wide=True),
+    Column("Currency", ".status.spend.currency", "Of limit and spend", wide=True),
+    Column("As Of", ".status.spend.asOfTime", "How long ago usage is known up to", type="date", wide=True),
     Column("Measure", ".status.spend.measure", "What Used% speaks of; empty without caps", wide=True),
     Column("Period", ".status.period.id", "The current period", wide=True),
     # A date column prints <invalid> for times to come.

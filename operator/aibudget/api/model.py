@@ -7,6 +7,7 @@ validator for everybody else; the table of bad manifests in the tests holds the 
 """
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Annotated, Any, Final, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -53,7 +54,23 @@ def once_each_by(field: str) -> Callable[[Any], Any]:
     return check
 
 
-class Value(BaseModel):
+class Kept(BaseModel):
+    """What a process keeps thousands of: which fields were given is there once for all that were given the
+    same.
+    """
+
+    def model_post_init(self, context: Any, /) -> None:
+        given = _once(frozenset(self.model_fields_set))
+        # As pydantic itself sets it; nobody adds to it, for what is frozen is only ever copied.
+        object.__setattr__(self, "__pydantic_fields_set__", given)
+
+
+@lru_cache(maxsize=1024)
+def _once(names: frozenset[str]) -> set[str]:
+    return set(names)
+
+
+class Value(Kept):
     """A part of a spec."""
 
     model_config = ConfigDict(
@@ -110,7 +127,7 @@ def celed(*rules: JsonObject, **extensions: object) -> ConfigDict:
 StringMap = Annotated[dict[str, str], BeforeValidator(lambda value: {} if value is None else value)]
 
 
-class Metadata(BaseModel):
+class Metadata(Kept):
     """What AIBudget needs of an object's metadata; offline manifests have no uid, generation or time."""
 
     model_config = ConfigDict(
@@ -132,7 +149,7 @@ class Metadata(BaseModel):
     annotations: StringMap = Field(default_factory=dict)
 
 
-class Resource(BaseModel):
+class Resource(Kept):
     """An object of our group: its metadata; the subclasses add ``spec`` and ``status``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, validate_by_name=True)

@@ -40,6 +40,20 @@ UNITS: Final = {
 }
 """The unit of each built-in meter that can have a price; a test holds them to the catalogue."""
 IDLE: Final = "gpu-idle"
+_NODE: Final = ("gpuProduct", "instanceType", "region", "capacityType", "nodePool")
+_DEVICE: Final = (*_NODE, "resource", "share", "migProfile")
+_CALL: Final = ("hosting", "model", "provider")
+TOLD_APART: Final = {
+    "gpu": _DEVICE,
+    "node": _DEVICE,
+    "cpu": _NODE,
+    "memory": _NODE,
+    "tokens": (*_CALL, "tokenType"),
+    "requests": _CALL,
+    "saas-spend": _CALL,
+    "energy": (*_NODE, "component"),
+}
+"""The dimensions that usage of each built-in meter can have; the same test holds them to the catalogue."""
 
 Included = Literal["cpu", "memory", "energy"]
 Dimension = Annotated[str, Field(max_length=63, pattern=r"^[a-z]([A-Za-z0-9_]*[A-Za-z0-9])?$")]
@@ -170,12 +184,31 @@ _UNIT_SAID: Final = "must be the meter's own unit: " + ", ".join(
 )
 
 
+def _tells(meter: str) -> str:
+    """CEL: a rate of this meter names no dimension that its usage never has."""
+    told = TOLD_APART[meter]
+    foreign = " || ".join(
+        f"has(self.match.{field.alias})"
+        for name, field in Match.model_fields.items()
+        if name != "dimensions" and field.alias not in told
+    )
+    named = f"has(self.match.dimensions) && !self.match.dimensions.all(name, name in {list(told)})"
+    return f"(self.meter != '{meter}' || !has(self.match) || !({foreign} || {named}))"
+
+
+_MATCH_RULE: Final = " && ".join(map(_tells, TOLD_APART))
+_MATCH_SAID: Final = "must name what the meter's usage is told apart by, or nothing would ever match: " + (
+    "; ".join(f"{meter} by {', '.join(told)}" for meter, told in TOLD_APART.items())
+)
+
+
 class ListedRate(Value):
     """One price, from one instant to another."""
 
     model_config = celed(
         rule("!has(self.to) || self.from < self.to", "to must be after from", ".to"),
         rule(f"!has(self.unit) || ({_UNIT_RULE})", _UNIT_SAID, ".unit"),
+        rule(_MATCH_RULE, _MATCH_SAID, ".match"),
         rule(f"self.meter != '{IDLE}'", "idle devices are priced by the rates of gpu", ".meter"),
         rule("self.per != 'Instance' || self.meter == 'gpu'", "only gpu is priced per Instance", ".per"),
         rule(
@@ -253,6 +286,17 @@ class ListedRate(Value):
             raise ValueError("only gpu is priced per Instance; write meter: gpu")
         if self.includes and self.meter not in ("gpu", "node"):
             raise ValueError("only the price of devices or of a machine includes something")
+        return self
+
+    @model_validator(mode="after")
+    def _can_match(self) -> Self:
+        told = TOLD_APART.get(self.meter)
+        foreign = sorted(self.match.flat().keys() - set(told)) if told else []
+        if told and foreign:
+            raise ValueError(
+                f"match names {' and '.join(foreign)}, which usage of {self.meter} never has: it would price "
+                f"nothing; usage of {self.meter} is told apart by {', '.join(told)}"
+            )
         return self
 
     @model_validator(mode="after")

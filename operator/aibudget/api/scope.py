@@ -24,8 +24,8 @@ _FENCE_RULE: Final = (
     "self.thresholds.all(t, !t.actions.exists(a, a == 'Freeze' || a == 'Block'))"
 )
 ONE_CLUSTER: Final = (
-    "scope.clusters counts money and caps: what is foreseen, and what work costs, is known of one cluster "
-    "alone; leave out unitCosts, basis Forecast and extent UntilForecastFits, or clusters"
+    "scope.clusters counts and foresees money and caps: what acts by a forecast, and what work costs, is of "
+    "one cluster alone; leave out unitCosts, basis Forecast and extent UntilForecastFits, or clusters"
 )
 COUNTS_MONEY_ELSEWHERE: Final = rule(
     "!has(self.scope.clusters) || !has(self.unitCosts) && "

@@ -47,7 +47,7 @@ def _standing(
     *,
     judged: bool,
 ) -> ThresholdStanding:
-    if foreseen.forecast is None:
+    if not foreseen.is_known:
         return was if was in ("Below", "Unknown") else crossed(was, enforcement, by_usage=False)
     if not _crosses(threshold, was, foreseen, judged=judged):
         return "Below"

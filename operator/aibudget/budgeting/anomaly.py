@@ -2,18 +2,18 @@
 
 The last hour, 6 and 24 hours are compared with what is normal: the shape of the week at the level of the last
 two weeks, or of the day before, whichever is nearer; so a step is unusual once and then the new normal. How
-far such windows usually lie off is learnt for each hour of the week, and how rare a distance is, from the
-series' own tail. Many series are looked at in the same hour, so what counts as rare is decided for all
-together (Benjamini and Hochberg). Hours that are unknown, held or planned are None: they are neither judged
-nor learnt from. Pure.
+far such windows usually lie off is learnt for each hour of the week, each week judged by the shape of the
+others, and how rare a distance is, from the series' own tail. Many series are looked at in the same hour, so
+what counts as rare is decided for all together (Benjamini and Hochberg). Hours that are unknown, held or
+planned are None: they are neither judged nor learnt from. Pure.
 
 Amounts are floats: what is unusual has no cents. What is spent stays exact elsewhere.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
-from math import ceil, exp, log, sqrt
+from math import ceil, exp, sqrt
 from statistics import fmean, median
 from typing import Final
 
@@ -30,14 +30,24 @@ LEAST_WEEKS: Final = 4
 LEVEL_DAYS: Final = 14
 LEAST_LEVEL: Final = 0.05
 """A day whose known hours are usually quieter than this part of the mean tells no level."""
-OWN_SCALE: Final = 0.5
-"""How much the distance that is usual at an hour of the week counts, beside that of all hours."""
+OWN_WEEKS: Final = 12
+"""An hour of the week that is known in so many needs no other to tell what is usual of it. Each counts alike:
+with more of the scale that it is measured by, a distance would make itself small.
+"""
 LEAST_SCALE: Final = 0.02
 """Of the mean hour: what never changes has no scale, and what differs by a few percent is not unusual."""
+NEAR: Final = (-1, 0, 1)
+"""The hours beside an hour that tell what is usual at it."""
 NOTHING: Final = 1e-9
 """The scale of what has cost nothing at all."""
 TAIL: Final = 0.05
 """The part of the past that its tail is judged by."""
+LEAST_EDGE: Final = 1.5
+"""In scales, of where the tail begins."""
+LEAST_EXCESS: Final = 0.3
+"""Of the edge: how far what lies beyond it does so on average, in Student's t with seven degrees of freedom.
+Eight weeks cannot tell noise from less than that.
+"""
 
 RAREST: Final = 1e-3
 """A chance above this is not told, however few budgets there are."""
@@ -49,19 +59,16 @@ QUIET_HOURS: Final = 24
 
 @dataclass(frozen=True, slots=True)
 class Tail:
-    """Distances beyond `edge`, in scales: by how much they exceed it on average, and by which power."""
+    """Distances beyond `edge`, in scales, and by how much they exceed it on average."""
 
     edge: float
     excess: float
-    power: float
 
     def chance(self, distance: float) -> float:
-        """How often the past lies off as much; halfway between a light tail and a heavy one."""
+        """How often the past lies off as much, or more."""
         if distance <= self.edge:
             return 1.0
-        light = exp(-(distance - self.edge) / self.excess)
-        heavy = exp(-self.power * log(distance / self.edge))
-        return TAIL * sqrt(light * heavy)
+        return TAIL * exp(-(distance - self.edge) / self.excess)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +106,10 @@ def learnt(hours: Sequence[float | None]) -> Normal | None:
     if weeks < LEAST_WEEKS:
         return None
     past = hours[len(hours) - weeks * WEEK :]
-    shape = _shape(past)
-    sums = _Sums(past, shape)
-    levels = [sums.long_level(day * DAY) for day in range(len(past) // DAY + 1)]
-    level, mean = levels[-1], sums.mean()
+    shape, others = _shapes(past)
+    sums, newest = _Sums(past, others), _Sums(past[-LEVEL_DAYS * DAY :], shape)
+    levels = [sums.long_level(day * DAY) for day in range(len(past) // DAY)]
+    level, mean = newest.long_level(LEVEL_DAYS * DAY), sums.mean()
     if level is None or mean is None:
         return None
     scales, tails = {}, {}
@@ -110,7 +117,8 @@ def learnt(hours: Sequence[float | None]) -> Normal | None:
         off = sums.distances(window, levels)
         if sum(one is not None for one in off) < (LEAST_WEEKS - 2) * WEEK:
             return None
-        scales[window] = _scales(off, max(LEAST_SCALE * mean * sqrt(window), NOTHING))
+        least = max(LEAST_SCALE * mean * sqrt(window), NOTHING)
+        scales[window] = tuple(max(least, scale) for scale in _scales(off, _spans(shape, window)))
         tails[window] = _tail(
             [one / scales[window][end % WEEK] for end, one in enumerate(off) if one is not None]
         )
@@ -189,36 +197,57 @@ class _Sums:
         return found
 
 
-def _shape(past: Sequence[float | None]) -> list[float]:
-    """Each hour of the week over the mean of its week, in the middle of the weeks."""
-    ratios: list[list[float]] = [[] for _ in range(WEEK)]
+def _shapes(past: Sequence[float | None]) -> tuple[list[float], list[float]]:
+    """Each hour of the week over the mean of its week, in the middle of the weeks; and each hour of the past
+    in the middle of the other weeks, for what has taught a shape lies too near to it.
+    """
+    ratios: list[dict[int, float]] = [{} for _ in range(WEEK)]
     for begin in range(0, len(past), WEEK):
         known = [hour for hour in past[begin : begin + WEEK] if hour is not None]
         mean = fmean(known) if 2 * len(known) >= WEEK else 0.0
         for place, hour in enumerate(past[begin : begin + WEEK]):
             if hour is not None and mean > 0:
-                ratios[place].append(hour / mean)
-    return [median(hour) if hour else 1.0 for hour in ratios]
+                ratios[place][begin] = hour / mean
+    shape = [median(hour.values()) if hour else 1.0 for hour in ratios]
+    others: list[float] = []
+    for place in range(len(past)):
+        own = place - place % WEEK
+        taught = [ratio for begin, ratio in ratios[place % WEEK].items() if begin != own]
+        others.append(median(taught) if taught else shape[place % WEEK])
+    return shape, others
 
 
-def _scales(off: Sequence[float | None], least: float) -> tuple[float, ...]:
-    """What is usual at each hour of the week and the hours beside it, drawn towards what is usual at all."""
-    everywhere = fmean(one for one in off if one is not None)
+def _spans(shape: Sequence[float], window: int) -> list[float]:
+    """What is usual in the windows that end with each hour of the week."""
+    sums = (0.0, *accumulate((*shape[-window:], *shape)))
+    return [sums[end + window + 1] - sums[end + 1] for end in range(WEEK)]
+
+
+def _scales(off: Sequence[float | None], spans: Sequence[float]) -> Iterator[float]:
+    """What is usual at each hour of the week and the hours beside it, drawn towards what is usual of hours
+    that cost as much: on a line between the same for all of them and so much of each.
+    """
+    everywhere, middle = fmean(one for one in off if one is not None), fmean(spans)
     by_hour: list[list[float]] = [[] for _ in range(WEEK)]
     for end, one in enumerate(off):
         if one is not None:
-            for near in (end - 1, end, end + 1):
-                by_hour[near % WEEK].append(one)
+            for near in NEAR:
+                by_hour[(end + near) % WEEK].append(one)
     own = [fmean(hour) if hour else everywhere for hour in by_hour]
-    return tuple(max(least, OWN_SCALE * one + (1 - OWN_SCALE) * everywhere) for one in own)
+    spread = sum((span - middle) ** 2 for span in spans)
+    slope = sum((span - middle) * one for span, one in zip(spans, own, strict=True)) / (spread or 1.0)
+    mean = fmean(own)
+    slope = min(max(0.0, slope), mean / middle if middle > 0 else 0.0)
+    for hour, one, span in zip(by_hour, own, spans, strict=True):
+        part = min(1.0, len(hour) / (len(NEAR) * OWN_WEEKS))
+        yield part * one + (1 - part) * (mean + slope * (span - middle))
 
 
 def _tail(distances: Sequence[float]) -> Tail:
     """Never lighter than that of what is only noise, however still the past was."""
     tail = sorted(distances)[-ceil(len(distances) * TAIL) :]
-    edge = max(tail[0], 1.5)
-    power = fmean(log(max(one, edge) / edge) for one in tail)
-    return Tail(edge, max(fmean(tail) - tail[0], edge / 4, 0.3), 1 / max(power, 0.15))
+    edge = max(tail[0], LEAST_EDGE)
+    return Tail(edge, max(fmean(tail) - tail[0], LEAST_EXCESS * edge))
 
 
 def _rare(chances: Iterable[float]) -> float:

@@ -47,13 +47,14 @@ class Sum:
 class Use:
     """What a scope used of what a cap counts; `quantity` is None where nothing is known of it.
 
-    `missing` names the regions whose energy is not in it.
+    `missing` names the regions whose energy is not in it. `as_of` is until when the meter is known.
     """
 
     quantity: int | Fraction | None
     coverage: Coverage
     complete: bool
     missing: tuple[str, ...] = ()
+    as_of: int | None = None
 
 
 def wanted(budgets: Iterable[Budget]) -> frozenset[Counted]:
@@ -102,4 +103,5 @@ def use_of(total: Sum, statement: Statement | None) -> Use:
     if statement is None or statement.as_of is None:
         return Use(None, Coverage(0, 0), complete=False)
     quantity = None if total.missing and not total.known else total.quantity
-    return Use(quantity, statement.coverage, statement.complete, tuple(sorted(total.missing)))
+    missing = tuple(sorted(total.missing))
+    return Use(quantity, statement.coverage, statement.complete, missing, statement.as_of)

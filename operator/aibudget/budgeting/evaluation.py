@@ -4,12 +4,13 @@ Everything that people are told and everything that enforcement does derives fro
 budget, its own remembered thresholds and `now` go in.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from fractions import Fraction
 from typing import Literal
 
-from aibudget.api.budget import Extent, Threshold
+from aibudget.api.budget import Basis, Extent, Threshold
 from aibudget.budgeting.drivers import Compared
 from aibudget.budgeting.foreseen import UNFORESEEN, Foreseen
 from aibudget.budgeting.limits import Allowance, Measure, leading
@@ -119,8 +120,9 @@ class Evaluation:
     thresholds that another measure crosses.
 
     `limit` is the money that percents count against, None for a budget of caps alone; `allowance` is how it
-    comes about. `measures` are the limit and the caps; `judged_percents` what was used of each when it was
-    last judged since an edit: the memory of which were below a threshold, of budgets with caps.
+    comes about, and `later` are limits that come into force later in the period, each with its instant.
+    `measures` are the limit and the caps; `judged_percents` what was used of each when it was last judged
+    since an edit: the memory of which were below a threshold, of budgets with caps.
 
     `began` is True on the first evaluation of a period. `changes` are the thresholds whose standing differs
     from what was remembered, in the order of their percent; what was never crossed is no change.
@@ -160,6 +162,7 @@ class Evaluation:
     watched: Watched = UNWATCHED
     drivers: tuple[Compared, ...] = ()
     clusters: tuple[ClusterSpend, ...] = ()
+    later: tuple[tuple[int, Decimal], ...] = ()
 
     @property
     def stops_everything(self) -> bool:
@@ -172,14 +175,28 @@ class Evaluation:
 
     @property
     def _caps_stop(self) -> bool:
-        stopping = [
-            s
-            for s in self.thresholds
-            if s.standing == "Active" and "ScaleDown" in s.threshold.actions and s.threshold.basis == "Actual"
-        ]
-        percent = min((state.threshold.percent for state in stopping), default=None)
         caps = (one.share for one in self.measures if not one.is_money and one.share is not None)
-        return percent is not None and any(share * 100 >= percent for share in caps)
+        ahead = (one.share for one in self.foreseen.caps)
+        return self._stop("Actual", caps) or self._stop("Forecast", ahead)
+
+    def _stop(self, basis: Basis, shares: Iterable[Fraction]) -> bool:
+        """Whether one of these shares crosses a threshold in force that scales down by this basis."""
+        percent = min((state.threshold.percent for state in self._stopping(basis)), default=None)
+        return percent is not None and any(share * 100 >= percent for share in shares)
+
+    def _stopping(self, basis: Basis) -> list[ThresholdState]:
+        active = [one for one in self.thresholds if one.standing == "Active"]
+        return [
+            one for one in active if "ScaleDown" in one.threshold.actions and one.threshold.basis == basis
+        ]
+
+    @property
+    def caps_may_stop(self) -> bool:
+        """Whether a threshold that looks ahead is in force and a cap may have crossed it.
+
+        What is foreseen of a cap falls as well as it rises, and nobody is let go by that alone.
+        """
+        return bool(self._stopping("Forecast")) and any(not one.is_money for one in self.measures)
 
     @property
     def leading_cap(self) -> Measure | None:
@@ -191,6 +208,13 @@ class Evaluation:
     def unknown_caps(self) -> tuple[str, ...]:
         """The caps of which nothing is known."""
         return tuple(one.name for one in self.measures if one.used is None and not one.is_money)
+
+    @property
+    def unforeseen_caps(self) -> tuple[str, ...]:
+        """The caps of which something is known, but nothing foreseen."""
+        foreseen = {one.name for one in self.foreseen.caps}
+        known = (one.name for one in self.measures if one.used is not None and not one.is_money)
+        return tuple(name for name in known if name not in foreseen)
 
     @property
     def is_known(self) -> bool:

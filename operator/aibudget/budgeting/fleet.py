@@ -5,14 +5,14 @@ added to the sums, and to no list: a namesake there is nobody's victim here. One
 from then on, so the sum is a lower bound and nothing new is done on it. Pure.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from aibudget.budgeting.caps import Use
 from aibudget.budgeting.evaluation import ClusterSpend
 from aibudget.budgeting.gate import Gate
-from aibudget.budgeting.share import Share
+from aibudget.budgeting.share import Share, covered, earliest
 from aibudget.ledger.spend import Statement
 from aibudget.metering.slots import SLOT_SECONDS, Interval, iso
 from aibudget.metering.usage import Coverage
@@ -59,8 +59,12 @@ def _until(one: Statement, interval: Interval, due: int, head: int) -> Statement
     return replace(one, coverage=one.coverage + Coverage(0, missing), complete=False)
 
 
-def together(own: Share, here: str, others: Sequence[Elsewhere], now: int) -> Share:
-    """All of them as one share; `here` is the name of this cluster."""
+def together(
+    own: Share, here: str, others: Sequence[Elsewhere], now: int, absent: Collection[str] = ()
+) -> Share:
+    """All of them as one share; `here` is the name of this cluster, `absent` the meters that nothing tells of
+    in it.
+    """
     known = [share for one in others if (share := one.known) is not None]
     shares, missing = [own, *known], len(known) < len(others)
     ends = [one.as_of for one in shares if one.as_of is not None]
@@ -76,9 +80,14 @@ def together(own: Share, here: str, others: Sequence[Elsewhere], now: int) -> Sh
         coverage=_worst((one.coverage for one in shares), missing=missing),
         as_of=min(ends, default=None),
         complete=not missing and all(one.complete for one in shares),
-        reached=None if missing else _first_of([one.reached for one in shares]),
+        reached=None if missing else earliest([one.reached for one in shares]),
         unlabelled=_named(one.unlabelled for one in shares),
-        uses={counted: _use([one.uses[counted] for one in shares], missing=missing) for counted in own.uses},
+        uses={
+            counted: _use(
+                _told_of([one.uses[counted] for one in shares], absent=counted[0] in absent), missing=missing
+            )
+            for counted in own.uses
+        },
         clusters=(_here(here, own), *(_told(one, now) for one in others)),
     )
 
@@ -106,6 +115,13 @@ def _here(name: str, share: Share) -> ClusterSpend:
     return ClusterSpend(name, None if share.as_of is None else amount_of(share.units), share.as_of, "Here")
 
 
+def _told_of(uses: Sequence[Use], *, absent: bool) -> Sequence[Use]:
+    """Those that say what was used: what nothing tells of here is told by the clusters that have used it."""
+    if not absent or uses[0].quantity is not None:
+        return uses
+    return uses[1:] if any(one.quantity for one in uses[1:]) else uses[:1]
+
+
 def _use(uses: Sequence[Use], *, missing: bool) -> Use:
     known = [one.quantity for one in uses if one.quantity is not None]
     return Use(
@@ -113,19 +129,13 @@ def _use(uses: Sequence[Use], *, missing: bool) -> Use:
         coverage=_worst((one.coverage for one in uses), missing=missing),
         complete=not missing and len(known) == len(uses) and all(one.complete for one in uses),
         missing=_named(one.missing for one in uses),
+        as_of=min((one.as_of for one in uses if one.as_of is not None), default=None),
     )
-
-
-def _first_of(ends: Sequence[int | None]) -> int | None:
-    known = [end for end in ends if end is not None]
-    return min(known) if len(known) == len(ends) else None
 
 
 def _worst(coverages: Iterable[Coverage], *, missing: bool) -> Coverage:
     """The least covered of them; nothing is, where nothing is known of one."""
-    worst = min(
-        coverages, key=lambda one: one.covered_seconds / one.total_seconds if one.total_seconds else 1.0
-    )
+    worst = min(coverages, key=covered)
     return Coverage(0, max(1, worst.total_seconds)) if missing else worst
 
 

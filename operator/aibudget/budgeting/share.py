@@ -113,8 +113,10 @@ class Shares:
     ) -> None:
         self._statements = statements
         self._first = next(iter(statements))
+        self._least = frozenset({self._first})
         self._recent = recent
         self._meters_priced = priced
+        self._reached_by_all = self._reached(priced | self._least)
         self._owners = owners or OwnerBook()
         self._watched_seconds = recent[self._first].watched_seconds if self._first in recent else 0
         self._subjects: dict[SubjectKey, Subject] = {}
@@ -139,10 +141,7 @@ class Shares:
         if not selection.is_whole:
             return self._part(budget, selection)
         subjects = self._selected(budget)
-        share = replace(
-            self._share(subjects, frozenset({self._first})),
-            reached=self._reached(self._meters_priced | {self._first}),
-        )
+        share = self._share(subjects, self._least, self._reached_by_all)
         if not budget.spec.caps and not budget.spec.unit_costs:
             return share
         uses = self._uses(budget, subjects)
@@ -169,13 +168,12 @@ class Shares:
             member.into(subject, self._prices, selection)
         meters = selection.meters or frozenset({self._first})
         read = meters.intersection(self._statements)
-        share = self._share([subject], read or frozenset({self._first}))
+        share = self._share([subject], read or self._least, self._reached(read))
         partly = replace(
             share,
             hourly_units=None if taken.unlabelled or not read else share.hourly_units,
             as_of=share.as_of if read else None,
             complete=share.complete and not taken.unlabelled and bool(read),
-            reached=self._reached(read),
             unlabelled=tuple(sorted(taken.unlabelled)),
             unmetered=tuple(sorted(meters - read)),
             outside=taken.outside,
@@ -215,7 +213,7 @@ class Shares:
                 self._members.of(counting.line).countings.append(counting)
         return self._members
 
-    def _share(self, subjects: list[Subject], least: frozenset[str]) -> Share:
+    def _share(self, subjects: list[Subject], least: frozenset[str], reached: int | None) -> Share:
         meters = least.union(*(subject.meters for subject in subjects))
         used = [self._statements[meter] for meter in meters]
         known = all(meter in self._recent and self._recent[meter].seconds for meter in meters)
@@ -227,10 +225,11 @@ class Shares:
             unpriced=tuple(sorted(set[str]().union(*(subject.unpriced for subject in subjects)))),
             assumed=tuple(sorted(set[str]().union(*(subject.assumed for subject in subjects)))),
             workloads=self._workloads(subjects),
-            coverage=min((one.coverage for one in used), key=_covered),
-            as_of=None if None in (ends := [one.as_of for one in used]) else min(filter(None, ends)),
+            coverage=min((one.coverage for one in used), key=covered),
+            as_of=earliest([one.as_of for one in used]),
             complete=all(one.complete for one in used),
             meters=meters,
+            reached=reached,
             uncharged=tuple(
                 Uncharged(workload, used)
                 for subject in subjects
@@ -240,8 +239,7 @@ class Shares:
 
     def _reached(self, meters: frozenset[str]) -> int | None:
         stated = [one for meter, one in self._statements.items() if meter in meters]
-        ends = [one.as_of for one in stated if one.complete and one.as_of is not None]
-        return min(ends) if stated and len(ends) == len(stated) else None
+        return earliest([one.as_of if one.complete else None for one in stated])
 
     def _selected(self, budget: Budget) -> list[Subject]:
         if isinstance(budget, ClusterAIBudget):
@@ -295,5 +293,12 @@ class Shares:
         return subject
 
 
-def _covered(coverage: Coverage) -> float:
+def earliest(ends: Sequence[int | None]) -> int | None:
+    """The first of these instants; None where one of them is unknown, or there is none."""
+    known = [end for end in ends if end is not None]
+    return min(known, default=None) if len(known) == len(ends) else None
+
+
+def covered(coverage: Coverage) -> float:
+    """Which part is covered; all of nothing is."""
     return coverage.covered_seconds / coverage.total_seconds if coverage.total_seconds else 1.0

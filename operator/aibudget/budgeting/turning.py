@@ -156,10 +156,12 @@ def _fixed(evaluation: Evaluation) -> Decimal | None:
     return None if rollover is None or rollover.provisional else rollover.left
 
 
-def scope_of(budget: Budget) -> str:
-    """A digest of whose usage counts: what is counted again for another scope is no correction."""
+def scope_of(budget: Budget, *, here: bool = False) -> str:
+    """A digest of whose usage counts, or counts `here`, in each cluster by itself: what is counted again for
+    another scope is no correction.
+    """
     spec: dict[str, Any] = budget.spec.model_dump(mode="json", include={"scope"})
-    if spec["scope"] and not spec["scope"].get("clusters"):
+    if spec["scope"] and (here or not spec["scope"].get("clusters")):
         # A field that came later does not make another scope of one that has none of it.
         spec["scope"].pop("clusters", None)
     return hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()

@@ -5,6 +5,7 @@ Everything that people are told and that enforcement does begins with the `Evalu
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from fractions import Fraction
 
 from aibudget.api.budget import Basis, Budget, Enforcement, Threshold
@@ -42,7 +43,8 @@ class Moment:
     `gate` is that of the meters which the money comes from, `gates` are those of each meter. `repriced` says
     that prices of posted usage, or what a meter counts, changed since the evaluation before: what that
     crosses is treated as the work of an edit, not of new usage. `rollover` is what came over from the period
-    before, where it is known; `foreseen` where this one will end.
+    before, where it is known; `foreseen` where this one will end. `later` are limits that come into force
+    later in it, each with its instant.
     """
 
     now: int
@@ -51,6 +53,7 @@ class Moment:
     gates: Mapping[str, Gate] = field(default_factory=dict)
     rollover: Rollover | None = None
     foreseen: Foreseen = UNFORESEEN
+    later: tuple[tuple[int, Decimal], ...] = ()
 
 
 def evaluate(budget: Budget, period: Period, share: Share, memory: Memory, moment: Moment) -> Evaluation:
@@ -65,7 +68,7 @@ def evaluate(budget: Budget, period: Period, share: Share, memory: Memory, momen
     measures = _measures(budget, share, money, moment)
     known = _known(measures, remembered, edited=edited or moment.repriced)
     enforcement = spec.enforcement if period.standing == "Running" else Enforcement(mode="Observe")
-    looking = (moment.now, moment.gate.fresh and share.complete)
+    looking = (moment.now, _is_judged_ahead(measures, moment, share))
     thresholds = in_order(
         declared,
         states(_of(declared, "Actual"), enforcement, known, remembered, moment.now),
@@ -97,7 +100,16 @@ def evaluate(budget: Budget, period: Period, share: Share, memory: Memory, momen
         outside=share.outside,
         foreseen=moment.foreseen,
         clusters=share.clusters,
+        later=moment.later,
     )
+
+
+def _is_judged_ahead(measures: Sequence[Measure], moment: Moment, share: Share) -> bool:
+    """Whether that is known well enough of which most is foreseen to be used."""
+    cap = moment.foreseen.leading_cap
+    if cap is None:
+        return moment.gate.fresh and share.complete
+    return any(one.judged for one in measures if one.name == cap.name)
 
 
 def _of(thresholds: Sequence[Threshold], basis: Basis) -> tuple[Threshold, ...]:

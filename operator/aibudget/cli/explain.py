@@ -5,7 +5,7 @@ Reads the workload, its Hold and the budgets' statuses; needs no operator that r
 
 import json
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 import yaml
@@ -18,6 +18,8 @@ from aibudget.cli.output import output_option
 from aibudget.errors import InvalidManifest, Stalled
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from aibudget.enforcement.kinds import Kind
     from aibudget.inventory.kubernetes import Cluster
     from aibudget.reporting.explanation import Explanation, Fence, Subject, Word
@@ -70,7 +72,8 @@ def told(found: "Explanation") -> str:
         )
         lines.append(f"Its end puts back: {back}.")
     if found.avoided_cost_per_hour is not None and found.state == "Held":
-        lines.append(f"It spent {found.avoided_cost_per_hour} per hour before.")
+        cost = " ".join(filter(None, (str(found.avoided_cost_per_hour), found.currency)))
+        lines.append(f"It spent {cost} per hour before.")
     for word in found.budgets:
         lines += ["", f"{word.kind} {word.name}: {word.verdict}", *_details(word)]
     if not found.budgets:
@@ -153,7 +156,17 @@ async def _subject(cluster: "Cluster", obj: dict[str, object]) -> "Subject":
             facts = NamespaceFacts(metadata.get("labels") or {}, metadata.get("annotations") or {})
     except Forbidden:
         click.echo(f"You may not read namespace {namespace}: what is written on it is left out.", err=True)
-    return Subject(live, facts, Hold.read(holds[name]) if name in holds else None, tuple(fences))
+    hold = Hold.read(holds[name]) if name in holds else None
+    return Subject(live, facts, hold, tuple(fences), _pod_labels(obj))
+
+
+def _pod_labels(obj: "Mapping[str, Any]") -> "Mapping[str, str] | None":
+    """Those of a Pod, or of the pods that are made of a workload; None where it does not say."""
+    if obj.get("kind") == "Pod":
+        return obj["metadata"].get("labels") or {}
+    spec = obj.get("spec") or {}
+    template = (spec.get("jobTemplate") or {}).get("spec", spec).get("template")
+    return None if template is None else (template.get("metadata") or {}).get("labels") or {}
 
 
 async def _budgets(cluster: "Cluster", namespace: str) -> list[AIBudget | ClusterAIBudget]:

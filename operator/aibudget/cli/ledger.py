@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from aibudget.ledger.inspection import Holding
 
 STDOUT: Final = "-"
-_COLUMNS: Final = ("cluster", "meter", "from", "until", "covered", "rows")
+_COLUMNS: Final = ("cluster", "meter", "from", "until", "covered", "rows", "packed days")
 _DECIDED: Final = ("number", "time", "budget", "event", "about", "spent", "limit", "caps", "by")
 
 url_option = click.option(
@@ -79,6 +79,7 @@ def _row(holding: "Holding") -> tuple[str, ...]:
         "" if holding.watermark is None else iso(holding.watermark),
         f"{covered / total:.1%}" if total else "",
         str(holding.rows),
+        str(holding.packed),
     )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 import click
 
-from aibudget.api.budgetstatus import BudgetStatus
+from aibudget.api.budgetstatus import BudgetStatus, Forecast
 from aibudget.api.conditions import Condition, ConditionType, find_condition
 from aibudget.api.fields import format_instant
 from aibudget.api.limit import MONEY
@@ -117,7 +117,7 @@ class Standing:
         """The cells of `COLUMNS`, or of `WIDE`."""
         metadata = self.budget["metadata"]
         spend, period, holds = self.status.spend, self.status.period, self.status.holds
-        forecast = self.status.forecast
+        forecast, unit = self._forecast()
         state = self._condition(ConditionType.STALLED) or self._condition(ConditionType.WITHIN_BUDGET)
         data = self._condition(ConditionType.DATA_FRESH)
         cells = (
@@ -127,7 +127,7 @@ class Standing:
             self._limit(),
             _text(spend and spend.amount),
             _text(spend and spend.used_percent, "%"),
-            _text(forecast and forecast.amount),
+            _text(forecast and forecast.amount, unit),
             state.reason if state else "",
             data.reason if data else "",
             _text(holds and holds.active),
@@ -147,6 +147,15 @@ class Standing:
             format_instant(forecast.exhausted_time) if forecast and forecast.exhausted_time else "",
             state.message if state else "",
         )
+
+    def _forecast(self) -> tuple[Forecast | None, str]:
+        """Of what is foreseen to be used most, money or a cap, with the unit of a cap."""
+        known = [
+            (self.status.forecast, ""),
+            *((one.forecast, f" {one.unit}") for one in self.status.measures),
+        ]
+        foreseen = [(one, unit) for one, unit in known if one is not None]
+        return max(foreseen, key=lambda one: one[0].used_percent or 0, default=(None, ""))
 
     def _limit(self) -> str:
         """The limit in force, as soon as the operator has said it."""

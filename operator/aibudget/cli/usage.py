@@ -124,6 +124,11 @@ def _connection(command: Callable[..., Any]) -> Callable[..., Any]:
 @_flag("--node-pool-label", "KEY", "Label of a node that names its pool, before the usual ones.", "")
 @click.option("--step", type=Step(), default="auto", show_default=True, help="Sampling step in seconds.")
 @click.option(
+    "--compare",
+    is_flag=True,
+    help="Beside as much time before: what costs more or less, and why. Not in CSV.",
+)
+@click.option(
     "-o",
     "--output",
     type=click.Choice(["table", "json", "csv"]),
@@ -141,6 +146,7 @@ def usage(
     by: str,
     meters: tuple[str, ...],
     output: str,
+    compare: bool,
     **given: Any,
 ) -> None:
     """Meter and price a time range, with no cluster and no ledger.
@@ -153,8 +159,11 @@ def usage(
     from aibudget.controller import policies as files
     from aibudget.metering.prometheus import Prometheus, PrometheusSettings
     from aibudget.reporting.usage import UsageReport
+    from aibudget.reporting.usagechange import as_fields, as_lines
     from aibudget.reporting.usageformats import as_csv, as_json, as_table
 
+    if compare and output == "csv":
+        raise click.BadParameter("a CSV has rows of one range; write -o json.", param_hint="'--compare'")
     definitions = _chosen(tuple(_definitions(own)), meters)
     book, policies = _book(prices, definitions), given.pop("policies")
     with Prometheus(_reached(PrometheusSettings, given)) as prometheus:
@@ -163,19 +172,36 @@ def usage(
         report = UsageReport(interval, by, book, files.carbon(carbon))  # type: ignore[arg-type]  # one of its choices
         report.units = {one.name: one.spec.unit for one in definitions}
         report.sharing = None if policies is None else files.sharing(policies)
-        _read(prometheus, report, frozenset(meters), {**given, "now": now, "own": definitions})
+        given |= {"now": now, "own": definitions}
+        _read(prometheus, report, frozenset(meters), given)
+        compared = _compared(prometheus, report, frozenset(meters), given) if compare else None
     for problem in report.problems:
         click.echo(f"note: {problem}", err=True)
     if not report.coverage.covered_seconds:
         raise Stalled("NothingKnown", f"Nothing is known of {iso(interval.start)} to {iso(interval.end)}.")
     match output:
         case "json":
-            click.echo(as_json(report))
+            click.echo(as_json(report, None if compared is None else as_fields(compared)))
         case "csv":
             click.echo(as_csv(report))
         case _:
             # Programs that read a table get whole names; people get lines that do not break.
-            click.echo(as_table(report, get_terminal_size().columns if sys.stdout.isatty() else None))
+            width = get_terminal_size().columns if sys.stdout.isatty() else None
+            click.echo(as_table(report, width))
+            if compared is not None:
+                click.echo(f"\n{as_lines(compared, report, width)}")
+
+
+def _compared(prometheus: Any, report: Any, meters: frozenset[str], given: dict[str, Any]) -> Any:
+    """The range beside the one before it, which is read like it."""
+    from aibudget.reporting.usage import UsageReport
+    from aibudget.reporting.usagechange import compared, preceding
+
+    before = UsageReport(preceding(report.interval), report.by, report.book, report.carbon)
+    before.units = report.units
+    _read(prometheus, before, meters, given)
+    report.problems.update({f"Before it: {problem}": None for problem in before.problems})
+    return compared(before, report)
 
 
 def _read(prometheus: Any, report: Any, meters: frozenset[str], given: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from aibudget.budgeting.gate import WINDOW_SECONDS
@@ -24,7 +25,6 @@ from aibudget.metering.catalogue import kept_as, scale_of
 from aibudget.metering.slots import SLOT_SECONDS, Interval, slot_of
 from aibudget.metering.usage import Coverage, Reading
 from aibudget.pricing.book import PriceBook
-from aibudget.pricing.rate import Rate
 from aibudget.pricing.tiers import month_of
 
 CHUNK_SECONDS: Final = 24 * 3600
@@ -184,12 +184,9 @@ class Accounts:
             self._post(self._ledger.state(self.key), head, better, chunk.end)
 
     def _made(self, start: int, reading: Reading, book: PriceBook, labels: Labels) -> Head:
-        charges = book.charges(reading.usages, self._volume)
+        charges = book.charges(reading.usages, partial(self._ledger.volume, self.key, book))
         known = self._vanished.with_labels(reading.usages, labels)
         return Head(start, reading.head, charges, reading.coverage, known, reading.memories, book)
-
-    def _volume(self, rate: Rate, slot: int) -> int:
-        return self._ledger.volume(self.key, rate, slot)
 
     def _pace(self, took: float) -> None:
         if took < BRISK_SECONDS:
@@ -235,6 +232,10 @@ class Accounts:
     def recount(self, interval: Interval) -> Statement:
         """What is posted of an interval, added up anew; all that is known of it, where it is over."""
         return self._ledger.recount(self.key, interval)
+
+    def passing(self, interval: Interval) -> Statement:
+        """What is posted of an interval that is not asked for again."""
+        return self._ledger.passing(self.key, interval)
 
     def statement(self, interval: Interval) -> Statement:
         """All that is known of an interval on slots: what is posted, and the head over it."""

@@ -18,14 +18,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, Final
 
-from aibudget.controller import logs
+from aibudget.controller import heap, logs
 from aibudget.controller.assembly import Process, assemble
 from aibudget.controller.cache import Cache, Seen, read
 from aibudget.controller.checking import look_over
 from aibudget.controller.cycle import Cycle
 from aibudget.controller.fence import Fence
 from aibudget.controller.lease import Lease, LeaseLost, Timing
-from aibudget.controller.outage import AWAY, AWAY_SECONDS, NotBegun, opened, tell
+from aibudget.controller.outage import NotBegun, Outage, opened, tell
 from aibudget.controller.probes import Probes, Pulse
 from aibudget.controller.reporter import Reporter
 from aibudget.controller.settings import Settings
@@ -50,6 +50,7 @@ log = logging.getLogger(__name__)
 def main(settings: Settings, kubeconfig: str | None = None, context: str | None = None) -> int:
     """Run until told to stop; the exit code."""
     logs.configure(settings.log_level)
+    heap.give_back_large_blocks()
     _collect_seldom()
     try:
         code = asyncio.run(_serve(settings, kubeconfig, context))
@@ -140,7 +141,7 @@ class Replica:
 
     async def _lead(self, lease: Lease) -> None:
         cache = Cache()
-        self.exporter.ask_devices(cache.devices_held)
+        self.exporter.ask_devices(cache.devices_held, cache.devices_offered)
         watch = Watch(self._cluster, cache, self._wake.set)
         try:
             async with asyncio.TaskGroup() as group:
@@ -186,18 +187,16 @@ class Replica:
             await asyncio.gather(telling, return_exceptions=True)
 
     async def _repeat(self, cycle: Cycle, lease: Lease, cache: Cache) -> None:
-        interval, known = float(self._settings.interval_seconds), time.monotonic()
+        interval, outage = float(self._settings.interval_seconds), Outage(time.monotonic())
         while True:
             self._wake.clear()
             if not lease.held():
                 raise LeaseLost("LeaseLost", "the Lease ran out; this process ends and stands by again.")
             try:
                 due = await self._run_once(cycle, interval)
-                known = time.monotonic()
+                outage.over(time.monotonic())
             except Transient as error:
-                # Another process would find the ledger away as well, most likely: this one waits for it.
-                if error.reason != AWAY or time.monotonic() - known > AWAY_SECONDS:
-                    raise
+                outage.bear(error, time.monotonic())
                 due = _due(interval)
                 await self._tell_away(error, cache.world().budgets)
             await self._nap(max(0.0, due - time.monotonic()))
@@ -225,7 +224,13 @@ class Replica:
     async def _make_cycle(self, lease: Lease, cache: Cache) -> Cycle:
         system = await self._cluster.get(NAMESPACES, "kube-system", metadata_only=True)
         process = Process(
-            self._settings, self._cluster, lease, self._worker, self._fence, self._reporter, self._now
+            settings=self._settings,
+            cluster=self._cluster,
+            lease=lease,
+            worker=self._worker,
+            fence=self._fence,
+            reporter=self._reporter,
+            now=self._now,
         )
         uid = system["metadata"]["uid"] if system else None
         parts = await asyncio.get_running_loop().run_in_executor(self._worker, assemble, process, cache, uid)

@@ -77,7 +77,7 @@ def assemble(process: Process, cache: Cache, uid: str | None) -> Parts:
     upstream = Upstream(prometheus, _meter_settings(settings), ledger, process.now)
     epoch = ledger.take_over()
     books = _books(upstream, ledger, epoch)
-    histories = Histories(books, ledger.hours, epoch)
+    histories = Histories(books, ledger.hours, epoch, carbon=settings.carbon)
     least = Least(settings.anomaly_least_amount, settings.anomaly_least_percent)
     register = Register.open(settings.ledger_url, settings.cluster)
     scribe = Scribe(register, process.worker)

@@ -8,9 +8,9 @@ error that it is. Knows neither kopf nor the API server, and no two threads.
 
 import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from aibudget.api.budget import AIBudget, ClusterAIBudget
 from aibudget.api.hold import Hold
@@ -19,10 +19,12 @@ from aibudget.api.meter import AIMeter
 from aibudget.api.model import Metadata
 from aibudget.api.pricelist import AIPriceList
 from aibudget.errors import InvalidManifest
-from aibudget.inventory.claims import Claim, Held, Slice, claim, device_slice, holds
+from aibudget.inventory.claims import Claim, Held, Offered, claim, holds, offers
+from aibudget.inventory.devices import Slice, TaintRule, device_slice, taint_rule
 from aibudget.inventory.resource import (
     AIBUDGETS,
     CLUSTER_AIBUDGETS,
+    DEVICE_TAINT_RULES,
     HOLDS,
     METERS,
     NAMESPACES,
@@ -35,6 +37,13 @@ from aibudget.inventory.resource import (
 OPTIONAL: Final = (RESOURCE_CLAIMS, RESOURCE_SLICES)
 """What not every API server has: before Kubernetes 1.34 there is no resource.k8s.io/v1."""
 WATCHED: Final = (AIBUDGETS, CLUSTER_AIBUDGETS, PRICE_LISTS, METERS, HOLDS, NAMESPACES, *OPTIONAL)
+
+_FACTS: Final[Mapping[str, Callable[[Mapping[str, Any]], Claim | Slice | TaintRule | None]]] = {
+    RESOURCE_CLAIMS.plural: claim,
+    RESOURCE_SLICES.plural: device_slice,
+    DEVICE_TAINT_RULES[0].plural: taint_rule,
+}
+Fact = TypeVar("Fact", Claim, Slice, TaintRule)
 
 log = logging.getLogger(__name__)
 
@@ -72,10 +81,10 @@ class NamespaceSeen:
 
 @dataclass(frozen=True, slots=True)
 class DevicesSeen:
-    """What a claim holds, or what a slice says of devices."""
+    """What a claim holds, what a slice says of devices, or which of them are tainted."""
 
     metadata: Metadata
-    fact: Claim | Slice
+    fact: Claim | Slice | TaintRule | None
 
     @property
     def uid(self) -> str:
@@ -99,10 +108,10 @@ def read(resource: Resource, obj: Mapping[str, Any]) -> AnySeen:
     """An object as the API server gives it."""
     if resource is NAMESPACES:
         return NamespaceSeen(_metadata(obj))
-    if resource in OPTIONAL:
-        return DevicesSeen(_metadata(obj), claim(obj) if resource is RESOURCE_CLAIMS else device_slice(obj))
+    if resource.plural in _FACTS:
+        return DevicesSeen(_metadata(obj), _FACTS[resource.plural](obj))
     status = obj.get("status")
-    stored = json.dumps(status if isinstance(status, Mapping) else {}, separators=(",", ":"))
+    stored = stored_text(status)
     # Lists and watches of some servers leave out what each item is. The status is read when it is needed.
     spoken = {key: value for key, value in obj.items() if key != "status"}
     try:
@@ -110,6 +119,11 @@ def read(resource: Resource, obj: Mapping[str, Any]) -> AnySeen:
     except InvalidManifest as invalid:
         return Seen(resource, _metadata(obj), invalid, stored)
     return Seen(resource, model.metadata, model, stored)
+
+
+def stored_text(status: object) -> str:
+    """A status as the text that is kept of it: the same, whether the watch told it or our own write."""
+    return json.dumps(status if isinstance(status, Mapping) else {}, separators=(",", ":"))
 
 
 def _metadata(obj: Mapping[str, Any]) -> Metadata:
@@ -131,7 +145,7 @@ class Cache:
     """Call it from one thread. `apply` and `replace` tell whether a cycle should run early."""
 
     def __init__(self) -> None:
-        self._objects: dict[str, dict[str, AnySeen]] = {r.plural: {} for r in WATCHED}
+        self._objects: dict[str, dict[str, AnySeen]] = {r.plural: {} for r in (*WATCHED, *DEVICE_TAINT_RULES)}
         self._gone: set[str] = set()
 
     def apply(self, resource: Resource, seen: AnySeen, *, deleted: bool) -> bool:
@@ -173,11 +187,19 @@ class Cache:
 
     def devices_held(self) -> Mapping[Held, int]:
         """How many devices of each kind each pod holds by its claims. May be called from any thread."""
-        claims, slices = (list(self._objects[resource.plural].values()) for resource in OPTIONAL)
-        return holds(
-            [seen.fact for seen in claims if isinstance(seen, DevicesSeen) and isinstance(seen.fact, Claim)],
-            [seen.fact for seen in slices if isinstance(seen, DevicesSeen) and isinstance(seen.fact, Slice)],
+        return holds(self._facts(RESOURCE_CLAIMS, Claim), self._facts(RESOURCE_SLICES, Slice))
+
+    def devices_offered(self) -> Mapping[Offered, int]:
+        """How many devices of each kind there are for claims. May be called from any thread."""
+        return offers(
+            self._facts(RESOURCE_CLAIMS, Claim),
+            self._facts(RESOURCE_SLICES, Slice),
+            self._facts(DEVICE_TAINT_RULES[0], TaintRule),
         )
+
+    def _facts(self, resource: Resource, kind: type[Fact]) -> list[Fact]:
+        seen = list(self._objects[resource.plural].values())
+        return [one.fact for one in seen if isinstance(one, DevicesSeen) and isinstance(one.fact, kind)]
 
     def _seen(self, resource: Resource) -> tuple[Seen, ...]:
         return tuple(s for s in self._objects[resource.plural].values() if isinstance(s, Seen))

@@ -204,7 +204,7 @@ class Comparisons:
             while total.upto < part.end:
                 chunk, began = Interval(total.upto, min(total.upto + self._step, part.end)), self._monotonic()
                 # All of them or none: what fails halfway is asked again.
-                stated = {meter: accounts.recount(chunk) for meter, accounts in self._books.kept().items()}
+                stated = {meter: accounts.passing(chunk) for meter, accounts in self._books.kept().items()}
                 total.add(stated, chunk.end)
                 self._pace(self._monotonic() - began)
                 yield

@@ -21,6 +21,31 @@ LOOK_AGAIN_SECONDS: Final = 300
 log = logging.getLogger(__name__)
 
 
+class Presence:
+    """Whether anything tells of a meter: asked now and then, as long as nothing of it is counted."""
+
+    def __init__(self, upstream: Upstream, meter: CountedMeter) -> None:
+        self._upstream = upstream
+        self._meter = meter
+        self._looked: int | None = None
+        self.is_seen: bool | None = None
+        """None before it could be asked."""
+
+    def note(self, reading: Reading) -> None:
+        """What was just read of the newest time."""
+        if reading.usages:
+            self.is_seen = True
+        else:
+            self.look()
+
+    def look(self) -> None:
+        """Ask, unless that was done of late. Raises the source's errors."""
+        now = self._upstream.time()
+        if self._looked is None or not self._looked <= now < self._looked + LOOK_AGAIN_SECONDS:
+            self.is_seen = is_told_of(self._upstream.scenes, self._meter, now)
+            self._looked = now
+
+
 class CounterSource:
     """An `accounts.Source` of a built-in meter that counts; read as soon as anything tells of it."""
 
@@ -29,13 +54,14 @@ class CounterSource:
         self._meter = CountedMeter(
             name, families(name, built_in()[name], upstream.scenes.settings), is_on_nodes=name == ENERGY.name
         )
-        self._looked: int | None = None
-        self._is_told_of = False
+        self._presence = Presence(upstream, self._meter)
+        self._until = 0
+        self._was_seen = False
 
     @property
     def is_present(self) -> bool | None:
-        """Whether anything was seen to tell of it; None before it could be asked."""
-        return None if self._looked is None else self._is_told_of
+        """Whether anything tells of it; None before it could be asked."""
+        return self._presence.is_seen
 
     def time(self) -> int:
         return self._upstream.time()
@@ -44,27 +70,30 @@ class CounterSource:
         return max(LEAST_LAG_SECONDS, self._upstream.lag())
 
     def wanted(self, book: PriceBook) -> bool:
-        """Whether anything tells of it; where nothing does, this is asked again now and then."""
-        if self._is_told_of:
+        """Whether anything ever told of it; where nothing does, this is asked again now and then."""
+        if self._was_seen:
             return True
+        is_first = self.is_present is None
         try:
-            now = self._upstream.time()
-            if self._looked is None or not self._looked <= now < self._looked + LOOK_AGAIN_SECONDS:
-                self._is_told_of = is_told_of(self._upstream.scenes, self._meter, now)
-                if not self._is_told_of and self._looked is None:
-                    log.info("%s: nothing tells of it, so it is not metered", self._meter.name)
-                self._looked = now
+            self._presence.look()
         except AIBudgetError as error:
             log.warning("%s: not looked for: %s", self._meter.name, error.message)
-        return self._is_told_of
+        self._was_seen = bool(self.is_present)
+        if is_first and self.is_present is False:
+            log.info("%s: nothing tells of it, so it is not metered", self._meter.name)
+        return self._was_seen
 
     def read(self, interval: Interval) -> Reading:
         """Everything counted in the interval, which must not end in the future."""
         upstream = self._upstream
         moment = interval, max(interval.end, upstream.time())
-        return upstream.read(
+        reading = upstream.read(
             interval,
             lambda: read_counters(
                 upstream.scenes, moment, self._meter, upstream.memory(self._meter.name), upstream.owners
             ),
         )
+        if interval.end >= self._until:
+            self._until = interval.end
+            self._presence.note(reading)
+        return reading

@@ -91,14 +91,23 @@ class Cycle:
                 {seen.uid for seen in (*world.budgets, *world.price_lists, *world.meters)}
             )
             outcome = Outcome(judged, measured, enforced, self._enforcement, instant)
-            reports, resting = written(outcome, self._parts.reporter, self._teller())
             keys = {one.seen.uid: one.key for one in judged}
             acts = tuple(enforcing.told(enforced, instant, keys, stood(judged, self._parts.reporter)))
-            # Into the outbox first: a status that is written forgets the transition.
-            kept = await self._parts.notifier.take(reports, acts, instant)
+            told = written(outcome, self._parts.reporter, self._teller(), {act.regarding.uid for act in acts})
+            standing = told.standing
+
+            async def taken(some: Sequence[Report]) -> Sequence[Report]:
+                # Into the outbox first: a status that is written forgets the transition.
+                alike = self._parts.reporter.turns.alike
+                standing.update((report.seen.uid, alike(report.status.conditions)) for report in some)
+                return await self._parts.notifier.take(some, acts, instant)
+
+            kept = await taken(told.acted)
             await self._parts.reporter.tell([*acts, *self._parts.notifier.failures()], instant)
-            await self._parts.reporter.report([*kept, *self._declared(measured, instant)], instant)
-            self._parts.notifier.show(reports, () if enforced is None else enforced.holds)
+            await self._parts.reporter.report(kept, instant)
+            await self._parts.reporter.report(told.others, instant, taken)
+            await self._parts.reporter.report(self._declared(measured, instant), instant)
+            self._parts.notifier.show(() if enforced is None else enforced.holds)
         self._cycles += 1
         view = CycleView(
             finished=time.time(),
@@ -113,7 +122,6 @@ class Cycle:
             sources=self._parts.books.sources(),
             clock_behind=self._parts.calendar.behind,
         )
-        standing = resting | {report.seen.uid: report.status.conditions for report in reports}
         return self._snapshot(judged, standing, enforced, view)
 
     async def fill(self, now: float, seconds: float) -> bool:
@@ -149,6 +157,7 @@ class Cycle:
             owners=OwnerBook() if kinship is None else kinship.book,
             units={} if meters is None else {name: spec.unit for name, spec in meters.specs().items()},
             restated=frozenset() if meters is None else meters.restated,
+            absent=self._absent(),
         )
         judge = Judge(self._parts.books, measured, now, calendar, grounds)
         judge.foresight = foresight = self._parts.foresight
@@ -202,10 +211,17 @@ class Cycle:
         kinship = self._parts.kinship
         return Teller(OwnerBook() if kinship is None else kinship.book, self._parts.notifier.unknown)
 
+    def _absent(self) -> frozenset[str]:
+        """The meters that nothing tells of."""
+        meters = self._parts.meters
+        return self._unsourced() | (frozenset() if meters is None else meters.absent)
+
+    def _unsourced(self) -> frozenset[str]:
+        return frozenset(meter for meter, present in self._parts.books.sources().items() if not present)
+
     def _declared(self, measured: Measured, now: int) -> Iterator[Report]:
         reporter, meters = self._parts.reporter, self._parts.meters
-        absent = [meter for meter, present in self._parts.books.sources().items() if not present]
-        yield from price_reports(reporter, self._shelf.lists, absent, now)
+        yield from price_reports(reporter, self._shelf.lists, sorted(self._unsourced()), now)
         yield from meter_reports(reporter, () if meters is None else meters.facts(measured), now)
 
     def _lines(self, *, folded: bool = False) -> Mapping[str, float]:

@@ -13,6 +13,7 @@ from aibudget.budgeting.fleet import Elsewhere, together, until
 from aibudget.budgeting.selection import clusters_of
 from aibudget.budgeting.share import Recent, Share, Shares
 from aibudget.controller.grounds import Grounds
+from aibudget.controller.namesakes import Namesake
 from aibudget.ledger.neighbours import Neighbour, Neighbours
 from aibudget.ledger.spend import Statement
 from aibudget.metering.catalogue import ENERGY, GPU
@@ -58,7 +59,20 @@ class Fleet:
         if not clusters_of(budget):
             return own
         others = [self._elsewhere(name, budget, interval, view, anew=anew) for name in self._others(budget)]
-        return together(own, self._here, others, view.now)
+        return together(own, self._here, others, view.now, view.grounds.absent)
+
+    def namesakes(self, budget: Budget) -> tuple[Namesake, ...] | None:
+        """The budget in the other clusters that it counts; None where one of them has none of its name."""
+        found = []
+        for name in self._others(budget):
+            neighbour = self._named(name)
+            if neighbour is None:
+                return None
+            uid = neighbour.namesake(budget.kind, budget.name, budget.spec.currency)
+            if uid is None:
+                return None
+            found.append(Namesake(uid, neighbour.hours))
+        return tuple(found)
 
     def _others(self, budget: Budget) -> list[str]:
         return [name for name in clusters_of(budget) if name != self._here]

@@ -23,18 +23,26 @@ from aibudget.pricing.carbon import Carbon
 class Grounds:
     """`units` are those of users' meters, by name; `owners` know what workloads are part of.
 
-    `restated` are meters that count otherwise than in the cycle before.
+    `restated` are meters that count otherwise than in the cycle before, `absent` those that nothing tells of
+    now.
     """
 
     sharing: Sharing = field(default_factory=Sharing)
     owners: OwnerBook = field(default_factory=OwnerBook)
     units: Mapping[str, str] = field(default_factory=dict)
     restated: frozenset[str] = frozenset()
+    absent: frozenset[str] = frozenset()
     carbon: Carbon = field(default_factory=lambda: Carbon(()))
 
     def check(self, budget: Budget) -> None:
         """Raises `Stalled` where a cap of its is on no meter, or in another unit."""
         check_meters(budget.spec.caps or (), self.units)
+
+    def told(self, statements: Mapping[str, Statement]) -> Mapping[str, Statement]:
+        """Without those of meters that nothing tells of, unless something did in the interval: what they
+        would have counted is unknown, and not nothing.
+        """
+        return {meter: one for meter, one in statements.items() if one.lines or meter not in self.absent}
 
     def countings(
         self,

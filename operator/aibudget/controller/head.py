@@ -1,13 +1,13 @@
 """What is read of a meter before it is posted: the port it is read through, and the values it comes as."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Protocol
 
 from aibudget.ledger.spend import Statement, provisional
 from aibudget.metering.memory import Memory
-from aibudget.metering.slots import SLOT_SECONDS, Interval
+from aibudget.metering.slots import SLOT_SECONDS, Interval, slot_of
 from aibudget.metering.usage import Coverage, Reading
 from aibudget.pricing.book import PriceBook
 from aibudget.pricing.charge import Charge
@@ -70,6 +70,10 @@ class Backfill:
     @property
     def done(self) -> bool:
         return self.begins <= self.wanted
+
+    def since(self, instant: int) -> "Backfill":
+        """Where no more is needed than from an instant on."""
+        return replace(self, wanted=max(self.wanted, slot_of(instant)))
 
 
 def runs(slots: Iterable[int], most: int) -> Iterable[Interval]:

@@ -22,6 +22,7 @@ from aibudget.budgeting.gate import Gate, all_of
 from aibudget.budgeting.hierarchy import NOWHERE, Hierarchy, Namespaces, Place
 from aibudget.budgeting.limits import Rollover, allowance, allowances_ahead, rolled_over
 from aibudget.budgeting.memory import Memory
+from aibudget.budgeting.period import Period
 from aibudget.budgeting.selection import clusters_of, selection_of
 from aibudget.budgeting.share import Share, Shares
 from aibudget.budgeting.sharing import Allotments
@@ -31,7 +32,7 @@ from aibudget.controller.books import Books
 from aibudget.controller.cache import Seen
 from aibudget.controller.calendar import Calendar
 from aibudget.controller.fleet import Fleet, View
-from aibudget.controller.foresight import Foresight, Seeing
+from aibudget.controller.foresight import Foresight, Later, Seeing
 from aibudget.controller.grounds import Grounds
 from aibudget.controller.head import Backfill
 from aibudget.controller.measuring import Knowledge, Measured
@@ -154,6 +155,7 @@ class Judge:
         known = self._known(share.meters | capped)
         history = self._history(seen, budget, past, turn)
         rollover = self._rollover(budget, turn)
+        later = self._later(budget, turn, rollover)
         quiet, repriced = silence(share.clusters), max(self._measured.repriced, self.fleet.repriced(budget))
         moment = Moment(
             self._now,
@@ -165,7 +167,8 @@ class Judge:
                 if meter in capped
             },
             rollover=rollover,
-            foreseen=self._foreseen(budget, turn, share, memory, rollover),
+            foreseen=self._foreseen(budget, turn, share, memory, (rollover, later)),
+            later=later,
         )
         evaluation = evaluate(budget, period, share, memory, moment)
         self._calendar.judged(turn, told, evaluation)
@@ -174,29 +177,36 @@ class Judge:
         shared = self._shared(budget, period.interval)
         if shared is not None:
             evaluation = replace(evaluation, shared=shared)
-        owed = self._measured.owed(self._counting(budget, share))
+        owed = self._owed(budget, share, period)
         return Judged(seen, evaluation, history=history, data=_data(known.data, quiet), owed=owed)
+
+    def _owed(self, budget: Budget, share: Share, period: Period) -> Backfill | None:
+        """What of the past its own figures wait for, however much others need."""
+        owed = self._measured.owed(self._counting(budget, share))
+        settling = self._calendar.settling(budget.uid)
+        since = min(period.interval.start, *(row.interval.start for row in settling), self._now)
+        return None if owed is None else owed.since(since)
 
     def _counting(self, budget: Budget, share: Share) -> frozenset[str]:
         """The meters that its figures may come from: what has a price, and what caps and unit costs count."""
         priced = selection_of(budget).meters or self._measured.priced
         return share.meters | priced | {meter for meter, _ in caps.wanted([budget])}
 
+    def _later(self, budget: Budget, turn: Turn, rollover: Rollover | None) -> Later:
+        """The limits that come into force later in the period."""
+        found = allowances_ahead(budget.spec, turn.period, self._now, rollover)
+        return tuple((start, one.amount) for start, one in found)
+
     def _foreseen(
-        self, budget: Budget, turn: Turn, share: Share, memory: Memory, rollover: Rollover | None
+        self, budget: Budget, turn: Turn, share: Share, memory: Memory, limits: tuple[Rollover | None, Later]
     ) -> Foreseen:
-        if clusters_of(budget):
-            return Foreseen(reason="SeveralClusters")
         if self.foresight is None:
             return UNFORESEEN
+        rollover, later = limits
         money = allowance(budget.spec, turn.period, self._now, rollover)
-        later = allowances_ahead(budget.spec, turn.period, self._now, rollover)
-        seeing = Seeing(
-            self._now,
-            self._measured.repriced,
-            None if money is None else money.amount,
-            tuple((start, one.amount) for start, one in later),
-        )
+        limit = None if money is None else money.amount
+        elsewhere = self.fleet.namesakes(budget)
+        seeing = Seeing(self._now, self._measured.repriced, limit, later, elsewhere)
         return self.foresight.look(budget, turn.period, share, memory, seeing)
 
     def _known(self, meters: frozenset[str]) -> Knowledge:
@@ -216,7 +226,7 @@ class Judge:
         whole, currency = snapped(interval), budget.spec.currency
         found = self._shares.get((whole, currency))
         if found is None:
-            statements, measured = self._books.statements(whole), self._measured
+            statements, measured = self._grounds.told(self._books.statements(whole)), self._measured
             counted = self._grounds.countings(self._capped, self._books, statements, whole)
             owners = self._grounds.owners
             found = Shares(statements, measured.newest, measured.priced, currency, owners, counted)
@@ -274,7 +284,7 @@ class Judge:
         whole, currency = snapped(interval), budget.spec.currency
         found = self._recounts.get((whole, currency))
         if found is None:
-            statements, measured = self._books.recount(whole), self._measured
+            statements, measured = self._grounds.told(self._books.recount(whole)), self._measured
             found = Shares(statements, measured.newest, measured.priced, currency, self._grounds.owners)
             self._recounts[whole, currency] = found
         return self.fleet.together(budget, found.of(budget), interval, self._view, anew=True)

@@ -101,8 +101,7 @@ class Lookout:
     def over(self, judged: Sequence[Judged], past: Past) -> tuple[Judged, ...]:
         """These with what is known to be unusual about them; from now on they alone are looked at."""
         for uid in self._subjects.keys() - {one.seen.uid for one in judged}:
-            for known in (self._subjects, self._learnt, self._watched, self._untold):
-                known.pop(uid, None)
+            self._forget(uid)
         return tuple(self._with_watch(one, past) for one in judged)
 
     def look(self, budget: Budget, period: Period, limit: Decimal | None, memory: Memory) -> Watched:
@@ -156,11 +155,16 @@ class Lookout:
             return one
         if clusters_of(budget):
             # Hours are known of this cluster alone, and what is unusual of them is not of the budget.
+            self._forget(budget.uid)
             return one
         watched = self.look(budget, evaluation.period, evaluation.limit, past.memory(one.seen))
         if watched == evaluation.watched:
             return one
         return replace(one, evaluation=replace(evaluation, watched=watched))
+
+    def _forget(self, uid: str) -> None:
+        for known in (self._subjects, self._learnt, self._watched, self._untold):
+            known.pop(uid, None)
 
     def _one(self, round_: _Round, uid: str) -> None:
         subject, end = self._subjects.get(uid), round_.end

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
+from aibudget.api.conditions import Reason
 from aibudget.api.meter import AIMeter, MeterSpec
 from aibudget.controller.accounts import Accounts
 from aibudget.controller.cache import Seen
@@ -23,7 +24,7 @@ from aibudget.metering.definition import Definition
 from aibudget.metering.slots import Interval
 from aibudget.metering.usage import Reading
 from aibudget.pricing.book import PriceBook
-from aibudget.reporting.facts import MeterFacts
+from aibudget.reporting.facts import DataState, MeterFacts
 
 AGAIN: Final = 5
 """A definition that did not pass is tried again after so many cycles: its metric may have come meanwhile."""
@@ -38,6 +39,10 @@ class UserSource(Source, Protocol):
     lines: int | None
     folded: int | None
     problem: AIBudgetError | None
+
+    @property
+    def is_present(self) -> bool | None:
+        """Whether anything tells of it at all; None before that was seen."""
 
     def tried(self) -> tuple[str, ...]:
         """The dry evaluation; remarks. Raises `Stalled` where it cannot be read, `Transient` for now."""
@@ -118,6 +123,12 @@ class Meters:
                 others |= set() if own.is_read else {own.stated.accounts.meter}
         self._stated, self.restated = keys, frozenset(others)
 
+    @property
+    def absent(self) -> frozenset[str]:
+        """The meters of which nothing was seen to tell, or that were not looked for yet."""
+        running = [own.stated for own in self._own.values() if own.stated is not None]
+        return frozenset(one.accounts.meter for one in running if not one.source.is_present)
+
     def facts(self, measured: Measured) -> Iterable[tuple[Seen, MeterFacts]]:
         """What is to be said of each."""
         for seen in self._seen:
@@ -136,7 +147,7 @@ class Meters:
                     generation=seen.metadata.generation,
                     problem=problem,
                     remarks=remarks,
-                    data=None if known is None else known.data,
+                    data=None if known is None else _data(known.data, newest),
                     lines=newest.source.lines if newest else None,
                     folded=newest.source.folded if newest else None,
                 ),
@@ -208,6 +219,13 @@ class Meters:
             problem = own.refused.problem if own.refused else _READING
             own.former = Accounts(name, _Former(problem), self._ledger, self._epoch, generation=generation)
         return own.former
+
+
+def _data(known: DataState, newest: _Running | None) -> DataState:
+    """The state of its data: of a meter that nothing tells of, nothing is known, however well it was read."""
+    if newest is None or newest.source.is_present is not False or not known.fresh:
+        return known
+    return DataState(fresh=False, reason=Reason.SOURCE_ABSENT, message=known.message)
 
 
 _READING: Final = Transient("Progressing", "A meter that was edited still reads its past.")

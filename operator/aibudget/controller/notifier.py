@@ -56,6 +56,7 @@ class Notifier:
     sirens: Mapping[str, Siren] = field(default_factory=dict)
     tally: Tally = field(default_factory=Tally)
     _unsaved: list[Entry] = field(default_factory=list)
+    _sounding: list[Report] = field(default_factory=list)
     _queues: Mapping[str, Queue] = field(default_factory=dict)
 
     @classmethod
@@ -99,7 +100,10 @@ class Notifier:
         """Put what is new into the outbox; those reports that may be written then.
 
         While the ledger cannot be used, a status that would forget its transition waits for the next cycle.
+        What sirens are to sound is kept for `show`.
         """
+        if self.sirens:
+            self._sounding += [one for one in reports if self._sirens_of(one)]
         if self.courier is None:
             return list(reports)
         by_budget: dict[str, list[Event]] = {}
@@ -131,23 +135,23 @@ class Notifier:
             subject = events.Subject(ref.api_version, ref.kind, ref.namespace, ref.name, ref.uid)
             yield events.undelivered(subject, letter.receiver, letter.message.reason, letter.message.id)
 
-    def show(self, reports: Sequence[Report], holds: Sequence[Hold]) -> None:
-        """Let each siren know what lasts now."""
+    def show(self, holds: Sequence[Hold]) -> None:
+        """Let each siren know what lasts now, by all reports that were taken since the last call."""
         if not self.sirens:
             return
+        reports, self._sounding = self._sounding, []
         claimed: dict[str, list[Hold]] = {}
         for hold in holds:
             for claim in hold.spec.claims:
                 claimed.setdefault(claim.uid, []).append(hold)
         alerts: dict[str, list[Alert]] = {name: [] for name in self.sirens}
         for report in reports:
-            wanted = [one.name for one in self._receivers(report) if one.name in alerts]
             model, status = report.seen.model, report.status
-            if not wanted or not isinstance(model, AIBudget | ClusterAIBudget):
+            if not isinstance(model, AIBudget | ClusterAIBudget):
                 continue
             assert isinstance(status, BudgetStatus), "a budget has the status of one"
             found = alerts_of(self.cluster, model, status, claimed.get(report.seen.uid, ()))
-            for name in wanted:
+            for name in self._sirens_of(report):
                 alerts[name] += found
         for name, siren in self.sirens.items():
             siren.show(alerts[name])
@@ -164,6 +168,9 @@ class Notifier:
                 if queue.oldest is not None
             },
         )
+
+    def _sirens_of(self, report: Report) -> list[str]:
+        return [one.name for one in self._receivers(report) if one.name in self.sirens]
 
     def _receivers(self, report: Report) -> tuple[Receiver, ...]:
         model = report.seen.model

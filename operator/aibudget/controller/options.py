@@ -252,7 +252,7 @@ OPTIONS: Final = (
         "anomaly_least_percent",
         values.number(100),
         "a number from 0 to 100, such as 0.5",
-        "Unusual spend is told if it differs by so much of a month's limit at least.",
+        "Unusual spend is told if it differs by so much of the limit, or of its part for a month, at least.",
         default="0.5",
     ),
     Option("log_level", values.level, "DEBUG, INFO, WARNING or ERROR", "How much is logged.", default="INFO"),

@@ -34,6 +34,28 @@ class NotBegun(Transient):
     """The ledger could not be opened for a whole turn."""
 
 
+class Outage:
+    """What a leader at work bears: cycles without a ledger, for so long since it was last used.
+
+    Instants are in seconds of a monotonic clock.
+    """
+
+    def __init__(self, used: float) -> None:
+        self._used = used
+
+    def over(self, now: float) -> None:
+        """A cycle has ended: what comes is another outage."""
+        self._used = now
+
+    def bear(self, problem: Transient, now: float) -> None:
+        """Go on, for another process would find the ledger away as well, most likely.
+
+        Raises the problem where it has lasted for too long, or is another one: others have their turn.
+        """
+        if problem.reason != AWAY or now - self._used > AWAY_SECONDS:
+            raise problem
+
+
 async def opened(
     attempt: Callable[[], Awaitable[T]],
     away: Callable[[Transient], Awaitable[None]],

@@ -8,8 +8,9 @@ import asyncio
 import json
 import logging
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any, Final, Protocol, TypeVar
 
 from pydantic import ValidationError
@@ -19,18 +20,26 @@ from aibudget.api.conditions import Condition
 from aibudget.api.meter import MeterStatus
 from aibudget.api.pricelist import PriceListStatus
 from aibudget.budgeting.memory import Memory
-from aibudget.controller.cache import Seen
+from aibudget.controller.cache import Seen, stored_text
 from aibudget.controller.turns import Settled, Turns
-from aibudget.errors import AIBudgetError, Conflict
+from aibudget.errors import AIBudgetError, Conflict, Transient
 from aibudget.inventory.kubernetes import NotFound
 from aibudget.inventory.resource import Resource
+from aibudget.reporting.difference import has, is_quiet, patch, written
 from aibudget.reporting.events import Event, EventSink, tell
-from aibudget.reporting.status import Outline, is_quiet, patch, written
+from aibudget.reporting.status import Outline
 
 AT_ONCE: Final = 20
 QUIET_AT_MOST: Final = 200
 """How many statuses are written in one cycle for no more than moved figures: thousands would keep the API
 server busy and the next cycle waiting. The oldest come first."""
+SPARE: Final = 50
+"""How many more of the oldest are made: some of them may turn out to say what is stored already."""
+MOST_UNTOLD: Final = 1000
+"""How many Events wait for an API server that takes none: what happened once is told by nothing else."""
+PART: Final = 250
+"""How many reports are worked on at once: the statuses of thousands would take more than all that is known of
+them."""
 
 log = logging.getLogger(__name__)
 
@@ -63,10 +72,14 @@ class Report:
     outline: Outline | None = None
 
 
+Take = Callable[[Sequence[Report]], Awaitable[Sequence[Report]]]
+
+
 @dataclass(frozen=True, slots=True)
 class _Draft:
     """What of a report is to be written; `waited` since when, where it may wait for its turn. `version` is
-    that of the object which the difference was made for.
+    that of the object which the difference was made for. What is written says the `outline`, and `conditions`
+    are those of one that stands alike.
     """
 
     seen: Seen
@@ -74,6 +87,8 @@ class _Draft:
     difference: Mapping[str, Any] | None
     waited: int | None
     version: str
+    outline: Outline | None
+    conditions: tuple[Condition, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +105,8 @@ class Reporter:
         self._instance = instance
         self._written: dict[str, _Written] = {}
         self._memories: dict[str, tuple[str, Memory]] = {}
-        self._turns = Turns(2 * QUIET_AT_MOST)
+        self.turns = Turns(QUIET_AT_MOST + SPARE)
+        self._untold: list[Event] = []
         self.writes = 0
         self.errors: Counter[str] = Counter()
 
@@ -117,6 +133,9 @@ class Reporter:
         known = self._memories.get(seen.uid)
         if known is None or known[0] != text:
             known = self._memories[seen.uid] = (text, Memory.from_status(self.before(seen)))
+        elif known[0] is not text:
+            # The watch has caught up: the same text need not be there twice.
+            known = self._memories[seen.uid] = (text, known[1])
         return known[1]
 
     def unchanged(self, seen: Seen, now: int) -> None:
@@ -129,9 +148,15 @@ class Reporter:
         text, _ = self._memories[seen.uid]
         self._memories[seen.uid] = text, replace(memory, evaluated=max(now, memory.evaluated))
 
-    def resting(self, outlines: Iterable[tuple[Seen, Outline | None]]) -> Mapping[str, tuple[Condition, ...]]:
-        """By uid, the budgets whose status need not be made in this cycle, and how their conditions stand."""
-        return self._turns.resting((seen.uid, self._text(seen), outline) for seen, outline in outlines)
+    def resting(
+        self, told: Iterable[tuple[Seen, Outline | None, int]], now: int
+    ) -> Mapping[str, tuple[Condition, ...]]:
+        """By uid, the budgets whose status need not be made in this cycle, and how their conditions stand.
+
+        Of each it is told what its status says beside its figures, and a digest of its spend.
+        """
+        ours = ((seen.uid, self._text(seen), outline, spend) for seen, outline, spend in told)
+        return self.turns.resting(ours, now)
 
     def before(self, seen: Seen) -> BudgetStatus:
         """A budget's stored status; an empty one where it cannot be read, as after a downgrade."""
@@ -152,11 +177,22 @@ class Reporter:
             log.warning("the status of %s is not one of ours and is made anew: %s", seen.metadata.name, error)
             return kind()
 
-    async def report(self, reports: Iterable[Report], now: int) -> None:
-        """Say everything; what fails is logged, counted and said again at the next cycle."""
+    async def report(self, reports: Iterable[Report], now: int, take: Take | None = None) -> None:
+        """Say everything, part by part; what fails is logged, counted and said again at the next cycle.
+
+        `take` is given each part before anything of it is said, and tells what of it may be.
+        """
+        quiet: list[_Draft] = []
+        for some in _parts(reports):
+            drafts = [self._draft(report, now) for report in (some if take is None else await take(some))]
+            quiet += (draft for draft in drafts if draft.waited is not None)
+            await self._write((draft for draft in drafts if draft.waited is None), now)
+        await self._write(_in_turn(quiet), now)
+
+    async def _write(self, drafts: Iterable[_Draft], now: int) -> None:
         gate = asyncio.Semaphore(AT_ONCE)
-        drafts = [self._draft(report, now) for report in reports]
-        await asyncio.gather(*(self._one(draft, now, gate) for draft in _in_turn(drafts)))
+        anything = (draft for draft in drafts if draft.events or draft.difference is not None)
+        await asyncio.gather(*(self._one(draft, now, gate) for draft in anything))
 
     def _draft(self, report: Report, now: int) -> _Draft:
         newest = self._ours(report.seen) or _Written(
@@ -167,22 +203,28 @@ class Reporter:
         quiet = difference is not None and is_quiet(stored, difference)
         if report.outline is not None and (quiet or difference is None):
             settled = Settled(text, report.outline, written(stored), report.status.conditions)
-            self._turns.settle(report.seen.uid, settled)
+            self.turns.settle(report.seen.uid, settled)
         waited = written(stored) if quiet else None
-        return _Draft(report.seen, report.events, difference, waited, newest.version)
+        conditions = () if report.outline is None else self.turns.alike(report.status.conditions)
+        return _Draft(
+            report.seen, report.events, difference, waited, newest.version, report.outline, conditions
+        )
 
     async def tell(self, events: Iterable[Event], now: int) -> None:
-        """Events alone, each of them whatever becomes of the others."""
+        """Events alone, each whatever becomes of the others; what cannot be written for now comes again."""
         gate = asyncio.Semaphore(AT_ONCE)
+        due, self._untold = [*self._untold, *events], []
 
         async def one(event: Event) -> None:
             async with gate:
                 try:
                     await tell(self._sink, [event], now, self._instance)
                 except AIBudgetError as error:
+                    if isinstance(error, Transient) and len(self._untold) < MOST_UNTOLD:
+                        self._untold.append(event)
                     self._failed(f"Event {event.reason} of {event.regarding.name}", error)
 
-        await asyncio.gather(*map(one, events))
+        await asyncio.gather(*map(one, due))
 
     async def _one(self, draft: _Draft, now: int, gate: asyncio.Semaphore) -> None:
         seen, metadata = draft.seen, draft.seen.metadata
@@ -206,9 +248,11 @@ class Reporter:
                 self._failed(f"{seen.resource.kind} {metadata.name}", error)
                 return
         self.writes += 1
-        self._written[seen.uid] = _Written(
-            stored["metadata"]["resourceVersion"], json.dumps(stored.get("status") or {})
-        )
+        status = stored.get("status") or {}
+        text = stored_text(status)
+        self._written[seen.uid] = _Written(stored["metadata"]["resourceVersion"], text)
+        if draft.outline is not None and has(status, draft.difference):
+            self.turns.settle(seen.uid, Settled(text, draft.outline, written(status), draft.conditions))
 
     def _failed(self, what: str, error: AIBudgetError) -> None:
         self.errors[error.reason] += 1
@@ -220,15 +264,20 @@ class Reporter:
         for known in (self._written, self._memories):
             for uid in known.keys() - kept:
                 del known[uid]
-        self._turns.forget(kept)
+        self.turns.forget(kept)
 
 
-def _in_turn(drafts: Iterable[_Draft]) -> list[_Draft]:
-    """What is written in this cycle: all that matters, and as many quiet ones as have their turn."""
-    quiet = sorted((d for d in drafts if d.waited is not None), key=lambda d: (d.waited, d.seen.uid))
-    late = [replace(draft, difference=None) for draft in quiet[QUIET_AT_MOST:]]
-    loud = [d for d in drafts if d.waited is None]
-    return [d for d in (*loud, *quiet[:QUIET_AT_MOST], *late) if d.events or d.difference is not None]
+def _in_turn(quiet: list[_Draft]) -> list[_Draft]:
+    """Those that are written in this cycle are as they were, the others without what they would change."""
+    oldest = sorted(quiet, key=lambda draft: (draft.waited, draft.seen.uid))
+    late = [replace(draft, difference=None) for draft in oldest[QUIET_AT_MOST:]]
+    return [*oldest[:QUIET_AT_MOST], *late]
+
+
+def _parts(reports: Iterable[Report]) -> Iterator[Sequence[Report]]:
+    left = iter(reports)
+    while some := list(islice(left, PART)):
+        yield some
 
 
 def version_of(text: str) -> int:

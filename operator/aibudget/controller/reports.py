@@ -4,7 +4,7 @@ A budget whose status would be thrown away rests, and only its conditions are kn
 the reporter's.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from aibudget.api.budget import AIBudget, ClusterAIBudget
@@ -15,7 +15,7 @@ from aibudget.controller.measuring import Measured, progress
 from aibudget.controller.reporter import Report, Reporter
 from aibudget.enforcement.cluster import Report as Enforced
 from aibudget.inventory.owners import OwnerBook
-from aibudget.reporting import enforcing, events, status
+from aibudget.reporting import enforcing, events, partial, status
 from aibudget.reporting.facts import Enforcing, Facts
 
 
@@ -41,22 +41,47 @@ class Teller:
     unknown: Callable[[object], tuple[str, ...] | None]
 
 
-def written(
-    outcome: Outcome, reporter: Reporter, teller: Teller
-) -> tuple[list[Report], dict[str, tuple[Condition, ...]]]:
-    """What is to be said, and of those that rest how their conditions stand."""
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What is to be said of budgets that something was done for, and of all others, made one by one as they
+    are asked for: thousands of statuses together take more than all that is known of them. `standing` are the
+    conditions of those that rest, or of some that stand alike.
+    """
+
+    acted: tuple[Report, ...]
+    others: Iterator[Report]
+    standing: dict[str, tuple[Condition, ...]]
+
+
+def written(outcome: Outcome, reporter: Reporter, teller: Teller, acted: Collection[str]) -> Written:
+    """What is to be said of all budgets; `acted` are the uids of those that something was done for."""
     known = _facts(outcome, teller)
     outlines = [status.outline(facts) for facts in known]
-    resting = reporter.resting(zip((one.seen for one in outcome.judged), outlines, strict=True))
-    reports = []
-    for one, facts, outline in zip(outcome.judged, known, outlines, strict=True):
-        if one.seen.uid in resting:
-            continue
-        # Read once more: the statuses of before take as much as those that are made here.
+    # What has news is told now, and may rest from then on.
+    usual = (None if status.has_news(one) else outline for one, outline in zip(known, outlines, strict=True))
+    seen, spends = (one.seen for one in outcome.judged), map(_spend, outcome.judged)
+    resting = reporter.resting(zip(seen, usual, spends, strict=True), outcome.now)
+    told = zip(outcome.judged, known, outlines, strict=True)
+    awake = [one for one in told if one[0].seen.uid not in resting]
+    first = [one for one in awake if one[0].seen.uid in acted]
+    others = [one for one in awake if one[0].seen.uid not in acted]
+    return Written(
+        tuple(_reports(outcome, reporter, first)), _reports(outcome, reporter, others), dict(resting)
+    )
+
+
+def _spend(one: Judged) -> int:
+    """A digest: of thousands no amounts need be kept."""
+    return 0 if one.evaluation is None else hash(one.evaluation.spend.amount)
+
+
+def _reports(
+    outcome: Outcome, reporter: Reporter, known: Collection[tuple[Judged, Facts, status.Outline | None]]
+) -> Iterator[Report]:
+    for one, facts, outline in known:
         before = reporter.before(one.seen)
         after = status.render(replace(facts, before=before))
-        reports.append(Report(one.seen, after, _events(outcome, one, before), outline))
-    return reports, dict(resting)
+        yield Report(one.seen, after, _events(outcome, one, before), outline)
 
 
 def _facts(outcome: Outcome, teller: Teller) -> list[Facts]:
@@ -89,7 +114,9 @@ def _events(outcome: Outcome, one: Judged, before: BudgetStatus) -> tuple[events
         data = one.data or outcome.measured.of().data
         model = one.seen.model
         asking = isinstance(model, AIBudget | ClusterAIBudget) and model.spec.enforcement.mode == "Approve"
-        told = events.transitions(before, one.evaluation, data, enforcing=acting, asking=asking)
+        changes = partial.told(before, one.evaluation, reading=progress(one.owed) is not None)
+        known = replace(one.evaluation, changes=changes)
+        told = events.transitions(before, known, data, enforcing=acting, asking=asking)
         around = events.overcommitted(before, one.evaluation, one.place)
         return (*told, *around, *events.unit_costs(before, one.evaluation))
     if one.problem is not None and one.problem is one.seen.model:

@@ -14,6 +14,7 @@ from aibudget.ledger.store import Ledger
 from aibudget.metering.labels import PodLabels, Wanted, read_pod_labels
 from aibudget.metering.memory import Memory
 from aibudget.metering.meter import gpu_parts, idle_parts, whole
+from aibudget.metering.portions import Portions
 from aibudget.metering.prometheus import Prometheus
 from aibudget.metering.recall import Recall
 from aibudget.metering.reservation import read_reserved
@@ -39,7 +40,7 @@ class Upstream:
     def __init__(
         self, prometheus: Prometheus, settings: MeterSettings, ledger: Ledger, clock: Callable[[], float]
     ) -> None:
-        self._recall = Recall(prometheus)
+        self._recall = Recall(Portions(prometheus))
         self.scenes = Scenes(self._recall, settings)
         self._clock = clock
         self._prometheus = prometheus
@@ -111,8 +112,14 @@ class Upstream:
         ended = slot_of(settled)
         # A head that only grows is asked for what is new of it; what will be posted is read whole.
         self._recall.remember(settled if ended < interval.end else None, whole=interval.start < ended)
+        known = self.owners
         reading = read()
-        self.remember(reading.links, interval.end)
+        if reading.owners is not None and self._owners is known:
+            # The same links in a book that is made already, and has looked up what was read.
+            self._ledger.remember_owners(reading.links, interval.end)
+            self._owners = reading.owners
+        else:
+            self.remember(reading.links, interval.end)
         if self._wanted.keys:
             reading = self._labels(interval).on(reading, self.owners)
         if reading.scrape_interval is not None:

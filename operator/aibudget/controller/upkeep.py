@@ -1,7 +1,8 @@
 """What is done between two cycles, step by step: no cycle waits for it, and a process may end amid it.
 
 The past is read on, owners are asked for, the hours of budgets counted, unusual ones looked into, periods
-compared, and what nothing needs any more is let go. While the ledger is away nothing of that is done.
+compared, what nothing needs any more is let go, and closed days are packed. While the ledger is away nothing
+of that is done.
 """
 
 import logging
@@ -52,7 +53,10 @@ class Upkeep:
         more = await parts.work(self._count_hours, deadline) or more
         more = more or await look_out(parts.lookout, parts.changes, parts.work, deadline)
         more = more or await parts.work(self._compare, deadline)
-        return more or await parts.work(self._expire, needed, now, deadline)
+        more = more or await parts.work(self._expire, needed, now, deadline)
+        if not more:
+            await parts.work(self._roll_up, needed, now)
+        return more
 
     def note(self, evaluations: Sequence[Evaluation], holds: Sequence[Hold], now: int) -> None:
         """Remember what is held now, for the hours that it is held teach a forecast nothing."""
@@ -81,6 +85,10 @@ class Upkeep:
     def _expire(self, needed: int, now: int, deadline: float) -> bool:
         keeping = self._parts.keeping
         return keeping is not None and bool(self._remembering(keeping.expire, needed, now, deadline))
+
+    def _roll_up(self, needed: int, now: int) -> None:
+        if self._parts.keeping is not None:
+            self._remembering(self._parts.keeping.roll_up, needed, now)
 
     def _remembering(self, work: Callable[..., T], *given: object) -> T | None:
         """Do it, unless the ledger cannot be used for the moment."""

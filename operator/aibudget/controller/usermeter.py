@@ -1,6 +1,6 @@
 """One AIMeter as the accounts read it."""
 
-from aibudget.controller.counted import LEAST_LAG_SECONDS
+from aibudget.controller.counted import LEAST_LAG_SECONDS, Presence
 from aibudget.controller.sources import Upstream
 from aibudget.errors import AIBudgetError, Stalled
 from aibudget.metering.catalogue import kept_as
@@ -24,6 +24,12 @@ class UserMeter:
         self._upstream = upstream
         self._key = kept_as(definition.name, definition.generation)
         self._meter = definition.counted(upstream.scenes.settings)
+        self._presence = Presence(upstream, self._meter)
+
+    @property
+    def is_present(self) -> bool | None:
+        """Whether anything tells of it; None before it could be asked."""
+        return self._presence.is_seen
 
     def tried(self) -> tuple[str, ...]:
         """The dry evaluation, at Prometheus's own time."""
@@ -52,6 +58,7 @@ class UserMeter:
         reading, whole = self.definition.folded(reading)
         if interval.end >= self._until:
             self.lines, self.folded, self._until = whole.lines, whole.folded, interval.end
+            self._presence.note(reading)
         return reading
 
     def _read(self, interval: Interval) -> Reading:

@@ -17,9 +17,10 @@ import kopf
 
 from aibudget.api.names import GROUP
 from aibudget.controller.cache import OPTIONAL, WATCHED, AnySeen, Cache, read, read_all
+from aibudget.enforcement.pods import Lister
 from aibudget.errors import Stalled, Transient
-from aibudget.inventory.kubernetes import Cluster, Forbidden, NotServed
-from aibudget.inventory.resource import Resource
+from aibudget.inventory.kubernetes import Cluster, Forbidden, NotServed, Objects
+from aibudget.inventory.resource import DEVICE_TAINT_RULES, Resource
 
 RELIST_SECONDS: Final = 300.0
 RETRY_SECONDS: Final = 5.0
@@ -32,6 +33,16 @@ class WatchEnded(Transient):
 
     The process ends, for a cache that no longer moves must not be used.
     """
+
+
+async def taint_rules(cluster: Lister) -> Objects:
+    """DeviceTaintRules by the newest version that the API server has; none where it has none, as most."""
+    for resource in DEVICE_TAINT_RULES:
+        try:
+            return await cluster.list(resource)
+        except NotServed:
+            continue
+    return []
 
 
 class Watch:
@@ -76,6 +87,7 @@ class Watch:
                     raise
                 if self._cache.replace(resource, read_all(resource, listed), known):
                     self._wake()
+            await self._relist_taint_rules()
         except NotServed as missing:
             raise Stalled(
                 "CRDsMissing",
@@ -87,6 +99,12 @@ class Watch:
             return RETRY_SECONDS
         self.synced.set()
         return RELIST_SECONDS
+
+    async def _relist_taint_rules(self) -> None:
+        """They are few and stay for days; kopf would warn at each start of what it cannot watch."""
+        resource = DEVICE_TAINT_RULES[0]
+        known = self._cache.before_list(resource)
+        self._cache.replace(resource, read_all(resource, await taint_rules(self._cluster)), known)
 
     def _registry(self, loop: asyncio.AbstractEventLoop) -> kopf.OperatorRegistry:
         registry = kopf.OperatorRegistry()

@@ -5,6 +5,7 @@ does. A crash between any two writes is therefore found by `hold.next_step` when
 remembers nothing from one cycle to the next.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -34,7 +35,7 @@ from aibudget.enforcement.edits import edit, put_back, put_stopped, told
 from aibudget.enforcement.hold import Step
 from aibudget.enforcement.live import Budgeted, Live, mark_of, stop_of
 from aibudget.enforcement.notice import Act, create, decided, remember_vetoes
-from aibudget.enforcement.port import Site, disown, fitted, look, write
+from aibudget.enforcement.port import FOLLOWED, Site, disown, fitted, look, write
 from aibudget.enforcement.sparing import unfit
 from aibudget.enforcement.wish import Wish
 from aibudget.errors import Conflict, Stalled
@@ -42,7 +43,6 @@ from aibudget.inventory.kubernetes import Json
 from aibudget.inventory.resource import HOLDS
 
 _ALLOWANCE: Final = timedelta(seconds=60)
-_ATTEMPTS: Final = 4
 _MOST_STEPS: Final = 5
 _CENT: Final = Decimal("0.01")
 NO_MARKS: Final = {ORIGINAL_ANNOTATION: None, REASON_ANNOTATION: None}
@@ -60,12 +60,15 @@ async def carry_out(
     hold = wish.hold or await create(site, wish, told)
     if (why := holds.invalid(hold)) is not None:
         raise Stalled("InvalidHold", f"Hold {hold.namespace}/{hold.name}: {why}. Delete it.")
-    for last in (*[False] * (_ATTEMPTS - 1), True):
+    for pause in FOLLOWED:
         try:
             return await _bring_further(site, replace(wish, hold=hold), is_due, told)
         except Conflict:
+            if pause is None:
+                raise
+            await asyncio.sleep(pause)
             again = await site.cluster.get(HOLDS, hold.name, hold.namespace)
-            if last or again is None or again["metadata"]["uid"] != hold.uid:
+            if again is None or again["metadata"]["uid"] != hold.uid:
                 raise
             fresh = Hold.read(again)
             # A person may have decided about a claim meanwhile: that is planned anew.
@@ -347,5 +350,7 @@ class _Progress:
 
     def _tell(self, reason: EventReason, message: str) -> None:
         claims = holds.approved(self.hold) or self.hold.spec.claims
-        uid = self.hold.spec.target_ref.uid
-        self.told.append(Act(self.wish.workload, reason, message, claims, uid, () if claims else self.marked))
+        uid, former = self.hold.spec.target_ref.uid, () if claims else self.marked
+        self.told.append(
+            Act(self.wish.workload, reason, message, claims, uid, formerly=former, hold=self.hold.uid)
+        )

@@ -22,13 +22,12 @@ from aibudget.enforcement.hold import approved
 from aibudget.enforcement.kinds import KINDS
 from aibudget.enforcement.live import Live, read
 from aibudget.enforcement.placard import block_path, exempt_in, mark_in, value_of
-from aibudget.enforcement.port import Site
+from aibudget.enforcement.port import FOLLOWED, Site
 from aibudget.enforcement.sparing import spared_by_person
 from aibudget.errors import Conflict, Stalled
 from aibudget.inventory.kubernetes import Json
 from aibudget.inventory.resource import BLOCK_BINDINGS, BLOCK_POLICIES, CONFIG_MAPS, PODS, REPLICA_SETS
 
-_ATTEMPTS: Final = 6
 _NAMED: Final = ("Deployment", "CronJob")
 """Their pods' owners are made anew, and named after them: the policy knows these by name."""
 
@@ -54,13 +53,14 @@ class Board:
     async def edit(self, key: str, change: Callable[[str | None], str | None]) -> None:
         """Set or remove (None) one key, by what it is now."""
         async with self._lock:
-            for last in (*[False] * (_ATTEMPTS - 1), True):
+            for pause in FOLLOWED:
                 try:
                     return await self._write(key, change(self.data.get(key)))
                 except Conflict:
+                    await asyncio.sleep(pause or 0)
                     site = self.site
                     self.content = await site.cluster.get(CONFIG_MAPS, FENCES, site.operator_namespace)
-                    if last:
+                    if pause is None:
                         raise
         return None
 

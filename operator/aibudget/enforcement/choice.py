@@ -92,34 +92,59 @@ def choose(
 
     `settling`: something came back lately, and what it spends is not measured yet.
     """
-    everyone = frozenset(place.candidate.workload for place in places)
-    outlook = Outlook.of(claimant.evaluation)
     if claimant.evaluation.stops_everything:
-        return Choice(everyone)
-    if not outlook.known or not claimant.evaluation.fresh:
+        return Choice(frozenset(place.candidate.workload for place in places))
+    outlooks = Outlook.all_of(claimant.evaluation)
+    if not claimant.evaluation.fresh or not all(outlook.known for outlook in outlooks):
         return Choice(frozenset(), unneeded=frozenset(one.workload for one in mine if not one.acted))
+    everyone = frozenset(place.candidate.workload for place in places)
     known = [one for one in mine if one.rate is not None]
     rates = [one.rate or Decimal(0) for one in known] + [p.candidate.rate_per_hour for p in places]
     rate = _elsewhere(claimant, everyone | held | {one.workload for one in mine}) + sum(rates)
-    outlook, now = outlook.paced(rate), outlook.by_rate()
-    slack = sum(_savings(known, outlook), Fraction(0)) - outlook.need(rate)
-    if slack >= 0:
-        leaving = [one for one in known if not (one.acted and settling)]
-        waiting = [one for one in known if not one.acted]
-        slack_now = sum(_savings(known, now), Fraction(0)) - now.need(rate)
-        return Choice(
-            frozenset(),
-            # Nothing comes back by what is foreseen alone: what is known now must have room for it, too.
-            let_go=_spared(leaving, outlook, slack - outlook.margin)
-            & _spared(leaving, now, slack_now - now.margin),
-            unneeded=_spared(waiting, outlook, slack),
-        )
+    # What a cap may have stopped stays: what is foreseen of it lets nobody go.
+    kept = settling or claimant.evaluation.caps_may_stop
+    choices = [_within(outlook, rate, known, _offers(claimant, places), kept=kept) for outlook in outlooks]
+    return Choice(
+        chosen=frozenset[Workload]().union(*(one.chosen for one in choices)),
+        let_go=choices[0].let_go.intersection(*(one.let_go for one in choices)),
+        unneeded=choices[0].unneeded.intersection(*(one.unneeded for one in choices)),
+    )
+
+
+def _offers(claimant: Claimant, places: Sequence[Place]) -> list[Claimed]:
+    """What could be claimed: who is held by somebody else is stopped already."""
     grace = _hours_to_act(claimant, None)
-    savings = [
-        outlook.saving(place.candidate.rate_per_hour, Fraction(0) if place.candidate.held else grace)
-        for place in places
+    return [
+        Claimed(
+            workload=place.candidate.workload,
+            rank=rank,
+            rate=place.candidate.rate_per_hour,
+            runs_for=Fraction(0) if place.candidate.held else grace,
+            acted=False,
+        )
+        for rank, place in enumerate(places)
     ]
-    return Choice(frozenset(places[index].candidate.workload for index in least(savings, -slack)))
+
+
+def _within(
+    outlook: Outlook, rate: Decimal, mine: Sequence[Claimed], offers: Sequence[Claimed], *, kept: bool
+) -> Choice:
+    """The choice by one limit of the period. `rate` is everybody's; `kept` lets nobody go who is stopped."""
+    outlook, now = outlook.paced(rate), outlook.by_rate()
+    slack = sum(_savings(mine, outlook), Fraction(0)) - outlook.need(rate)
+    if slack < 0:
+        taken = least(_savings(offers, outlook), -slack)
+        return Choice(frozenset(offers[index].workload for index in taken))
+    leaving = [one for one in mine if not (one.acted and kept)]
+    waiting = [one for one in mine if not one.acted]
+    slack_now = sum(_savings(mine, now), Fraction(0)) - now.need(rate)
+    return Choice(
+        frozenset(),
+        # Nothing comes back by what is foreseen alone: what is known now must have room for it, too.
+        let_go=_spared(leaving, outlook, slack - outlook.margin)
+        & _spared(leaving, now, slack_now - now.margin),
+        unneeded=_spared(waiting, outlook, slack),
+    )
 
 
 def _savings(some: Sequence[Claimed], outlook: Outlook) -> list[Fraction]:

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from itertools import chain
-from typing import Final
 
 from aibudget.api.conditions import ConditionType, set_condition
 from aibudget.api.hold import Hold
@@ -34,7 +33,7 @@ from aibudget.enforcement.outcome import Outcome, each
 from aibudget.enforcement.perimeter import Perimeter, apart
 from aibudget.enforcement.plan import Plan, plan
 from aibudget.enforcement.pods import Pods, read_pods
-from aibudget.enforcement.port import Journal, Port, Site, disown, is_paused, look, write
+from aibudget.enforcement.port import FOLLOWED, Journal, Port, Site, disown, is_paused, look, write
 from aibudget.enforcement.rails import Rails, pace, would_act
 from aibudget.enforcement.settling import Settling
 from aibudget.enforcement.sparing import Spared, exempt
@@ -45,8 +44,6 @@ from aibudget.errors import Conflict
 from aibudget.inventory.kubernetes import Json, NotFound
 from aibudget.inventory.resource import HOLDS
 from aibudget.inventory.workload import Workload
-
-_ATTEMPTS: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,12 +267,13 @@ class Enforcer:
 
     async def _cleaned(self, site: Site, seen: Live) -> bool:
         """Controllers that write in between are followed, a few times."""
-        for last in (*[False] * (_ATTEMPTS - 1), True):
+        for pause in FOLLOWED:
             try:
                 await self._clean(site, seen)
             except Conflict:
-                if last:
+                if pause is None:
                     raise
+                await self._sleep(pause)
             else:
                 return True
         raise AssertionError("the last attempt returns or raises")

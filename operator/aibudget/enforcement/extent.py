@@ -1,6 +1,8 @@
 """How much is stopped: everything that spends, or the least that lets the forecast fit the limit. Pure.
 
-The forecast is that of the budget's own past or, without one, spend plus the current rate for the time left.
+Where amounts come into force later in the period there are several limits, each for its time, and spend has
+to fit each of them when the next one comes. The forecast is that of the budget's own past or, without one,
+spend plus the current rate for the time left.
 All sums are kept as savings: what each stop keeps from being spent until the period ends, against the need,
 by which the forecast with everything running passes the limit. So a release is judged with what it would
 spend again, and a stop never releases itself. What is not known makes nobody a victim and lets nobody go.
@@ -22,7 +24,7 @@ Hours = Fraction
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """What a budget below its limit has left, and for how long.
+    """What a budget below its limit has left of it, and for how long that is its limit.
 
     `known` is False where that is not known in full, as of a budget whose money is not limited. `foreseen` is
     what is still to be spent by its past, which counts what is held as if it ran; None goes by the rate.
@@ -36,19 +38,31 @@ class Outlook:
     pace: Fraction = Fraction(1)
 
     @classmethod
-    def of(cls, evaluation: Evaluation) -> "Outlook":
-        """From the newest instant that is known to the end of the period."""
+    def all_of(cls, evaluation: Evaluation) -> "tuple[Outlook, ...]":
+        """One for each limit of the period: from the newest instant that is known until the next limit."""
+        later, forecast = evaluation.later, evaluation.foreseen.forecast
+        ends = (*(start for start, _ in later), evaluation.period.interval.end)
+        limits = (evaluation.limit, *(amount for _, amount in later))
+        totals: Sequence[float | None] = [None] * len(ends)
+        if forecast is not None and len(forecast.before) >= len(later):
+            # What was foreseen for limits that have ended since is no longer asked for.
+            totals = [*forecast.before, forecast.amount][-len(ends) :]
+        known = zip(ends, limits, totals, strict=True)
+        return tuple(cls._until(evaluation, end, limit, total) for end, limit, total in known)
+
+    @classmethod
+    def _until(
+        cls, evaluation: Evaluation, end: int, limit: Decimal | None, total: float | None
+    ) -> "Outlook":
         spend = evaluation.spend
-        since = evaluation.evaluated if spend.as_of is None else spend.as_of
-        left = max(0, evaluation.period.interval.end - since)
-        limit, known = evaluation.limit or Decimal(0), spend.as_of is not None and spend.complete
-        forecast = evaluation.foreseen.forecast
-        coming = None if forecast is None else Fraction(forecast.amount) - Fraction(spend.amount)
+        left = max(0, end - (evaluation.evaluated if spend.as_of is None else spend.as_of))
+        known = spend.as_of is not None and spend.complete and limit is not None
+        coming = None if total is None else Fraction(total) - Fraction(spend.amount)
         return cls(
-            limit - spend.amount,
-            limit,
+            (limit or Decimal(0)) - spend.amount,
+            limit or Decimal(0),
             Fraction(left, 3600),
-            known and evaluation.limit is not None and evaluation.rate_per_hour is not None,
+            known and evaluation.rate_per_hour is not None,
             None if coming is None else max(Fraction(0), coming),
         )
 

@@ -5,6 +5,7 @@ person has deleted: that is a veto. Every step is safe to repeat; what was inter
 again.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
@@ -29,12 +30,11 @@ from aibudget.enforcement.hold import approved, claims_json, is_true, reverts_of
 from aibudget.enforcement.live import Budgeted
 from aibudget.enforcement.notice import Act, decided
 from aibudget.enforcement.placard import invalid, veto_key, vetoes_of, with_vetoes, words
-from aibudget.enforcement.port import Site
+from aibudget.enforcement.port import FOLLOWED, Site
 from aibudget.errors import Conflict, Stalled
 from aibudget.inventory.kubernetes import Json
 from aibudget.inventory.resource import HOLDS, NAMESPACES, RESOURCE_QUOTAS
 
-_ATTEMPTS: Final = 4
 _MOST_STEPS: Final = 5
 _RAISED: Final = {
     "Freeze": EventReason.NAMESPACE_FROZEN,
@@ -79,12 +79,15 @@ async def bring_further(yard: Yard, fence: Fence, told: list[Act]) -> Hold | Non
     hold = fence.hold or await _create(yard.site, fence, told)
     if (why := invalid(hold)) is not None:
         raise Stalled("InvalidHold", f"Hold {hold.namespace}/{hold.name}: {why}. Delete it.")
-    for last in (*[False] * (_ATTEMPTS - 1), True):
+    for pause in FOLLOWED:
         try:
             return await _steps(yard, replace(fence, hold=hold), told)
         except Conflict:
+            if pause is None:
+                raise
+            await asyncio.sleep(pause)
             again = await yard.site.cluster.get(HOLDS, hold.name, hold.namespace)
-            if last or again is None or again["metadata"]["uid"] != hold.uid:
+            if again is None or again["metadata"]["uid"] != hold.uid:
                 raise
             fresh = Hold.read(again)
             # A person may have decided about a claim meanwhile: that is planned anew.

@@ -23,7 +23,7 @@ from aibudget.inventory.workload import Workload
 class Act:
     """Something that happened, or failed to. `formerly` are the budgets of what no claim holds any more.
 
-    `action` is what the Hold does, or did.
+    `action` is what the Hold does, or did; `hold` is the Hold's uid, where the act was one of its steps.
     """
 
     workload: Workload
@@ -33,6 +33,7 @@ class Act:
     uid: str = ""
     formerly: tuple[Budgeted, ...] = ()
     action: HoldAction = "ScaleDown"
+    hold: str = ""
 
 
 async def create(site: Site, wish: Wish, told: list[Act]) -> Hold:

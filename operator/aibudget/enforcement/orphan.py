@@ -3,7 +3,7 @@
 The operator itself takes the marks off before it deletes a Hold: marks without one are a person's wish.
 """
 
-from typing import Final
+import asyncio
 
 from aibudget.api.conditions import EventReason
 from aibudget.api.names import HOLD_LABEL
@@ -12,11 +12,9 @@ from aibudget.enforcement.edits import edit, put_back, told
 from aibudget.enforcement.hold import hold_name
 from aibudget.enforcement.live import Live, mark_of, stop_of, vetoed
 from aibudget.enforcement.notice import Act
-from aibudget.enforcement.port import Site, disown, fitted, look, write
+from aibudget.enforcement.port import FOLLOWED, Site, disown, fitted, look, write
 from aibudget.errors import Conflict
 from aibudget.inventory.kubernetes import Json
-
-_ATTEMPTS: Final = 4
 
 
 async def let_go(site: Site, live: Live, *, veto: bool) -> Act:
@@ -24,12 +22,15 @@ async def let_go(site: Site, live: Live, *, veto: bool) -> Act:
 
     Controllers that write in between are followed, a few times.
     """
-    for last in (*[False] * (_ATTEMPTS - 1), True):
+    for pause in FOLLOWED:
         try:
             after, act = await _give_back(site, live, veto=veto)
         except Conflict:
+            if pause is None:
+                raise
+            await asyncio.sleep(pause)
             again = await look(site.cluster, live.workload)
-            if last or again is None or again.uid != live.uid or again.hold_label is None:
+            if again is None or again.uid != live.uid or again.hold_label is None:
                 raise
             live = again
         else:
@@ -39,15 +40,18 @@ async def let_go(site: Site, live: Live, *, veto: bool) -> Act:
 
 
 async def _disown(site: Site, live: Live) -> None:
-    for last in (*[False] * (_ATTEMPTS - 1), True):
+    for pause in FOLLOWED:
         if not live.owned:
             return
         site.check_lease()
         try:
             await disown(site.cluster, live)
         except Conflict:
+            if pause is None:
+                raise
+            await asyncio.sleep(pause)
             again = await look(site.cluster, live.workload)
-            if last or again is None:
+            if again is None:
                 raise
             live = again
         else:

@@ -66,8 +66,8 @@ class Pods:
 async def read_pods(cluster: Lister) -> Pods:
     """The cluster's accelerator pods as they are now; API errors are the caller's."""
     found = await cluster.list(PODS, slim=_slim_pod)
-    claimed = await _claimed(cluster) if any(obj["claims"] for obj in found) else Counter()
-    everyone = (_with(obj["pod"], claimed[obj["uid"]]) for obj in found)
+    claimed = await _claimed(cluster) if any(obj["claims"] for obj in found) else _Claimed()
+    everyone = (claimed.with_devices(obj["pod"], obj["uid"]) for obj in found)
     pods = [pod for pod in everyone if pod.accelerators]
     owners: dict[str, str] = {}
     for resource in (REPLICA_SETS, JOBS) if pods else ():
@@ -76,20 +76,32 @@ async def read_pods(cluster: Lister) -> Pods:
     return index(pods, owners)
 
 
-async def _claimed(cluster: Lister) -> Counter[str]:
-    """Devices held by ResourceClaims, by the pod's uid; what several pods share, each of them holds.
-
-    Where claims are not served, or not ours to read, nothing is known of them: that is no proof of devices.
+@dataclass(frozen=True, slots=True)
+class _Claimed:
+    """Devices held by ResourceClaims, by the pod's uid; what several pods share, each of them holds. Those
+    that were `requested` may be among the accelerators that the pod asks for by name.
     """
+
+    own: Counter[str] = field(default_factory=Counter)
+    requested: Counter[str] = field(default_factory=Counter)
+
+    def with_devices(self, pod: AcceleratorPod, uid: str) -> AcceleratorPod:
+        held = max(pod.accelerators, self.requested[uid]) + self.own[uid]
+        return pod if held == pod.accelerators else replace(pod, accelerators=held)
+
+
+async def _claimed(cluster: Lister) -> _Claimed:
+    """Where claims are not served, or not ours to read, nothing is known of them: that is no proof of
+    devices.
+    """
+    found = _Claimed()
     try:
         held = await cluster.list(RESOURCE_CLAIMS, slim=_slim_claim)
     except (NotServed, Forbidden):
-        return Counter()
-    return sum((obj["held"] for obj in held), Counter[str]())
-
-
-def _with(pod: AcceleratorPod, claimed: int) -> AcceleratorPod:
-    return replace(pod, accelerators=pod.accelerators + claimed) if claimed else pod
+        return found
+    for obj in held:
+        (found.requested if obj["requested"] else found.own).update(obj["held"])
+    return found
 
 
 def index(pods: Iterable[AcceleratorPod], owners: Mapping[str, str]) -> Pods:
@@ -117,7 +129,8 @@ def _slim_pod(obj: Json) -> Json | None:
     spec, phase = obj["spec"], (obj.get("status") or {}).get("phase")
     if not spec.get("nodeName") or phase in ("Succeeded", "Failed"):
         return None
-    accelerators, claims = accelerators_of(spec), bool(spec.get("resourceClaims"))
+    served = (obj.get("status") or {}).get("extendedResourceClaimStatus")
+    accelerators, claims = accelerators_of(spec), bool(spec.get("resourceClaims") or served)
     if not accelerators and not claims:
         return None
     grace = spec.get("terminationGracePeriodSeconds")
@@ -136,8 +149,8 @@ def _slim_pod(obj: Json) -> Json | None:
 
 def _slim_claim(obj: Json) -> Json | None:
     found = claim(obj)
-    held = Counter({consumer.uid: len(found.devices) for consumer in found.consumers})
-    return {"held": held} if found.devices and held else None
+    held = Counter({consumer.uid: len(found.grants) for consumer in found.consumers})
+    return {"held": held, "requested": found.requested} if found.grants and held else None
 
 
 def _started(obj: Json) -> datetime | None:

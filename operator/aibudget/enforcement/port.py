@@ -22,6 +22,13 @@ from aibudget.inventory.resource import CONFIG_MAPS, HORIZONTAL_POD_AUTOSCALERS,
 from aibudget.inventory.workload import Workload
 from aibudget.ledger.decision import Decision
 
+FOLLOWED: Final = (0.02, 0.1, 0.5, None)
+"""Seconds until the next attempt after each that found the object written meanwhile; None: it was the last.
+
+A Deployment's controller writes several times while pods come and go: without a pause all attempts are over
+before it is.
+"""
+
 MOST_AGED_SECONDS: Final = 300.0
 """So far may the API server's clock have moved since the cycle began: nothing is stopped on older figures."""
 

@@ -24,7 +24,7 @@ from aibudget.enforcement.orphan import let_go
 from aibudget.enforcement.outcome import each
 from aibudget.enforcement.perimeter import apart, lifts
 from aibudget.enforcement.pods import read_pods
-from aibudget.enforcement.port import Port, Site, look
+from aibudget.enforcement.port import FOLLOWED, Port, Site, look
 from aibudget.enforcement.rails import pods_of
 from aibudget.enforcement.wish import Wish
 from aibudget.errors import AIBudgetError, Conflict, InvalidManifest
@@ -32,7 +32,6 @@ from aibudget.inventory.kubernetes import AlreadyExists, Json, NotServed
 from aibudget.inventory.resource import CONFIG_MAPS, HOLDS
 from aibudget.inventory.workload import Workload
 
-_ATTEMPTS: Final = 4
 _POLL_SECONDS: Final = 2.0
 
 
@@ -127,12 +126,13 @@ async def _let_go(site: Site, seen: Live) -> list[Act]:
 
 async def _attempt(workload: Workload, work: Callable[[], Coroutine[Any, Any, list[Act]]]) -> list[Act]:
     """There is no next cycle here: whoever wrote in between is followed a few times."""
-    for last in (*[False] * (_ATTEMPTS - 1), True):
+    for pause in FOLLOWED:
         try:
             return await work()
         except Conflict as error:
-            if last:
+            if pause is None:
                 return [Act(workload, EventReason.ENFORCEMENT_FAILED, error.message)]
+            await asyncio.sleep(pause)
         except AIBudgetError as error:
             return [Act(workload, EventReason.ENFORCEMENT_FAILED, error.message)]
     raise AssertionError("the last attempt returns")

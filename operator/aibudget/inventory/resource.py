@@ -48,6 +48,11 @@ RESOURCE_QUOTAS: Final = Resource("v1", "resourcequotas", "ResourceQuota")
 DEVICE_CLASSES: Final = Resource("resource.k8s.io/v1", "deviceclasses", "DeviceClass", namespaced=False)
 RESOURCE_CLAIMS: Final = Resource("resource.k8s.io/v1", "resourceclaims", "ResourceClaim")
 RESOURCE_SLICES: Final = Resource("resource.k8s.io/v1", "resourceslices", "ResourceSlice", namespaced=False)
+DEVICE_TAINT_RULES: Final = tuple(
+    Resource(f"resource.k8s.io/{version}", "devicetaintrules", "DeviceTaintRule", namespaced=False)
+    for version in ("v1", "v1beta2", "v1alpha3")
+)
+"""In Kubernetes from 1.37, 1.36 and 1.33 on, the last two where an administrator has switched them on."""
 BLOCK_POLICIES: Final = Resource(
     "admissionregistration.k8s.io/v1",
     "validatingadmissionpolicies",

@@ -3,7 +3,7 @@
 Whoever changes slots changes their days in the same transaction. A meter remembers up to which revision its
 days were kept; at another (there were none yet, or an older program has written since) they are not believed
 and slots are added up instead, until the one writer has made them anew. Free functions inside transactions;
-which slots change and why is not known here.
+which slots change and why is not known here. A packed day (`rollup.py`) has the sums that it had before.
 """
 
 from collections.abc import Iterator
@@ -11,22 +11,23 @@ from contextlib import contextmanager
 from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, func, select, union_all
+from sqlalchemy.dialects import postgresql, sqlite
 
-from aibudget.ledger import schema
+from aibudget.ledger import rollup, schema
 from aibudget.ledger.lines import insertion
+from aibudget.ledger.quarters import DAY
 from aibudget.ledger.schema import within
-from aibudget.ledger.totals import Row
+from aibudget.ledger.totals import Row, together
 from aibudget.metering.slots import Interval
 
-DAY: Final = 86_400
 QUANTITIES: Final = ("quantity", "estimated", "busy", "observed")
-_USAGE, _DAYS, _METER = schema.usage, schema.usage_day, schema.meter
+_USAGE, _DAYS, _METER = schema.usage_slot, schema.usage_day, schema.meter
 _KEY: Final = ("meter_id", "day", "line_id", "rate_id")
 
 
 @contextmanager
 def following(connection: Connection, meter_id: int, span: Interval) -> Iterator[None]:
-    """What happens to the slots of the span meanwhile happens to their days."""
+    """What happens to the slots of the span meanwhile happens to their days; none of them is packed."""
     taken = _add(connection, within(_USAGE, meter_id, span), -1)
     yield
     _add(connection, within(_USAGE, meter_id, span), 1)
@@ -41,6 +42,10 @@ def recount(connection: Connection, meter_id: int, span: Interval) -> None:
         one = Interval(day, day + DAY)
         connection.execute(_DAYS.delete().where(_these(meter_id, one)))
         _add(connection, within(_USAGE, meter_id, one), 1)
+        if packed := rollup.sums(connection, meter_id, one):
+            key = {"meter_id": meter_id, "day": day}
+            rows = [key | row._asdict() for row in packed]
+            connection.execute(_added(insertion(connection, _DAYS)), rows)
 
 
 def are_kept(connection: Connection, meter_id: int) -> bool:
@@ -65,16 +70,17 @@ def sums(connection: Connection, meter_id: int, span: Interval, watermark: int) 
     last = span.end if span.end < watermark else span.end + DAY - 1
     start, end = span.start + -span.start % DAY, last - last % DAY
     if start >= end or not are_kept(connection, meter_id):
-        parts = [_slots(meter_id, span)]
+        parts, edges = [], [span]
     else:
         whole = _these(meter_id, Interval(start, end))
         parts = [select(*(_DAYS.c[name] for name in (*_KEY[2:], *QUANTITIES))).where(whole)]
-        edges = (span.start, start), (end, span.end)
-        parts += [_slots(meter_id, Interval(*edge)) for edge in edges if edge[0] < edge[1]]
-    found = union_all(*parts).subquery()
+        edges = [Interval(*edge) for edge in ((span.start, start), (end, span.end)) if edge[0] < edge[1]]
+    found = union_all(*parts, *(_slots(meter_id, edge) for edge in edges)).subquery()
     columns = [func.sum(found.c[name]).label(name) for name in QUANTITIES]
     query = select(found.c.line_id, found.c.rate_id, *columns).group_by(found.c.line_id, found.c.rate_id)
-    return [Row.of(row) for row in connection.execute(query)]
+    rows = [Row.of(row) for row in connection.execute(query)]
+    packed = [row for edge in edges for row in rollup.sums(connection, meter_id, edge)]
+    return together((*rows, *packed)) if packed else rows
 
 
 def priced(connection: Connection, meter_id: int, span: Interval) -> Iterator[tuple[str, int, int, int]]:
@@ -103,14 +109,15 @@ def differing(connection: Connection, meter_id: int, span: Interval) -> list[int
     for day in _days(span):
         one = Interval(day, day + DAY)
         kept = select(*(_DAYS.c[name] for name in (*_KEY, *QUANTITIES))).where(_these(meter_id, one))
-        counted = _summed(within(_USAGE, meter_id, one), 1)
-        if _rows(connection, kept) != _rows(connection, counted):
+        counted = _rows(connection, _summed(within(_USAGE, meter_id, one), 1))
+        slots = together((*counted, *rollup.sums(connection, meter_id, one)))
+        if set(_rows(connection, kept)) != set(slots):
             found.append(day)
     return found
 
 
-def _rows(connection: Connection, query: Select[tuple[int, ...]]) -> set[tuple[int, ...]]:
-    return {tuple(int(value) for value in row) for row in connection.execute(query)}
+def _rows(connection: Connection, query: Select[tuple[int, ...]]) -> list[Row]:
+    return [Row(*map(int, row[2:])) for row in connection.execute(query)]
 
 
 def _slots(meter_id: int, span: Interval) -> Select[tuple[int, ...]]:
@@ -123,8 +130,13 @@ def _add(connection: Connection, which: ColumnElement[bool], sign: int) -> int:
     """Add slots to their days (1), or take them away (-1); how many rows that changed."""
     insert = insertion(connection, _DAYS)
     into = insert.from_select([*_KEY, *QUANTITIES], _summed(which, sign))
+    return connection.execute(_added(into)).rowcount
+
+
+def _added(into: postgresql.Insert | sqlite.Insert) -> postgresql.Insert | sqlite.Insert:
+    """Rows of days are added to those that are there."""
     summed = {name: _DAYS.c[name] + into.excluded[name] for name in QUANTITIES}
-    return connection.execute(into.on_conflict_do_update(index_elements=_KEY, set_=summed)).rowcount
+    return into.on_conflict_do_update(index_elements=_KEY, set_=summed)
 
 
 def _summed(which: ColumnElement[bool], sign: int) -> Select[tuple[int, ...]]:

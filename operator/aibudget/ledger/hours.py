@@ -1,4 +1,6 @@
-"""What each budget spent in each hour: small enough to be kept for two years, and to foresee by.
+"""What each budget used in each hour: small enough to be kept for two years, and to foresee by.
+
+A budget has a series of hours for its money, and one for each thing that its caps count.
 
 An hour is counted from its lines as a whole and never added to, so that a recount gives the same numbers by
 construction. What changes lines (a posting, other prices) marks their hours in the same transaction, by a
@@ -9,7 +11,7 @@ not known here. For one thread.
 import json
 import zlib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -29,7 +31,13 @@ _HOUR, _HOURS, _COUNTED, _HELD = (
 )
 
 Amount = int | None
-"""Billionths of the budget's currency; None where the hour is not known."""
+"""Billionths of the budget's currency, or the smallest unit of what a cap counts; None where that is not
+known."""
+
+
+def series(budget: str, measure: str = "") -> str:
+    """What the hours of a budget, by its uid, are called: those of its money, or of what a cap counts."""
+    return f"{budget}/{measure}" if measure else budget
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +51,7 @@ class Counted:
 
 @dataclass(frozen=True, slots=True)
 class Recount:
-    """Some hours of a budget, by their beginnings, and how far it is counted with them.
+    """Some hours of a series, by their beginnings, and how far it is counted with them.
 
     `anew` drops what was counted before, which was of another scope.
     """
@@ -54,17 +62,19 @@ class Recount:
 
 
 class HourBook:
-    """Of all budgets of one cluster, by their uid. Raises as `Ledger` does."""
+    """Of all budgets of one cluster, by series. Raises as `Ledger` does."""
 
     def __init__(self, database: Database, cluster_id: int) -> None:
         self._database = database
         self._cluster_id = cluster_id
 
-    def counted(self) -> dict[str, Counted]:
-        """How far each budget is counted that ever was."""
+    def counted(self, names: Collection[str] | None = None) -> dict[str, Counted]:
+        """How far each series is counted that ever was, or those of these few names."""
+        query = select(_COUNTED).where(_COUNTED.c.cluster_id == self._cluster_id)
+        query = query if names is None else query.where(_COUNTED.c.series.in_(names))
         with self._database.reading() as connection:
-            rows = connection.execute(select(_COUNTED).where(_COUNTED.c.cluster_id == self._cluster_id))
-            return {row.budget: Counted(row.scope, row.revision, row.since) for row in rows}
+            rows = connection.execute(query)
+            return {row.series: Counted(row.scope, row.revision, row.since) for row in rows}
 
     def changed(self, after: int, before: int) -> Mapping[int, int]:
         """The hours that begin before an instant and changed after a revision, with their own."""
@@ -88,9 +98,10 @@ class HourBook:
         with self._database.reading() as connection:
             return connection.execute(query).scalar()
 
-    def read(self, budget: str, since: int) -> dict[int, Amount]:
-        """A budget's hours from the month of `since` on; those in which something was held are None."""
-        mine = (_HOURS.c.cluster_id == self._cluster_id, _HOURS.c.budget == budget)
+    def read(self, name: str, since: int) -> dict[int, Amount]:
+        """A series from the month of `since` on; hours in which something was held are None."""
+        budget = name.partition("/")[0]
+        mine = (_HOURS.c.cluster_id == self._cluster_id, _HOURS.c.series == name)
         of_it = (_HELD.c.cluster_id == self._cluster_id, _HELD.c.budget == budget)
         held = (*of_it, _HELD.c.hour >= month_of(since))
         with self._database.reading() as connection:
@@ -105,23 +116,23 @@ class HourBook:
         """Keep what was counted, all of it at once. Raises `Conflict` where another writer took over."""
         with self._database.writing() as connection:
             meters.check_epoch(connection, self._cluster_id, epoch)
-            self._drop(connection, [uid for uid, recount in recounts.items() if recount.anew])
+            self._drop(connection, [name for name, recount in recounts.items() if recount.anew])
             self._write_months(connection, recounts)
-            uids = list(recounts)
-            for start in range(0, len(uids), CHUNK):
-                mine = _COUNTED.c.budget.in_(uids[start : start + CHUNK])
+            names = list(recounts)
+            for start in range(0, len(names), CHUNK):
+                mine = _COUNTED.c.series.in_(names[start : start + CHUNK])
                 connection.execute(_COUNTED.delete().where(_COUNTED.c.cluster_id == self._cluster_id, mine))
             connection.execute(
                 _COUNTED.insert(),
                 [
                     {
                         "cluster_id": self._cluster_id,
-                        "budget": uid,
+                        "series": name,
                         "scope": recount.counted.scope,
                         "revision": recount.counted.revision,
                         "since": recount.counted.since,
                     }
-                    for uid, recount in recounts.items()
+                    for name, recount in recounts.items()
                 ],
             )
 
@@ -144,30 +155,30 @@ class HourBook:
                 old = column < month_of(before)
                 connection.execute(table.delete().where(table.c.cluster_id == self._cluster_id, old))
 
-    def _drop(self, connection: Connection, uids: Sequence[str]) -> None:
-        for start in range(0, len(uids), CHUNK):
-            mine = _HOURS.c.budget.in_(uids[start : start + CHUNK])
+    def _drop(self, connection: Connection, names: Sequence[str]) -> None:
+        for start in range(0, len(names), CHUNK):
+            mine = _HOURS.c.series.in_(names[start : start + CHUNK])
             connection.execute(_HOURS.delete().where(_HOURS.c.cluster_id == self._cluster_id, mine))
 
     def _write_months(self, connection: Connection, recounts: Mapping[str, Recount]) -> None:
         by_month: dict[int, dict[str, dict[int, Amount]]] = defaultdict(lambda: defaultdict(dict))
-        for uid, recount in recounts.items():
+        for name, recount in recounts.items():
             for hour, amount in recount.amounts.items():
-                by_month[month_of(hour)][uid][hour] = amount
-        for month, budgets in by_month.items():
+                by_month[month_of(hour)][name][hour] = amount
+        for month, several in by_month.items():
             here = (_HOURS.c.cluster_id == self._cluster_id, _HOURS.c.month == month)
-            query = select(_HOURS.c.budget, _HOURS.c.hours).where(*here)
+            query = select(_HOURS.c.series, _HOURS.c.hours).where(*here)
             before = {
-                row.budget: row.hours
-                for row in in_chunks(connection, query.where, _HOURS.c.budget, list(budgets))
+                row.series: row.hours
+                for row in in_chunks(connection, query.where, _HOURS.c.series, list(several))
             }
-            after = {uid: _merged(before.get(uid), month, amounts) for uid, amounts in budgets.items()}
-            moved = {uid: packed for uid, packed in after.items() if packed != before.get(uid)}
-            for uid in moved.keys() & before.keys():
-                connection.execute(_HOURS.delete().where(*here, _HOURS.c.budget == uid))
+            after = {name: _merged(before.get(name), month, amounts) for name, amounts in several.items()}
+            moved = {name: packed for name, packed in after.items() if packed != before.get(name)}
+            for name in moved.keys() & before.keys():
+                connection.execute(_HOURS.delete().where(*here, _HOURS.c.series == name))
             key = {"cluster_id": self._cluster_id, "month": month}
             if moved:
-                rows = [key | {"budget": uid, "hours": packed} for uid, packed in moved.items()]
+                rows = [key | {"series": name, "hours": packed} for name, packed in moved.items()]
                 connection.execute(_HOURS.insert(), rows)
 
 

@@ -16,20 +16,27 @@ from aibudget.metering.usage import Coverage
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """What a ledger holds of one meter. `begins` and `watermark` are Unix seconds, None before a posting."""
+    """What a ledger holds of one meter. `begins` and `watermark` are Unix seconds, None before a posting.
+
+    `rows` are those of slots that are not packed, and `packed` is how many days are.
+    """
 
     cluster: str
     meter: str
     begins: int | None
     watermark: int | None
     rows: int
+    packed: int
     coverage: Coverage
 
 
 def holdings(database: Database) -> tuple[Holding, ...]:
     """Every meter of every cluster, by their names."""
-    cluster, meter, usage, coverage = schema.cluster, schema.meter, schema.usage, schema.coverage
+    cluster, meter, usage, coverage = schema.cluster, schema.meter, schema.usage_slot, schema.coverage
     rows = select(usage.c.meter_id, func.count().label("rows")).group_by(usage.c.meter_id).subquery()
+    of = schema.usage_packed.c
+    days_packed = func.count(of.day.distinct()).label("days")
+    packed = select(of.meter_id, days_packed).group_by(of.meter_id).subquery()
     covered = (
         select(
             coverage.c.meter_id,
@@ -41,8 +48,10 @@ def holdings(database: Database) -> tuple[Holding, ...]:
     )
     query = (
         select(cluster.c.name.label("cluster"), meter, rows.c.rows, covered.c.covered, covered.c.total)
+        .add_columns(packed.c.days)
         .join_from(meter, cluster, meter.c.cluster_id == cluster.c.id)
         .outerjoin(rows, rows.c.meter_id == meter.c.id)
+        .outerjoin(packed, packed.c.meter_id == meter.c.id)
         .outerjoin(covered, covered.c.meter_id == meter.c.id)
         .order_by(cluster.c.name, meter.c.name)
     )
@@ -54,6 +63,7 @@ def holdings(database: Database) -> tuple[Holding, ...]:
                 begins=row.begins,
                 watermark=row.watermark,
                 rows=row.rows or 0,
+                packed=row.days or 0,
                 coverage=Coverage(int(row.covered or 0), int(row.total or 0)),
             )
             for row in connection.execute(query)

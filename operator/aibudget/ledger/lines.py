@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import chain
+from sys import intern
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Column, Connection, Table, select
@@ -109,7 +110,7 @@ class Lines:
             )
             for row in in_chunks(connection, query.where, line.c.id, missing):
                 kind, name = (row.owner_kind, row.owner_name) if row.owner_kind else (row.kind, row.name)
-                workload = Workload(row.namespace, kind, name)
+                workload = Workload(*map(intern, (row.namespace, kind, name)))
                 labels, tags = self._labels_of(row.labels), self._labels_of(row.tags or "{}")
                 self._lines[row.id] = Line(workload, self._sku(row.dimensions), labels, tags)
         return self._lines
@@ -150,7 +151,7 @@ class Lines:
 
     def _sku(self, dimensions: str) -> Sku:
         if dimensions not in self._skus:
-            self._skus[dimensions] = Sku(self._meter, tuple(sorted(json.loads(dimensions).items())))
+            self._skus[dimensions] = sku_of(self._meter, dimensions)
         return self._skus[dimensions]
 
     def _labels_of(self, text: str) -> Mapping[str, str]:
@@ -197,6 +198,11 @@ class Rates:
         ids = connection.execute(query).scalars().all()
         known = self.of(connection, ids)
         return tuple(known[rate_id] for rate_id in ids)
+
+
+def sku_of(meter: str, dimensions: str) -> Sku:
+    """A meter's SKU by its dimensions as they are written."""
+    return Sku(meter, tuple(sorted(json.loads(dimensions).items())))
 
 
 def identify(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> dict[str, int]:
@@ -271,13 +277,18 @@ def last_labels(
 
 def label_keys(connection: Connection, cluster_id: int, since: int) -> frozenset[str]:
     """The labels of pods of which some usage since an instant was kept with a value."""
-    of, used, meter = schema.line_label, schema.usage, schema.meter
-    query = (
-        select(of.c.labels)
-        .distinct()
-        .join(used, used.c.line_id == of.c.line_id)
-        .join(meter, meter.c.id == used.c.meter_id)
-        .where(meter.c.cluster_id == cluster_id, used.c.slot >= since)
-    )
-    told = (json.loads(text) for text in connection.execute(query).scalars())
-    return frozenset(key for labels in told for key, value in labels.items() if value)
+    of, meter, found = schema.line_label, schema.meter, set()
+    for used, last in (
+        (schema.usage_slot, schema.usage_slot.c.slot),
+        (schema.usage_packed, schema.usage_packed.c.last),
+    ):
+        query = (
+            select(of.c.labels)
+            .distinct()
+            .join(used, used.c.line_id == of.c.line_id)
+            .join(meter, meter.c.id == used.c.meter_id)
+            .where(meter.c.cluster_id == cluster_id, last >= since)
+        )
+        told = (json.loads(text) for text in connection.execute(query).scalars())
+        found |= {key for labels in told for key, value in labels.items() if value}
+    return frozenset(found)

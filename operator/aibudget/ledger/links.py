@@ -3,8 +3,9 @@
 Free functions inside a transaction that `store.py` opened.
 """
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from itertools import islice
+from typing import Any, Final
 
 from sqlalchemy import BindParameter, Connection, Row, and_, bindparam, select
 
@@ -13,18 +14,31 @@ from aibudget.inventory.workload import Owner
 from aibudget.ledger import schema
 from aibudget.ledger.lines import in_chunks
 
+AT_ONCE: Final = 5_000
+"""Links that are written together: rows of a hundred thousand pods are the peak of a first cycle's memory."""
+
 _LINK = schema.owner_link
 
 
 def read(connection: Connection, cluster_id: int) -> tuple[OwnerLink, ...]:
-    """Every link that was ever remembered."""
+    """Every link that was ever remembered. What a hundred thousand pods say alike is one object."""
     query = select(_LINK).where(_LINK.c.cluster_id == cluster_id)
-    return tuple(_link(row) for row in connection.execute(query))
+    texts, owners = dict[str, str](), dict[Owner, Owner]()
+    found = []
+    for (namespace, kind, name, uid), owner in map(_link, connection.execute(query)):
+        child = Child(texts.setdefault(namespace, namespace), texts.setdefault(kind, kind), name, uid)
+        found.append(OwnerLink(child, None if owner is None else owners.setdefault(owner, owner)))
+    return tuple(found)
 
 
 def write(connection: Connection, cluster_id: int, links: Iterable[OwnerLink], at: int) -> None:
     """Remember links. An owner that is known stays; "no owner" gives way to one."""
-    wanted = {link.child: link.owner for link in links}
+    left = iter(links)
+    while some := dict(islice(left, AT_ONCE)):
+        _write(connection, cluster_id, some, at)
+
+
+def _write(connection: Connection, cluster_id: int, wanted: Mapping[Child, Owner | None], at: int) -> None:
     known = _known(connection, cluster_id, wanted)
     new = [_values(cluster_id, child, owner, at) for child, owner in wanted.items() if child not in known]
     wiser = [

@@ -4,7 +4,8 @@ Statements come from running totals, which are trusted only at the revision of t
 for. Works inside the transactions of `store.py`, which tells it what it has posted and let go of.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 from sqlalchemy import Connection
@@ -20,6 +21,8 @@ from aibudget.metering.slots import Interval
 from aibudget.metering.usage import Coverage
 
 STATEMENTS_KEPT: Final = 64
+
+_Count = Callable[[Interval], tuple[Sequence[Row], Covered]]
 
 
 class MeterBook:
@@ -41,7 +44,8 @@ class MeterBook:
             self._statements.clear()
         found = self._statements.get(interval)
         if found is None:
-            found = self._made(connection, state, interval)
+            count = partial(slots.summed, connection, self.id, self._totals, watermark=state.watermark or 0)
+            found = self._of(connection, state, interval, count)
             if len(self._statements) >= STATEMENTS_KEPT:
                 self._statements.clear()
             self._statements[interval] = found
@@ -49,7 +53,14 @@ class MeterBook:
 
     def recount(self, connection: Connection, interval: Interval) -> Statement:
         """As `statement`, added up from the slots anew."""
-        return self._made(connection, meters.state(connection, self.id), interval, anew=True)
+        count = partial(slots.counted, connection, self.id)
+        return self._of(connection, meters.state(connection, self.id), interval, count)
+
+    def passing(self, connection: Connection, interval: Interval) -> Statement:
+        """As `statement`, of an interval that is not asked for again: from days, and remembered nowhere."""
+        state = meters.state(connection, self.id)
+        count = partial(slots.known, connection, self.id, watermark=state.watermark or 0)
+        return self._of(connection, state, interval, count)
 
     def spend(self, connection: Connection, rows: Sequence[Row]) -> tuple[SpendLine, ...]:
         """What the rows say."""
@@ -89,25 +100,16 @@ class MeterBook:
         if self.lines.forget_links():
             self._statements.clear()
 
-    def _made(
-        self, connection: Connection, state: MeterState, interval: Interval, *, anew: bool = False
-    ) -> Statement:
+    def _of(self, connection: Connection, state: MeterState, interval: Interval, count: _Count) -> Statement:
         if state.watermark is None or state.begins is None:
             return Statement((), Coverage(0, 0), None, complete=False)
         end = min(interval.end, state.watermark)
         if end <= interval.start:
             return Statement((), Coverage(0, 0), state.watermark, complete=state.begins <= interval.start)
-        rows, covered = self._sums(connection, Interval(interval.start, end), state.watermark, anew=anew)
+        rows, covered = count(Interval(interval.start, end))
         return Statement(
             lines=self.spend(connection, rows),
             coverage=Coverage(covered.covered_seconds, covered.total_seconds),
             as_of=end,
             complete=covered.slots == slots_of(interval.start, end),
         )
-
-    def _sums(
-        self, connection: Connection, span: Interval, watermark: int, *, anew: bool
-    ) -> tuple[Sequence[Row], Covered]:
-        if anew:
-            return slots.counted(connection, self.id, span)
-        return slots.summed(connection, self.id, self._totals, span, watermark)

@@ -4,20 +4,23 @@ All of it is one transaction, so that a migration that fails leaves the old tabl
 processes that open one ledger the first migrates it. Ledgers from before there were migrations are taken
 over by the first script, which makes what is missing. There is no way down: a ledger that a newer program
 has migrated is refused, and the copy that was made before is the way back.
+
+Alembic is loaded where there is something to migrate, and stays away from a process that runs for weeks.
 """
 
+import re
+from functools import cache
 from pathlib import Path
 from typing import Final
 
-from alembic.migration import MigrationContext
-from alembic.operations import Operations
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, inspect, select
+from sqlalchemy import Connection, column, inspect, select, table
 
 from aibudget.errors import Stalled
 from aibudget.ledger import schema
 
 SCRIPTS: Final = Path(__file__).parent / "migrations"
+_SAID: Final = re.compile(r'^(revision|down_revision)(?:: Final)? = "?(\w+)"?$', re.MULTILINE)
+_ALEMBIC: Final = table("alembic_version", column("version_num"))
 
 
 def wanting(connection: Connection, name: str, scripts: Path = SCRIPTS) -> tuple[str, ...]:
@@ -31,8 +34,9 @@ def wanting(connection: Connection, name: str, scripts: Path = SCRIPTS) -> tuple
             "LedgerUnusable", f"{name} is a database, but not a ledger of AIBudget; give another one."
         )
     version = connection.execute(select(schema.schema_version.c.version)).scalar() if tables else None
-    current = MigrationContext.configure(connection).get_current_revision()
-    revisions = [script.revision for script in ScriptDirectory(str(scripts)).walk_revisions()][::-1]
+    there = _ALEMBIC.name in tables
+    current = connection.execute(select(_ALEMBIC.c.version_num)).scalar() if there else None
+    revisions = _revisions(scripts)
     if version not in (None, schema.UNMIGRATED, schema.MIGRATED):
         raise _newer(name, f"version {version}")
     if current not in (None, *revisions):
@@ -40,8 +44,23 @@ def wanting(connection: Connection, name: str, scripts: Path = SCRIPTS) -> tuple
     return tuple(revisions if current is None else revisions[revisions.index(current) + 1 :])
 
 
+@cache
+def _revisions(scripts: Path) -> tuple[str, ...]:
+    """All that there are, the oldest first, as they say themselves."""
+    said = [dict(_SAID.findall(path.read_text("utf-8"))) for path in (scripts / "versions").glob("*.py")]
+    after = {one["down_revision"]: one["revision"] for one in said if one}
+    found: list[str] = []
+    while revision := after.get(found[-1] if found else "None"):
+        found.append(revision)
+    return tuple(found)
+
+
 def migrate(connection: Connection, revisions: tuple[str, ...], scripts: Path = SCRIPTS) -> None:
     """Run these migrations in the connection's transaction, which is the caller's to commit."""
+    from alembic.migration import MigrationContext
+    from alembic.operations import Operations
+    from alembic.script import ScriptDirectory
+
     directory = ScriptDirectory(str(scripts))
     context = MigrationContext.configure(connection)
     operations = Operations(context)

@@ -4,10 +4,11 @@ Nothing of theirs is made or written: a cluster that the ledger does not have is
 """
 
 from collections.abc import Mapping
+from typing import Final
 
 from sqlalchemy import select
 
-from aibudget.ledger import schema
+from aibudget.ledger import periods, schema
 from aibudget.ledger.database import Database
 from aibudget.ledger.posting import MeterState
 from aibudget.ledger.spend import Statement
@@ -19,8 +20,11 @@ from aibudget.metering.slots import SLOT_SECONDS, Interval
 class Neighbour:
     """One of them. What it posts meanwhile is seen at the next `look`."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, database: Database, cluster_id: int) -> None:
+        self.hours: Final = ledger.hours
         self._ledger = ledger
+        self._database = database
+        self._cluster_id = cluster_id
         self._meters: dict[str, tuple[str, int]] = {}
 
     def look(self, kept: Mapping[str, MeterState]) -> None:
@@ -47,6 +51,11 @@ class Neighbour:
             meter: self._ledger.recount(name, Interval(end - SLOT_SECONDS, end))
             for meter, (name, end) in self._meters.items()
         }
+
+    def namesake(self, kind: str, name: str, currency: str) -> str | None:
+        """The uid of its own budget of this name, which belongs to the cluster; None where none runs."""
+        with self._database.reading() as connection:
+            return periods.running(connection, self._cluster_id, (kind, name), currency)
 
     def repriced(self) -> int:
         """When what it has posted last got another price (Unix seconds); 0 before the first time."""
@@ -78,6 +87,6 @@ class Neighbours:
             rows = connection.execute(select(meter).where(meter.c.cluster_id == found)).all()
         known = self._known.get(name)
         if known is None:
-            known = self._known[name] = Neighbour(Ledger(self._database, name))
+            known = self._known[name] = Neighbour(Ledger(self._database, name), self._database, found)
         known.look({row.name: MeterState(row.begins, row.watermark, row.revision) for row in rows})
         return known

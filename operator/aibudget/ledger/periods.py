@@ -9,9 +9,10 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, func, select
+from sqlalchemy import Connection, func, select
 
 from aibudget.ledger import schema
+from aibudget.ledger.lines import insertion
 from aibudget.ledger.periodrow import Owner, PeriodCorrection, PeriodRow
 from aibudget.metering.slots import Interval
 
@@ -19,6 +20,7 @@ KEPT_IN_MIND: Final = 14
 """Periods of one budget that are read at once: the one that runs, and those that its status may tell of."""
 
 _PERIOD, _CORRECTION = schema.period, schema.period_correction
+_KEY: Final = ("cluster_id", "budget_uid", "id")
 
 
 def read(connection: Connection, cluster_id: int) -> tuple[PeriodRow, ...]:
@@ -28,6 +30,20 @@ def read(connection: Connection, cluster_id: int) -> tuple[PeriodRow, ...]:
     wanted = (ranked.c.rank <= KEPT_IN_MIND) | (ranked.c.state != "Closed")
     rows = connection.execute(select(ranked).where(wanted).order_by(ranked.c.budget_uid, ranked.c.start))
     return tuple(map(_row, rows))
+
+
+def running(connection: Connection, cluster_id: int, budget: tuple[str, str], currency: str) -> str | None:
+    """The uid of the budget of this kind and name, in no namespace and this currency, whose period runs."""
+    kind, name = budget
+    query = select(_PERIOD.c.budget_uid).where(
+        _PERIOD.c.cluster_id == cluster_id,
+        _PERIOD.c.state == "Open",
+        _PERIOD.c.kind == kind,
+        _PERIOD.c.namespace == "",
+        _PERIOD.c.name == name,
+        _PERIOD.c.currency == currency,
+    )
+    return connection.execute(query.order_by(_PERIOD.c.opened.desc()).limit(1)).scalar()
 
 
 def corrections(connection: Connection, cluster_id: int) -> tuple[PeriodCorrection, ...]:
@@ -41,14 +57,14 @@ def corrections(connection: Connection, cluster_id: int) -> tuple[PeriodCorrecti
 
 def write(connection: Connection, cluster_id: int, rows: Iterable[PeriodRow]) -> None:
     """Make these periods stand so; a period that is closed stays as it is."""
-    for row in rows:
-        values = _values(cluster_id, row)
-        here = and_(*(_PERIOD.c[name] == values[name] for name in ("cluster_id", "budget_uid", "id")))
-        stands = connection.execute(select(_PERIOD.c.state).where(here)).scalar()
-        if stands is None:
-            connection.execute(_PERIOD.insert().values(values))
-        elif stands != "Closed":
-            connection.execute(_PERIOD.update().where(here).values(values))
+    values = [_values(cluster_id, row) for row in rows]
+    if not values:
+        return
+    into = insertion(connection, _PERIOD)
+    told = {name: into.excluded[name] for name in values[0] if name not in _KEY}
+    still_open = _PERIOD.c.state != "Closed"
+    # In one go: thousands of budgets have a period that begins, and one that is told, in the same cycle.
+    connection.execute(into.on_conflict_do_update(index_elements=_KEY, set_=told, where=still_open), values)
 
 
 def correct(connection: Connection, cluster_id: int, found: Iterable[PeriodCorrection]) -> None:

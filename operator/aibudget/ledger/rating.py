@@ -13,19 +13,19 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
 
-from sqlalchemy import Connection, func, select, true
+from sqlalchemy import Connection, Select, func, select, true
 
-from aibudget.ledger import days, schema, slots
-from aibudget.ledger.lines import Rates
+from aibudget.ledger import days, rollup, schema, slots
+from aibudget.ledger.draws import Draws, volumes
+from aibudget.ledger.lines import Rates, sku_of
 from aibudget.metering.catalogue import meter_of
 from aibudget.metering.slots import SLOT_SECONDS, Interval
-from aibudget.metering.usage import Sku
 from aibudget.pricing.book import PriceBook
 from aibudget.pricing.rate import FAR_FUTURE, Rate
 from aibudget.pricing.tiers import drawn, month_of
 
 EVER: Final = Interval(0, FAR_FUTURE)
-_CORRECTION, _USAGE, _LINE = schema.correction, schema.usage, schema.line
+_CORRECTION, _USAGE, _LINE = schema.correction, schema.usage_slot, schema.line
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,24 +63,26 @@ class Rating:
         return changed + self.redraw(name, meter_id, span)
 
     def redraw(self, name: str, meter_id: int, span: Interval) -> int:
-        """Charge each slot of the span at the tiers that its month's volume before it comes to."""
-        if not any(rate.tiers and rate.meter == meter_of(name) for rate in self.book.rates):
+        """Charge each slot of the span at the tiers that its month's volume before it comes to.
+
+        What comes before the span may be closed, and is counted by the book: as its corrections count it.
+        """
+        if not has_tiers(self.book, name):
             return 0
-        changed, month, volumes, touched = 0, 0, dict[str, int](), list[int]()
-        whole = Interval(month_of(span.start), span.end)
-        for slot, rows in self._volumes(name, meter_id, whole):
+        changed, month, touched = 0, month_of(span.start), list[int]()
+        before = volumes(self.connection, (name, meter_id), self.book, span.start)
+        for slot, rows in self._volumes(name, meter_id, span):
             if month_of(slot) != month:
-                month, volumes = month_of(slot), {}
+                month, before = month_of(slot), {}
             for label, parts in rows.items():
-                before = volumes.get(label, 0)
                 quantity = sum(used for _, used in parts)
-                volumes[label] = before + quantity
-                for rate, _ in parts if slot in span else ():
-                    renewed = drawn(rate, before, quantity)
+                for rate, _ in parts:
+                    renewed = drawn(rate, before.get(label, 0), quantity)
                     if renewed.id != rate.id:
                         at = (meter_id, slot, self._id(rate), self._id(renewed))
                         changed += slots.reprice_slot(self.connection, *at)
                         touched.append(slot)
+                before[label] = before.get(label, 0) + quantity
         if touched:
             days.recount(self.connection, meter_id, Interval(touched[0], touched[-1] + SLOT_SECONDS))
         return changed
@@ -88,18 +90,17 @@ class Rating:
     def correct(self, name: str, meter_id: int, span: Interval) -> int:
         """Write down where closed rows would cost something else; how many corrections that makes.
 
-        Usage for which the book has no price any more stays as it was charged, and so does what has tiers.
+        Usage for which the book has no price any more stays as it was charged.
         """
         made = []
-        for was in slots.priced(self.connection, meter_id, span):
-            known = self._known(meter_id, was)
-            billed = self._rate(was.rate_id)
-            for part, rate in self._segments(name, was):
-                if rate is None or rate.tiers or (billed is not None and billed.tiers):
-                    continue
-                for piece, standing in _cut(part, known, was.rate_id):
-                    if not _alike(self._rate(standing), rate):
-                        made.append(self._row(meter_id, was, piece, (standing, self._id(rate))))
+        known: dict[tuple[str, int], list[tuple[Interval, int]]] = {}
+        for was, part, rate in self._would_be(name, meter_id, span):
+            billed = was.dimensions, was.rate_id
+            if billed not in known:
+                known[billed] = self._known(meter_id, was)
+            for piece, standing in _cut(part, known[billed], was.rate_id):
+                if not _alike(self._rate(standing), rate):
+                    made.append(self._row(meter_id, was, piece, (standing, self._id(rate))))
         if made:
             self.connection.execute(_CORRECTION.insert(), made)
         return len(made)
@@ -109,8 +110,22 @@ class Rating:
         return set(self.rates.ids(self.connection, rates, self.at).values())
 
     def _segments(self, name: str, was: slots.Priced) -> Iterator[tuple[Interval, Rate | None]]:
-        sku = Sku(meter_of(name), tuple(sorted(json.loads(was.dimensions).items())))
+        sku = sku_of(meter_of(name), was.dimensions)
         return self.book.segments(sku, Interval(was.first, was.last + SLOT_SECONDS))
+
+    def _would_be(
+        self, name: str, meter_id: int, span: Interval
+    ) -> Iterator[tuple[slots.Priced, Interval, Rate]]:
+        """What rows have been charged, and each part of their time with the rate that the book has for it."""
+        draws = Draws(self.book, name, span)
+        if has_tiers(self.book, name):
+            rows = draws.read(self.connection, meter_id).priced
+        else:
+            rows = slots.priced(self.connection, meter_id, span)
+        for was in rows:
+            for part, rate in self._segments(name, was):
+                for piece, at in draws.of(rate, part) if rate else ():
+                    yield was, piece, at
 
     def _volumes(
         self, name: str, meter_id: int, span: Interval
@@ -156,37 +171,60 @@ class Rating:
 
 def corrected(connection: Connection, meter_id: int, known: Interval) -> list[Corrected]:
     """The corrections that became known in an interval, by line."""
+    found: dict[tuple[int, int], Corrected] = {}
+    for row, quantity in (
+        *_corrected_slots(connection, meter_id, known),
+        *_packed(connection, meter_id, known),
+    ):
+        key = (row.id, row.line_id)
+        before = found[key].quantity if key in found else 0
+        between = Interval(row.start, row.end)
+        found[key] = Corrected(row.line_id, between, row.was_id, row.rate_id, before + quantity, row.known)
+    return [found[key] for key in sorted(found)]
+
+
+def _corrected_slots(connection: Connection, meter_id: int, known: Interval) -> Iterator[tuple[Any, int]]:
+    """Corrections with a line that they are of, and how much of it they are about."""
     quantity = func.sum(_USAGE.c.quantity)
-    query = (
-        select(_CORRECTION, _USAGE.c.line_id, quantity.label("quantity"))
+    here = (
+        (_USAGE.c.meter_id == meter_id)
+        & (_USAGE.c.line_id == _LINE.c.id)
+        & (_USAGE.c.slot >= _CORRECTION.c.start)
+        & (_USAGE.c.slot < _CORRECTION.c.end)
+        & (func.coalesce(_USAGE.c.rate_id, 0) == _CORRECTION.c.billed_id)
+    )
+    query = _corrections(meter_id, known).add_columns(_USAGE.c.line_id, quantity.label("quantity"))
+    for row in connection.execute(query.join(_USAGE, here).group_by(_CORRECTION.c.id, _USAGE.c.line_id)):
+        yield row, int(row.quantity)
+
+
+def _packed(connection: Connection, meter_id: int, known: Interval) -> Iterator[tuple[Any, int]]:
+    """As `_corrected_slots`, of packed days."""
+    packed = schema.usage_packed
+    here = (
+        (packed.c.meter_id == meter_id)
+        & (packed.c.line_id == _LINE.c.id)
+        & (packed.c.last >= _CORRECTION.c.start)
+        & (packed.c.first < _CORRECTION.c.end)
+        & (packed.c.rate_id == _CORRECTION.c.billed_id)
+    )
+    query = _corrections(meter_id, known).add_columns(packed.c.line_id, packed.c.first, packed.c.content)
+    for row in connection.execute(query.join(packed, here)):
+        if amounts := rollup.quarters_of(row).sums(Interval(row.start, row.end)):
+            yield row, amounts.quantity
+
+
+def _corrections(meter_id: int, known: Interval) -> Select[Any]:
+    """The corrections that became known in an interval, with the lines of their SKUs."""
+    return (
+        select(_CORRECTION)
         .join(_LINE, (_LINE.c.meter_id == meter_id) & (_LINE.c.dimensions == _CORRECTION.c.dimensions))
-        .join(
-            _USAGE,
-            (_USAGE.c.meter_id == meter_id)
-            & (_USAGE.c.line_id == _LINE.c.id)
-            & (_USAGE.c.slot >= _CORRECTION.c.start)
-            & (_USAGE.c.slot < _CORRECTION.c.end)
-            & (func.coalesce(_USAGE.c.rate_id, 0) == _CORRECTION.c.billed_id),
-        )
         .where(
             _CORRECTION.c.meter_id == meter_id,
             _CORRECTION.c.known >= known.start,
             _CORRECTION.c.known < known.end,
         )
-        .group_by(_CORRECTION.c.id, _USAGE.c.line_id)
-        .order_by(_CORRECTION.c.id, _USAGE.c.line_id)
     )
-    return [
-        Corrected(
-            line_id=row.line_id,
-            interval=Interval(row.start, row.end),
-            was_id=row.was_id,
-            rate_id=row.rate_id,
-            quantity=int(row.quantity),
-            known=row.known,
-        )
-        for row in connection.execute(query)
-    ]
 
 
 def adopt(connection: Connection, cluster_id: int, rating: Rating) -> tuple[Interval | None, bool]:
@@ -253,6 +291,11 @@ def remember_repriced(connection: Connection, cluster_id: int, at: int) -> None:
     """Posted usage got another rate."""
     table = schema.price_book
     connection.execute(table.update().where(table.c.cluster_id == cluster_id).values(repriced=at))
+
+
+def has_tiers(book: PriceBook, name: str) -> bool:
+    """Whether some of what a meter counts has prices by volume."""
+    return any(rate.tiers and rate.meter == meter_of(name) for rate in book.rates)
 
 
 def _cut(

@@ -145,8 +145,8 @@ correction = Table(
     Index("correction_known", "meter_id", "known"),
 )
 
-usage = Table(
-    "usage",
+usage_slot = Table(
+    "usage_slot",
     metadata,
     Column("meter_id", Integer, primary_key=True),
     Column("slot", BigInteger, primary_key=True),
@@ -161,7 +161,23 @@ usage = Table(
     sqlite_with_rowid=False,
 )
 
-# What `usage` adds up to in each UTC day: changed in the transactions that change it. 0 is no rate.
+# A day of a line at a rate (0 is none) in one row, in place of its rows of `usage_slot`: see `quarters.py`
+# for what the bytes are. `first` and `last` are slots with usage, `slots` is how many there are.
+usage_packed = Table(
+    "usage_packed",
+    metadata,
+    Column("meter_id", Integer, primary_key=True),
+    Column("day", BigInteger, primary_key=True),
+    Column("line_id", Integer, primary_key=True),
+    Column("rate_id", Integer, primary_key=True),
+    Column("first", BigInteger, nullable=False),
+    Column("last", BigInteger, nullable=False),
+    Column("slots", Integer, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# What both add up to in each UTC day: changed in the transactions that change them. 0 is no rate.
 usage_day = Table(
     "usage_day",
     metadata,
@@ -317,22 +333,23 @@ hour = Table(
     sqlite_with_rowid=False,
 )
 
-# A budget's spend in each hour of a UTC month: see `hours.py` for what the bytes are.
+# What a budget used in each hour of a UTC month, of money or of what a cap counts: see `hours.py` for what
+# the bytes are, and what a series is called.
 budget_hours = Table(
     "budget_hours",
     metadata,
     Column("cluster_id", Integer, primary_key=True),
-    Column("budget", String(63), primary_key=True),
+    Column("series", String(160), primary_key=True),
     Column("month", BigInteger, primary_key=True),
     Column("hours", LargeBinary, nullable=False),
 )
 
-# Up to which change, from which hour on, and for which scope a budget's hours are counted.
+# Up to which change, from which hour on, and for which scope a series is counted.
 budget_counted = Table(
     "budget_counted",
     metadata,
     Column("cluster_id", Integer, primary_key=True),
-    Column("budget", String(63), primary_key=True),
+    Column("series", String(160), primary_key=True),
     Column("scope", String(64), nullable=False),
     Column("revision", BigInteger, nullable=False),
     Column("since", BigInteger, nullable=False),

@@ -1,29 +1,26 @@
 """The rows of a meter's slots: replaced, summed and priced anew, in SQL over integers.
 
-Free functions inside a transaction that `store.py` opened; they know no lines or rates but as integers.
+What is packed (`rollup.py`) is part of every answer, and unpacked before it changes. Free functions inside a
+transaction that `store.py` opened; they know no lines or rates but as integers.
 """
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
-from typing import Final
 
 from sqlalchemy import Connection, func, select
 
-from aibudget.ledger import days, schema
+from aibudget.ledger import days, rollup, schema
 from aibudget.ledger.days import QUANTITIES
 from aibudget.ledger.lines import CHUNK, in_chunks
+from aibudget.ledger.quarters import DAY
 from aibudget.ledger.schema import within
-from aibudget.ledger.totals import NOTHING, Covered, Row, Totals
+from aibudget.ledger.totals import NOTHING, Covered, Row, Totals, together
 from aibudget.metering.slots import SLOT_SECONDS, Interval
 from aibudget.metering.usage import Coverage
 from aibudget.pricing.charge import Charge
 
-_USAGE, _COVERAGE = schema.usage, schema.coverage
-
-INSERTED: Final = 5000
-"""Rows that are inserted at once."""
+_USAGE, _COVERAGE = schema.usage_slot, schema.coverage
 
 Slot = tuple[Sequence[Row], Covered]
 """What one slot holds."""
@@ -44,13 +41,17 @@ def replace(
     meter_id: int,
     slots: Mapping[int, Sequence[Row]],
     read: tuple[Mapping[int, Coverage], int],
-) -> None:
-    """Make the slots hold these rows alone. `read` is each slot's coverage, and when it was read."""
+) -> Mapping[int, Slot]:
+    """Make the slots hold these rows alone; what they have held. `read` is each slot's coverage, and when it
+    was read."""
     coverage, _ = read
-    if coverage:
-        span = Interval(min(coverage), max(coverage) + SLOT_SECONDS)
-        with days.following(connection, meter_id, span):
-            _replace(connection, meter_id, slots, read)
+    if not coverage:
+        return {}
+    rollup.unpack(connection, meter_id, coverage)
+    before = _held(connection, meter_id, sorted(coverage))
+    with days.following(connection, meter_id, Interval(min(coverage), max(coverage) + SLOT_SECONDS)):
+        _replace(connection, meter_id, slots, read)
+    return before
 
 
 def _replace(
@@ -70,9 +71,7 @@ def _replace(
         for slot, rows in slots.items()
         for row in rows
     )
-    # A month of a few lines goes in few statements, and a slot of many in several.
-    while batch := list(islice(values, INSERTED)):
-        connection.execute(_USAGE.insert(), batch)
+    rollup.insert(connection, _USAGE, values)
     connection.execute(
         _COVERAGE.insert(),
         [
@@ -88,8 +87,8 @@ def _replace(
     )
 
 
-def held(connection: Connection, meter_id: int, slots: Sequence[int]) -> Mapping[int, Slot]:
-    """What those of the slots hold that were posted before."""
+def _held(connection: Connection, meter_id: int, slots: Sequence[int]) -> Mapping[int, Slot]:
+    """What those of the slots hold that were posted before; none of them is packed."""
     rows: dict[int, list[Row]] = defaultdict(list)
     query = select(_USAGE).where(_USAGE.c.meter_id == meter_id)
     for row in in_chunks(connection, query.where, _USAGE.c.slot, slots):
@@ -109,7 +108,9 @@ def sums(connection: Connection, meter_id: int, interval: Interval) -> list[Row]
         .where(within(_USAGE, meter_id, interval))
         .group_by(_USAGE.c.line_id, _USAGE.c.rate_id)
     )
-    return [Row.of(row) for row in connection.execute(query)]
+    rows = [Row.of(row) for row in connection.execute(query)]
+    packed = rollup.sums(connection, meter_id, interval)
+    return together((*rows, *packed)) if packed else rows
 
 
 def posted(coverage: Mapping[int, Coverage], rows: Mapping[int, Sequence[Row]]) -> Mapping[int, Slot]:
@@ -137,18 +138,21 @@ def hourly(
     query = select(hour, _USAGE.c.line_id, _USAGE.c.rate_id, *columns).where(
         within(_USAGE, meter_id, interval)
     )
+    packed_lines = []
     if namespaces is not None:
         line, subject = schema.line, schema.subject
-        query = query.where(
-            _USAGE.c.line_id.in_(
-                select(line.c.id)
-                .join(subject, line.c.subject_id == subject.c.id)
-                .where(line.c.meter_id == meter_id, subject.c.namespace.in_(sorted(namespaces)))
-            )
+        lines = (
+            select(line.c.id)
+            .join(subject, line.c.subject_id == subject.c.id)
+            .where(line.c.meter_id == meter_id, subject.c.namespace.in_(sorted(namespaces)))
         )
+        query = query.where(_USAGE.c.line_id.in_(lines))
+        packed_lines = [schema.usage_packed.c.line_id.in_(lines)]
     found: dict[int, list[Row]] = defaultdict(list)
     for row in connection.execute(query.group_by(hour, _USAGE.c.line_id, _USAGE.c.rate_id)):
         found[int(row.hour)].append(Row.of(row))
+    for start, packed in rollup.hourly(connection, meter_id, interval, *packed_lines):
+        found[start].append(packed)
     return found
 
 
@@ -198,25 +202,23 @@ def coverage(connection: Connection, meter_id: int, interval: Interval) -> Mappi
 
 def priced(connection: Connection, meter_id: int, interval: Interval) -> list[Priced]:
     """Which rates price which SKUs, and between which slots."""
-    line = schema.line
     per_line = (
-        select(
-            _USAGE.c.line_id,
-            _USAGE.c.rate_id,
-            func.min(_USAGE.c.slot).label("first"),
-            func.max(_USAGE.c.slot).label("last"),
-        )
+        select(_USAGE.c.line_id, _USAGE.c.rate_id, func.min(_USAGE.c.slot), func.max(_USAGE.c.slot))
         .where(within(_USAGE, meter_id, interval))
         .group_by(_USAGE.c.line_id, _USAGE.c.rate_id)
-        .subquery()
     )
-    query = (
-        select(line.c.dimensions, per_line.c.rate_id, func.min(per_line.c.first), func.max(per_line.c.last))
-        .join_from(per_line, line, line.c.id == per_line.c.line_id)
-        .group_by(line.c.dimensions, per_line.c.rate_id)
-        .order_by(line.c.dimensions)
-    )
-    return [Priced(text, rate or 0, first, last) for text, rate, first, last in connection.execute(query)]
+    parts = [(*row,) for row in connection.execute(per_line)]
+    parts += rollup.bounds(connection, meter_id, interval)
+    line = schema.line
+    query = select(line.c.id, line.c.dimensions)
+    written = in_chunks(connection, query.where, line.c.id, sorted({line_id for line_id, *_ in parts}))
+    dimensions = {row.id: row.dimensions for row in written}
+    found: dict[tuple[str, int], tuple[int, int]] = {}
+    for line_id, rate_id, first, last in parts:
+        key = (dimensions[line_id], rate_id or 0)
+        known = found.get(key, (first, last))
+        found[key] = min(known[0], first), max(known[1], last)
+    return [Priced(*key, *found[key]) for key in sorted(found)]
 
 
 def priced_by_day(connection: Connection, meter_id: int, interval: Interval) -> list[Priced]:
@@ -224,7 +226,7 @@ def priced_by_day(connection: Connection, meter_id: int, interval: Interval) -> 
     if not days.are_kept(connection, meter_id):
         return priced(connection, meter_id, interval)
     return [
-        Priced(text, rate, max(first, interval.start), min(last + days.DAY, interval.end) - SLOT_SECONDS)
+        Priced(text, rate, max(first, interval.start), min(last + DAY, interval.end) - SLOT_SECONDS)
         for text, rate, first, last in days.priced(connection, meter_id, interval)
     ]
 
@@ -236,12 +238,13 @@ def reprice(connection: Connection, meter_id: int, was: Priced, part: Interval, 
     """
     line = schema.line
     of_sku = select(line.c.id).where(line.c.meter_id == meter_id, line.c.dimensions == was.dimensions)
+    packed = rollup.reprice(connection, meter_id, of_sku, (was.rate_id, rate_id), part)
     query = _USAGE.update().where(
         within(_USAGE, meter_id, part),
         _USAGE.c.line_id.in_(of_sku),
         _USAGE.c.rate_id.is_(None) if was.rate_id == 0 else _USAGE.c.rate_id == was.rate_id,
     )
-    return connection.execute(query.values(rate_id=rate_id or None)).rowcount
+    return packed + connection.execute(query.values(rate_id=rate_id or None)).rowcount
 
 
 def by_rate(connection: Connection, meter_id: int, interval: Interval) -> list[tuple[int, int, int]]:
@@ -250,9 +253,15 @@ def by_rate(connection: Connection, meter_id: int, interval: Interval) -> list[t
         select(_USAGE.c.slot, _USAGE.c.rate_id, func.sum(_USAGE.c.quantity))
         .where(within(_USAGE, meter_id, interval))
         .group_by(_USAGE.c.slot, _USAGE.c.rate_id)
-        .order_by(_USAGE.c.slot)
     )
-    return [(slot, rate or 0, int(quantity)) for slot, rate, quantity in connection.execute(query)]
+    found: dict[tuple[int, int], int] = defaultdict(int)
+    for slot, rate_id, quantity in connection.execute(query):
+        found[slot, rate_id or 0] += int(quantity)
+    for _, rate_id, quarters in rollup.read(connection, meter_id, interval):
+        for slot, amounts in quarters.slots():
+            if slot in interval:
+                found[slot, rate_id] += amounts.quantity
+    return [(*key, found[key]) for key in sorted(found)]
 
 
 def reprice_slot(connection: Connection, meter_id: int, slot: int, was: int, rate_id: int) -> int:
@@ -260,6 +269,7 @@ def reprice_slot(connection: Connection, meter_id: int, slot: int, was: int, rat
 
     Their days are the caller's to count anew, once for all.
     """
+    rollup.unpack(connection, meter_id, [slot])
     query = _USAGE.update().where(
         _USAGE.c.meter_id == meter_id, _USAGE.c.slot == slot, _USAGE.c.rate_id == was
     )
@@ -276,19 +286,8 @@ def merged(rows: Iterable[tuple[int, Row]]) -> Mapping[int, Sequence[Row]]:
         if row.quantity == 0:
             continue
         held = slots[slot].get(row.line_id)
-        slots[slot][row.line_id] = row if held is None else _plus(held, row)
+        slots[slot][row.line_id] = row if held is None else held.plus(row)
     return {slot: list(lines.values()) for slot, lines in slots.items()}
-
-
-def _plus(one: Row, other: Row) -> Row:
-    return Row(
-        one.line_id,
-        one.rate_id,
-        one.quantity + other.quantity,
-        one.estimated + other.estimated,
-        one.busy + other.busy,
-        one.observed + other.observed,
-    )
 
 
 def row(charge: Charge, line_id: int, rate_ids: Mapping[str, int]) -> tuple[int, Row]:

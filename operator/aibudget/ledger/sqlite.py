@@ -46,11 +46,11 @@ class File:
         self.writer = self.engine.execution_options(writes=True)
 
     def check(self) -> None:
-        """Raises `Stalled` where bytes were overwritten that a start reads: all tables but that of slots."""
+        """Raises `Stalled` where bytes were overwritten that a start reads: all tables but those of slots."""
         with self.engine.connect() as connection:
             rows = connection.exec_driver_sql("SELECT name FROM sqlite_schema WHERE type = 'table'").all()
             for (name,) in rows:
-                if name != schema.usage.name:
+                if name not in (schema.usage_slot.name, schema.usage_packed.name):
                     self._expect_ok(connection, f"PRAGMA quick_check('{name}')")
 
     def look_over(self) -> None:
@@ -81,8 +81,10 @@ class File:
 
         Nothing of an empty ledger.
         """
-        if not self.path.stat().st_size:
-            return
+        with closing(sqlite3.connect(self.path)) as found:
+            # Its size tells nothing: to write ahead takes a page of its own.
+            if found.execute("SELECT 1 FROM sqlite_schema").fetchone() is None:
+                return
         prefix = f"{self.path.name}.before-"
         copy = self.path.with_name(prefix + revision)
         self.copy(copy)

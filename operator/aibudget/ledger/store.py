@@ -13,7 +13,7 @@ from typing import Final
 from sqlalchemy import Connection
 
 from aibudget.inventory.owners import LINKS, OwnerLink
-from aibudget.ledger import days, levels, links, meters, retention, slots
+from aibudget.ledger import days, levels, links, meters, retention, rollup, slots
 from aibudget.ledger.database import Database
 from aibudget.ledger.hours import HOUR, HourBook, mark
 from aibudget.ledger.lines import Lines, Rates, label_keys, last_labels
@@ -37,7 +37,7 @@ from aibudget.metering.slots import SLOT_SECONDS, Interval
 from aibudget.metering.usage import Coverage
 from aibudget.pricing.book import PriceBook
 from aibudget.pricing.rate import Rate
-from aibudget.pricing.tiers import month_of
+from aibudget.pricing.tiers import month_after, month_of
 
 log = logging.getLogger(__name__)
 
@@ -147,8 +147,7 @@ class Ledger:
             line_ids = meter.lines.ids(connection, (key for _, key in keyed), posting.at)
             rate_ids = self._rates.ids(connection, (c.rate for c, _ in keyed if c.rate), posting.at)
             rows = slots.merged(slots.row(charge, line_ids[key], rate_ids) for charge, key in keyed)
-            held = slots.held(connection, meter.id, sorted(posting.coverage))
-            slots.replace(connection, meter.id, rows, (posting.coverage, posting.at))
+            held = slots.replace(connection, meter.id, rows, (posting.coverage, posting.at))
             mark(connection, self._cluster_id, posting.coverage)
             after = meters.advanced(before, posting)
             meters.write_state(connection, meter.id, before, after)
@@ -171,6 +170,20 @@ class Ledger:
             meter.expired(before)
         return expired
 
+    def roll_up(self, before: int, *, epoch: int) -> int:
+        """Pack the oldest day of one meter that is over before an instant; how many rows that were.
+
+        Whatever is asked is answered as before. `Conflict` as `post`.
+        """
+        with self._database.reading() as connection:
+            found = rollup.next_day(connection, self._cluster_id, before)
+        if found is None:
+            return 0
+        day, meter_id = found
+        with self._database.writing() as connection:
+            meters.check_epoch(connection, self._cluster_id, epoch)
+            return rollup.pack(connection, meter_id, day)
+
     def statement(self, meter: str, interval: Interval) -> Statement:
         """All that is posted of an interval, which must lie on slots."""
         if interval.start % SLOT_SECONDS or interval.end % SLOT_SECONDS:
@@ -182,6 +195,11 @@ class Ledger:
         """As `statement`, added up from the slots anew."""
         with self._database.reading() as connection:
             return self._meter(meter).recount(connection, interval)
+
+    def passing(self, meter: str, interval: Interval) -> Statement:
+        """As `statement`, of an interval that is not asked for again."""
+        with self._database.reading() as connection:
+            return self._meter(meter).passing(connection, interval)
 
     def hourly(
         self, meter: str, interval: Interval, namespaces: Collection[str] | None = None
@@ -237,7 +255,9 @@ class Ledger:
                 first = max(since, span.start)
                 changed = sum(self._renew(rating, name, first, rating.renew) for name in self._meters)
             if differs is not None and corrects:
-                closed = Interval(min(differs.start, since), min(differs.end, since))
+                # What a month has used at other prices moves the tiers of what comes after, to its end.
+                end = month_after(differs.end) if book.has_tiers else differs.end
+                closed = Interval(min(differs.start, since), min(end, since))
                 for name, meter in self._meters.items():
                     rating.correct(name, meter.id, closed)
             if changed:
@@ -260,10 +280,19 @@ class Ledger:
         with self._database.reading() as connection:
             return repriced(connection, self._cluster_id)
 
-    def volume(self, meter: str, rate: Rate, slot: int) -> int:
-        """How much of a meter a rate, by its name, has priced in the calendar month before a slot."""
-        lines = self.statement(meter, Interval(month_of(slot), slot)).lines
-        return sum(line.quantity for line in lines if line.rate and line.rate.label == rate.label)
+    def volume(self, meter: str, book: PriceBook, rate: Rate, slot: int) -> int:
+        """How much of a meter counts towards the tiers of a rate of the book, by its name, in the calendar
+        month before a slot: whatever was billed, for what is closed of the month may have had other prices.
+        """
+        return sum(
+            line.quantity
+            for part in book.parts(Interval(month_of(slot), slot))
+            for line in self.statement(meter, part).lines
+            if (own := book.rate(line.sku, part.start)) is not None
+            and own.tiers
+            and own.meter == line.sku.meter
+            and own.label == rate.label
+        )
 
     def corrections(self, meter: str, known: Interval) -> tuple[Correction, ...]:
         """What became known in an interval to cost something else than was billed, in closed time."""

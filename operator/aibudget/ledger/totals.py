@@ -33,6 +33,10 @@ class Row(NamedTuple):
         quantities = int(row.quantity), int(row.estimated), int(row.busy), int(row.observed)
         return cls(row.line_id, row.rate_id or 0, *quantities)
 
+    def plus(self, other: "Row") -> "Row":
+        """Both of them, which are of one line and rate."""
+        return Row(*self[:2], *(one + more for one, more in zip(self[2:], other[2:], strict=True)))
+
     def minus(self, other: "Row | None") -> "Row":
         """What is left without a part of it."""
         if other is None:
@@ -62,6 +66,15 @@ class Covered:
 
 
 NOTHING: Final = Covered(0, 0, 0)
+
+
+def together(rows: Iterable[Row]) -> list[Row]:
+    """One row for each line and rate."""
+    found: dict[tuple[int, int], Row] = {}
+    for row in rows:
+        held = found.get(row[:2])
+        found[row[:2]] = row if held is None else held.plus(row)
+    return list(found.values())
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ import json
 import re
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain
+from itertools import chain, islice
 from typing import Any, Final
 
 import requests
@@ -22,7 +22,11 @@ from aibudget.metering.source import (
     PrometheusUnavailable,
     QueryRefused,
     Series,
+    Sheet,
     TooManySamples,
+    TooMuchAtOnce,
+    keys_of,
+    series_of,
 )
 
 _RESULT: Final = re.compile(r'"result":\s*\[')
@@ -41,7 +45,10 @@ MOST_SAID: Final = 300
 """Characters of a server's own words that are repeated: what fits a condition's message."""
 MOST_SHARED: Final = 1024
 """How many different samples are remembered, for the next series to share."""
+SHEET: Final = 256
+"""How many texts of labels are packed together: what packs well, and is unpacked in no time."""
 
+_LESS: Final = "Ask for a shorter range, or raise its query.max-samples and query.timeout."
 
 # How Prometheus, Thanos, Mimir and VictoriaMetrics word what a shorter range may mend, …
 _TOO_MUCH: Final = re.compile(
@@ -62,11 +69,11 @@ _QUERY: Final = re.compile(r'(query=|evaluate )"(?:[^"\\]|\\.){60,}"')
 
 
 class KnownLabels:
-    """Label sets by their texts, as long as they come again."""
+    """Label sets by the keys of their texts, as long as they come again."""
 
     def __init__(self) -> None:
-        self._new: dict[str, Labels] = {}
-        self._old: dict[str, Labels] = {}
+        self._new: dict[int, Labels] = {}
+        self._old: dict[int, Labels] = {}
         self._names: dict[tuple[str, ...], tuple[str, ...]] = {}
 
     def __len__(self) -> int:
@@ -79,16 +86,24 @@ class KnownLabels:
     def of(self, texts: Sequence[str]) -> list[Labels]:
         """One for each text, in order. Raises ValueError where one is no JSON object."""
         new, old = self._new, self._old
-        unknown = dict.fromkeys(text for text in texts if text not in new)
-        for text in unknown.keys() & old.keys():
-            new[text] = old.pop(text)
-            del unknown[text]
-        if unknown:
-            # All at once, which is faster; what they say is read again when it is looked at, one by one.
-            for text, told in zip(unknown, json.loads(f"[{','.join(unknown)}]"), strict=True):
-                names = tuple(told)
-                new[text] = Labels(text, self._names.setdefault(names, names))
-        return [new[text] for text in texts]
+        keys = keys_of(texts)
+        unknown = {key: text for key, text in zip(keys, texts, strict=True) if key not in new}
+        for key in unknown.keys() & old.keys():
+            new[key] = old.pop(key)
+            del unknown[key]
+        waiting = iter(unknown.items())
+        while some := tuple(islice(waiting, SHEET)):
+            self._learn(some)
+        return [new[key] for key in keys]
+
+    def _learn(self, unknown: Sequence[tuple[int, str]]) -> None:
+        texts = [text for _, text in unknown]
+        # All at once, which is faster; what they say is read again when it is looked at, one by one.
+        said = json.loads(f"[{','.join(texts)}]")
+        sheet = Sheet(texts)
+        for place, ((key, _), told) in enumerate(zip(unknown, said, strict=True)):
+            names = tuple(told)
+            self._new[key] = Labels(key, self._names.setdefault(names, names), sheet, place)
 
 
 def document_of(
@@ -134,7 +149,7 @@ def _declined(url: str, status: int, document: Mapping[str, Any]) -> QueryRefuse
     message = f"Prometheus at {url} refused a query ({status} {kind}): {_short(said)}."
     ran = status == 422 or kind in ("timeout", "canceled", "execution")
     if _TOO_MUCH.search(said) and status in (400, 422, 500):
-        return _too_much(message)
+        return TooMuchAtOnce(f"{message} {_LESS}")
     if ran and _AWAY.search(said):
         return PartialData(f"{message} Check its stores and replicas.")
     if status == 400 or (ran and _NOT_UNDERSTOOD.search(said)):
@@ -143,14 +158,8 @@ def _declined(url: str, status: int, document: Mapping[str, Any]) -> QueryRefuse
         # It may well be so at some instants only: a shorter range then tells which.
         return TooManySamples(f"{message} Aggregate both sides of the join by the labels it is made on.")
     if ran:
-        return _too_much(message)
+        return (TooMuchAtOnce if kind == "timeout" else TooManySamples)(f"{message} {_LESS}")
     return PrometheusUnavailable(f"{message} Check its health and logs.")
-
-
-def _too_much(message: str) -> TooManySamples:
-    return TooManySamples(
-        f"{message} Ask for a shorter range, or raise its query.max-samples and query.timeout."
-    )
 
 
 def _reason(said: str) -> str:
@@ -208,7 +217,7 @@ class _Reader:
     """
 
     def __init__(self, known: KnownLabels | None) -> None:
-        self.decode = json.JSONDecoder(object_hook=self._compacted).decode
+        self.decode = json.JSONDecoder(object_hook=_compacted).decode
         self._known = known
         self._times: dict[str, array[float]] = {}
         self._samples: dict[str, tuple[array[float], array[float]]] = {}
@@ -222,7 +231,8 @@ class _Reader:
             return self._decoded(text)
         texts = [one + "}" for one, _, _ in parts]
         labels = json.loads(f"[{','.join(texts)}]") if self._known is None else self._known.of(texts)
-        return map(Series, labels, *zip(*(self._read(samples) for _, _, samples in parts), strict=True))
+        samples = (self._read(samples) for _, _, samples in parts)
+        return map(series_of, ((of, *told) for of, told in zip(labels, samples, strict=True)))
 
     def _read(self, text: str) -> "tuple[array[float], array[float]]":
         found = self._samples.get(text)
@@ -240,9 +250,9 @@ class _Reader:
         if times is None:
             if len(self._times) >= MOST_SHARED:
                 self._times.clear()
-            read = (float(instant) for instant in _TIMES.findall(instants))
-            times = self._times[instants] = array("d", read)
-        values = array("d", map(float, between[1::2]))
+            times = self._times[instants] = array("d", [*map(float, _TIMES.findall(instants))])
+        # Of a list, which tells how long it is: of what does not, an array keeps room for more.
+        values = array("d", [*map(float, between[1::2])])
         if len(times) != len(values):
             raise ValueError(f"{len(times)} times for {len(values)} values")
         return times, values
@@ -251,10 +261,12 @@ class _Reader:
         found: list[Any] = self.decode(f"[{text}}}]")
         return found
 
-    def _compacted(self, parsed: dict[str, Any]) -> Any:
-        if not isinstance(parsed.get("metric"), dict):
-            return parsed
-        samples = parsed["values"] if "values" in parsed else [parsed["value"]]
-        times = array("d", [sample[0] for sample in samples])
-        values = array("d", [float(sample[1]) for sample in samples])
-        return Series(parsed["metric"], times, values)
+
+def _compacted(parsed: dict[str, Any]) -> Any:
+    # No method: what refers to itself is let go of late, and with it the labels of a hundred thousand pods.
+    if not isinstance(parsed.get("metric"), dict):
+        return parsed
+    samples = parsed["values"] if "values" in parsed else [parsed["value"]]
+    times = array("d", [sample[0] for sample in samples])
+    values = array("d", [float(sample[1]) for sample in samples])
+    return Series(parsed["metric"], times, values)

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
+from sys import intern
 from typing import NamedTuple
 
 from aibudget.inventory.accelerators import SAME_DEVICES
@@ -19,7 +20,7 @@ from aibudget.metering.asking import Answer
 from aibudget.metering.coverage import Known
 from aibudget.metering.holding import Holding, Samples, joined, plausible
 from aibudget.metering.integration import MILLISECONDS, Amount, Cell
-from aibudget.metering.nodes import Nodes, own
+from aibudget.metering.nodes import Dimensions, Nodes, own
 from aibudget.metering.shares import part_of, share_of
 from aibudget.metering.slots import SLOT_SECONDS, slot_of
 from aibudget.metering.source import meaning
@@ -29,10 +30,11 @@ NOTHING = Samples.of({})
 
 
 class Offer(NamedTuple):
-    """One resource of one node, as metrics spell it."""
+    """One resource of one node, as metrics spell it; `told` is as of a `Holding`."""
 
     node: str
     resource: str
+    told: Dimensions = ()
 
 
 class Place(NamedTuple):
@@ -87,7 +89,9 @@ def capacity(answer: Answer) -> Capacity:
     known: dict[tuple[int, int], Samples] = {}
     for labels, times, values in answer.series:
         name, offer = meaning(labels, _told)
-        family, ids = found[name], (id(times), id(values))
+        family, ids = found.get(name), (id(times), id(values))
+        if family is None:
+            continue
         if ids not in known:
             known[ids] = plausible(Samples(times, values))
         samples = known[ids]
@@ -96,7 +100,8 @@ def capacity(answer: Answer) -> Capacity:
 
 
 def _told(labels: Mapping[str, str]) -> tuple[str, Offer]:
-    return labels["family"], Offer(own(labels, "node"), labels.get("resource", ""))
+    family, node, resource = map(intern, (labels["family"], own(labels, "node"), labels.get("resource", "")))
+    return family, Offer(node, resource)
 
 
 def balances(
@@ -154,9 +159,8 @@ def _offer(sums: dict[Place, _Sums], offer: Offer, samples: Samples, known: Know
         first, last = max(grid.instants.start, slot + 1), min(slot + SLOT_SECONDS, grid.interval.end)
         units = sum(samples.units[bisect_left(times, first) : bisect_left(times, last + 1)])
         if units:
-            sums[Place(slot, offer.node, nodes.sku(offer.node, offer.resource, last))].capacity += round(
-                units * worth
-            )
+            sku = nodes.sku(offer.node, offer.resource, last, offer.told)
+            sums[Place(slot, offer.node, sku)].capacity += round(units * worth)
 
 
 class _Steps:
@@ -176,7 +180,7 @@ class _Steps:
     def _holdings(self) -> Mapping[Offer, list[Samples]]:
         found: dict[Offer, list[Samples]] = defaultdict(list)
         for key, samples in self._held.items():
-            found[Offer(key.node, key.resource)].append(samples)
+            found[self._offer_of(key)].append(samples)
         return found
 
     def judge(self) -> None:
@@ -242,9 +246,14 @@ class _Steps:
         for key, samples in told_of:
             if samples.times and first <= samples.times[-1] and samples.times[0] <= last:
                 told = samples.times[bisect_left(samples.times, first) : bisect_left(samples.times, last + 1)]
-                offer = Offer(key.node, key.resource)
+                offer = key if isinstance(key, Offer) else self._offer_of(key)
                 found |= dict.fromkeys((offer, int(t)) for t in told if t in dark)
         return found
+
+    def _offer_of(self, key: Holding) -> Offer:
+        """What is known of a claim alone is not known of the node's units in general."""
+        exact = Offer(key.node, key.resource, key.told)
+        return exact if exact in self._capacity.offered else Offer(key.node, key.resource)
 
     def _offered(self, offer: Offer, t: float) -> float:
         return self._capacity.offered.get(offer, NOTHING).at(int(t))
@@ -267,4 +276,5 @@ class _Steps:
 
 
 def _place(offer: Offer, t: int, known: Known, nodes: Nodes) -> Place:
-    return Place(slot_of(t - known.grid.step), offer.node, nodes.sku(offer.node, offer.resource, t))
+    sku = nodes.sku(offer.node, offer.resource, t, offer.told)
+    return Place(slot_of(t - known.grid.step), offer.node, sku)

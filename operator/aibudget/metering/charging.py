@@ -1,12 +1,14 @@
 """To whom what was counted is charged, as which SKU, and what of it somebody else counts as well.
 
 A server tells its own tokens better than the gateway before it, and of two exporters of one device's energy
-the one that tells more is nearer to the truth: the other is a duplicate, left out and told of. What is part
+the one that tells more is nearer to the truth: the other is a duplicate, left out and told of; what one of
+them counted while it was missing, the other has told already. What is part
 of another amount, as cached input is of input, is taken out of it, so that amounts of one meter add up. Pure.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from fractions import Fraction
 from typing import Final
 
 from aibudget.api.meter import Attribution
@@ -101,15 +103,17 @@ class Charging:
 
     def _highest(self, cells: Mapping[Cell, Amount]) -> dict[Cell, Amount]:
         """Of each pod's component in each slot what the source says that says most."""
-        sums: dict[tuple[object, ...], dict[str, int]] = defaultdict(lambda: defaultdict(int))
+        sums: dict[tuple[object, ...], dict[str, Amount]] = defaultdict(lambda: defaultdict(Amount))
         for cell, amount in cells.items():
-            sums[self._device(cell)][self._families[cell.counter.family].name] += amount.quantity
+            said = sums[self._device(cell)][self._families[cell.counter.family].name]
+            said.quantity += amount.quantity
+            said.older += amount.older
         kept: dict[Cell, Amount] = {}
         for cell, amount in cells.items():
-            source, said = self._families[cell.counter.family].name, sums[self._device(cell)]
-            best = max(sorted(said), key=said.__getitem__)
+            source, several = self._families[cell.counter.family].name, sums[self._device(cell)]
+            best, told = _best(several)
             if source == best:
-                kept[cell] = amount
+                kept[cell] = _without(amount, told)
             else:
                 self._doubled.add((source, best, ""))
         return kept
@@ -176,6 +180,23 @@ def _models(counter: Counter) -> list[str]:
     parts = [name.split("/") for name in dict.fromkeys(names)]
     found = {"/".join(part[place:]) for part in parts for place in range(len(part))}
     return sorted(found, key=lambda name: (-len(name), name))
+
+
+def _best(several: Mapping[str, Amount]) -> tuple[str, Fraction]:
+    """Which of several sources says most of a slot, and how much of what it counted before it, while it was
+    missing, the others have told then: as much of it as they tell of the slot.
+    """
+    now = {name: said.quantity - said.older for name, said in several.items()}
+    others = [now[name] for name, said in several.items() if not said.older]
+    if not others:
+        return max(sorted(several), key=lambda name: several[name].quantity), Fraction(0)
+    best = max(sorted(now), key=now.__getitem__)
+    return best, Fraction(max(others), now[best]) if now[best] else Fraction(1)
+
+
+def _without(amount: Amount, told: Fraction) -> Amount:
+    quantity = amount.quantity - int(amount.older * told)
+    return Amount(quantity, min(amount.estimated, quantity))
 
 
 def _take_out(lines: dict[Line, Amount], part: Line, whole: Line) -> None:

@@ -20,6 +20,8 @@ ARTEFACT: Final = 0.01
 LONGEST_BRIDGE: Final = 7200
 """What was counted across a longer time without any scrape is not spread over it: the slots of its beginning
 are not asked for together with its end."""
+SHOWN: Final = 300
+"""For so many seconds Prometheus may show a level that nobody tells any more."""
 SETTLED: Final = 300
 """An amount that belongs to no more than this many seconds is no estimate."""
 NEWBORN: Final = 900
@@ -27,16 +29,26 @@ NEWBORN: Final = 900
 
 
 class Growth(NamedTuple):
-    """What was counted in (since, until], in the meter's smallest unit."""
+    """What was counted in (since, until], in the meter's smallest unit. `last` is when the level before was
+    told, which may be earlier: the source was scraped meanwhile, and this counter was missing.
+    """
 
     since: int
     until: int
     amount: int
+    last: int | None = None
 
     @property
     def estimated(self) -> bool:
         """Whether its spread over time is a guess; its sum never is."""
         return self.until - self.since > SETTLED
+
+    def older(self, slot: int, portion: int) -> int:
+        """How much of a slot's portion was counted before the slot, spread evenly since the level before."""
+        if self.last is None or self.last >= slot or self.since == self.last:
+            return 0
+        begins = self.last - SHOWN
+        return portion * (slot - begins) // (self.until - begins)
 
     def portions(self) -> Iterator[tuple[int, int]]:
         """(slot, amount) for each slot it touches: whole numbers that add up to it."""
@@ -92,7 +104,7 @@ def counted(before: Level, levels: Iterable[Level], cap: float | None, clock: Cl
             dropped += 1
             continue
         if amount:
-            growths.append(Growth(clock.since(last.at, level.at), level.at, amount))
+            growths.append(Growth(clock.since(last.at, level.at), level.at, amount, last.at))
         fell = level.value < last.value and not amount
         last = Level(level.at, last.value) if fell else level
     return Counted(growths, last, dropped)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
 from itertools import chain
 from sys import intern
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from aibudget.inventory.accelerators import HAMI, in_metrics
 from aibudget.inventory.workload import PodKey
@@ -110,8 +110,8 @@ def _largest(values: "array[float]") -> float:
     return high if math.isfinite(sum(values)) and low >= 0 else math.nan
 
 
-def doubted(held: Mapping[Holding, Samples], lost: Mapping[float, int]) -> dict[int, float]:
-    """Which part of the holdings was lost, at each instant at which any was."""
+def doubted(held: Mapping[Any, Samples], lost: Mapping[float, int]) -> dict[int, float]:
+    """Which part of the holdings, or of what is offered, was lost, at each instant at which any was."""
     if not lost:
         return {}
     told = Counter(t for samples in held.values() for t in samples.times if t in lost)

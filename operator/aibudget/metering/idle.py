@@ -11,8 +11,9 @@ from typing import Final
 from aibudget.inventory.workload import Workload
 from aibudget.metering.capacity import Place, balances, capacity
 from aibudget.metering.catalogue import GPU_IDLE, scale_of
+from aibudget.metering.claims import Claimed, left, offered
 from aibudget.metering.coverage import Known
-from aibudget.metering.holding import Holding, Samples
+from aibudget.metering.holding import Holding, Samples, doubted
 from aibudget.metering.integration import Amount, Cell
 from aibudget.metering.scene import Scene
 from aibudget.metering.slots import SLOT_SECONDS, iso
@@ -33,7 +34,11 @@ NOT_TOLD: Final = (
 
 
 def read_idle(
-    scene: Scene, held: Mapping[Holding, Samples], cells: Mapping[Cell, Amount], known: Known
+    scene: Scene,
+    held: Mapping[Holding, Samples],
+    cells: Mapping[Cell, Amount],
+    known: Known,
+    claimed: Claimed | None = None,
 ) -> tuple[Reading, tuple[str, ...]]:
     """What was left of the nodes' capacity, and what that says of what was held, as sentences.
 
@@ -46,20 +51,25 @@ def read_idle(
     except QueryRefused as refused:
         unknown = _without(coverage, coverage)
         return Reading(scene.grid.interval, (), unknown, head=None, problems=(refused.message,)), ()
-    left, untold = balances(found, held, cells, known, scene.nodes)
+    remains, untold = balances(found, held, cells, known, scene.nodes)
     told = replace(known, covered=known.covered - found.unread)
+    if claimed is not None:
+        there = offered(scene.capacity)
+        of_claims, lost = left(there, {offer.node for offer in found.offered}, claimed, scene.nodes)
+        remains |= of_claims
+        told = replace(told, doubted={**told.doubted, **doubted({**found.offered, **there.offered}, lost)})
     pools: dict[tuple[int, str], Balance] = defaultdict(Balance)
-    for place, balance in left.items():
+    for place, balance in remains.items():
         pools[place.slot, pool_of(place.sku)] += balance
     reading = Reading(
         interval=scene.grid.interval,
-        usages=_usages(left),
+        usages=_usages(remains),
         coverage=_without(told.by_slot(), untold),
         head=told.head(),
         problems=(NOT_TOLD,) if untold else (),
         balances=pools,
     )
-    return reading, tuple(_over(left, scene.grid.step))
+    return reading, tuple(_over(remains, scene.grid.step))
 
 
 def pool_of(of: Sku) -> str:

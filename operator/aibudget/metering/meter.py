@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 from aibudget.inventory.owners import OwnerBook, Resolution
 from aibudget.inventory.workload import PodKey, Workload
 from aibudget.metering.asking import over_range
-from aibudget.metering.claims import claimed, missing, told
+from aibudget.metering.capacity import capacity
+from aibudget.metering.claims import Claimed, Claims, claimed, missing, told
 from aibudget.metering.coverage import Known, Sighting, known
 from aibudget.metering.devices import Devices
 from aibudget.metering.doubts import Doubts
@@ -26,7 +27,7 @@ from aibudget.metering.integration import Amount, Cell, integrate
 from aibudget.metering.ownership import learn
 from aibudget.metering.scene import MeterSettings, Scene, Scenes
 from aibudget.metering.slots import SLOT_SECONDS, Interval, iso
-from aibudget.metering.source import PromSource, Series, by_names
+from aibudget.metering.source import PromSource, QueryRefused, Series, by_names, used_up
 from aibudget.metering.usage import Coverage, Reading, Sku, Usage
 
 # Utilisation is averaged over at least this, in milliseconds: its exporter has an interval of its own.
@@ -59,7 +60,7 @@ def gpu_parts(scenes: Scenes, interval: Interval, owners: OwnerBook | None = Non
             yield replace(absent, beside=(absent,))
             continue
         reading = _Part(scene).read(book)
-        book = book.with_links(reading.links)
+        book = reading.owners or book
         yield reading
 
 
@@ -79,6 +80,7 @@ def whole(interval: Interval, readings: Iterable[Reading]) -> Reading:
         head=max((part.head for part in parts if part.head is not None), default=None),
         problems=tuple(dict.fromkeys(problem for part in parts for problem in part.problems)),
         links=tuple(link for part in parts for link in part.links),
+        owners=parts[-1].owners if parts else None,
         step=parts[-1].step if parts else None,
         scrape_interval=parts[-1].scrape_interval if parts else None,
         beside=tuple(
@@ -106,14 +108,14 @@ class _Held:
     """
 
     held: dict[Holding, Samples]
-    claims: dict[Holding, Samples]
+    claims: Claims
     timed: Edges
     lost: Counter[float]
     unread: frozenset[int]
 
     @property
     def pods(self) -> set[PodKey]:
-        return {key.pod for told in (self.held, self.claims, self.timed.finished) for key in told}
+        return {key.pod for told in (self.held, self.claims.held, self.timed.finished) for key in told}
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,7 @@ class _Part:
         # Before anything is counted: the answer on so many pods is large, and so is what is counted.
         book = learn(scene.source, scene.queries, scene.grid.wider().interval, held.pods, owners)
         counted = self.count(held)
+        del held
         owned = book.resolved({cell.pod for cell in counted.cells})
         strangers = sum(not found.complete for found in owned.values())
         return Reading(
@@ -136,6 +139,7 @@ class _Part:
             head=counted.known.head(),
             problems=(*replace(counted.doubts, strangers=strangers).sentences(counted.cells), *counted.odd),
             links=book.since(owners),
+            owners=book,
             step=scene.grid.step,
             scrape_interval=scene.scrape.interval,
             beside=(counted.idle,),
@@ -145,24 +149,42 @@ class _Part:
         """What was held, without asking whose it was, and what was left of the nodes' capacity."""
         scene, seen, reach = self.scene, self.scene.seen, self.scene.reach
         answer = answer or self._held()
-        held, claims, timed = answer.held, answer.claims, answer.timed
+        claims = answer.claims.held
         unread = scene.coverage.unread | answer.unread
-        phaseless = self._phaseless({t: seen[t] for t in seen if t in reach.instants}, held)
+        phaseless = self._phaseless({t: seen[t] for t in seen if t in reach.instants}, answer.held)
         beyond = {t for t in seen if t not in reach.instants}
         sure = known(scene.grid, seen, unread | phaseless | beyond)
+        there = told(scene.grid, seen, unread | beyond)
+        held, timed = self._unserved(answer, there)
         sure = replace(sure, doubted=doubted(held, answer.lost))
         devices = self._devices([*held, *claims])
         cells = integrate(held, sure, scene.nodes, devices, timed)
-        idle, odd = read_idle(scene, held, cells, sure)
+        taken = Claimed(claims, integrate(claims, there, scene.nodes, devices), there)
         blind = scene.settings.utilisation and not devices
+        # What was seen of a hundred thousand devices is not to be there with what is made of capacity.
+        del devices
+        idle, odd = read_idle(scene, held, cells, sure, taken if scene.scrape.claimable else None)
         doubts = Doubts(answer.lost.total(), len(unread), len(phaseless), 0, blind)
         if claims:
-            there = told(scene.grid, seen, unread | beyond)
-            cells |= integrate(claims, there, scene.nodes, devices)
+            cells |= taken.cells
             untold = missing(claims, there)
             doubts = replace(doubts, untold=len(untold))
             sure = replace(sure, doubted={**sure.doubted, **doubted(held, untold)})
         return _Counted(cells, sure, doubts, idle, odd)
+
+    def _unserved(self, answer: "_Held", there: Known) -> tuple[dict[Holding, Samples], Edges]:
+        """What was requested of device plug-ins, and when: what claims serve is counted with the claims."""
+        claims, timed = answer.claims, answer.timed
+        if not claims.requesters:
+            return answer.held, timed
+        try:
+            offered = capacity(self.scene.capacity).offered
+        except QueryRefused:
+            offered = {}
+        finished = {
+            key: units for key, units in timed.finished.items() if not claims.serve(key, units.times, offered)
+        }
+        return claims.unserved(answer.held, there, offered), replace(timed, finished=finished)
 
     def _held(self) -> "_Held":
         """What was held; the answer itself is let go of."""
@@ -197,7 +219,8 @@ class _Part:
             return Devices((), ())
         window = max(self.scene.scrape.window, self.scene.grid.step * 1000, BUSY_WINDOW)
         asked = self.scene.queries.utilisation(window)
-        return Devices(over_range(self.scene.source, asked, self.scene.grid).series, holders)
+        answer = over_range(self.scene.source, asked, self.scene.grid)
+        return Devices(used_up(answer.series), holders)
 
 
 def usages(cells: Mapping[Cell, Amount], owned: Mapping[PodKey, Resolution]) -> tuple[Usage, ...]:

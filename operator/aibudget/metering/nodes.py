@@ -12,6 +12,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
+from sys import intern
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -191,7 +192,7 @@ def _told(labels: Mapping[str, str]) -> tuple[str, str, Mapping[str, str]]:
     """Of which node, of which resource or none, and what else is said."""
     others = tuple([(name, value) for name, value in labels.items() if name not in _NAMES])
     resource = labels.get("resource", "")
-    return own(labels, "node"), from_metrics(resource) if resource else "", _shared(others)
+    return intern(own(labels, "node")), intern(from_metrics(resource)) if resource else "", _shared(others)
 
 
 @lru_cache(maxsize=MOST_KINDS)

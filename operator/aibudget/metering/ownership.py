@@ -14,7 +14,7 @@ from aibudget.metering.asking import over_window
 from aibudget.metering.nodes import own
 from aibudget.metering.promql import OWNED, Queries
 from aibudget.metering.slots import Interval
-from aibudget.metering.source import Labels, PromSource, Series
+from aibudget.metering.source import Labels, PromSource, Series, used_up
 
 
 def learn(
@@ -27,7 +27,7 @@ def learn(
     if unknown := book.unknown(pods):
         names = {(pod.namespace, pod.name) for pod in unknown}
         answer = over_window(source, lambda seconds: queries.pod_owners(names, seconds), interval)
-        book = book.with_links(_pods(answer.series, unknown, names))
+        book = book.with_links(_pods(answer.series, unknown, names), {pod: pod for pod in unknown})
     if missing := book.missing(pods):
         answer = over_window(source, lambda seconds: queries.owners(missing, seconds), interval)
         book = book.with_links(_owned(answer.series, missing))
@@ -37,11 +37,9 @@ def learn(
 def _pods(
     answer: list[Series], pods: Collection[PodKey], names: Collection[tuple[str, str]]
 ) -> Iterator[OwnerLink]:
-    """The answer is used up: links and labels of a hundred thousand pods need not be there together."""
     shared: dict[Owner | None, Owner | None] = {}
-    while answer:
-        labels = answer.pop().labels
-        labels = labels.told() if isinstance(labels, Labels) else labels
+    for said, _, _ in used_up(answer):
+        labels = said.told() if isinstance(said, Labels) else said
         told = own(labels, "namespace"), own(labels, "pod"), labels.get("uid", "")
         # Links are kept for good: the strings of a hundred thousand pods are to be there once.
         pod = PodKey._make(map(intern, told))

@@ -20,9 +20,11 @@ DEVICE = "UUID, GPU_I_ID, GPU_I_PROFILE, modelName"
 OTHER_DEVICE = "serial_number, gpu_id, gpu_compute_partition_type, accelerator_id"
 
 SCHEDULED, COMPLETED = "kube_pod_status_scheduled_time", "kube_pod_completion_time"
-# What AIBudget tells of itself: devices held by claims, by what; and, at every scrape, whether it leads.
-CLAIMED, LEADER = "aibudget_dra_device_held", "aibudget_leader"
-CLAIM = ("driver", "product", "profile", "part")
+# What AIBudget tells of itself: devices held by claims, by what; those that there are; and, at every scrape,
+# whether it leads.
+CLAIMED, CLAIMABLE, LEADER = "aibudget_dra_device_held", "aibudget_dra_devices", "aibudget_leader"
+CLAIM = ("driver", "product", "profile", "part", "requested")
+DEVICES = ("driver", "product", "profile", "usable")
 # AIBudget is scraped at an interval of its own, which is seldom more than a minute; in milliseconds.
 OWN_WINDOW = 63_000
 
@@ -93,7 +95,7 @@ class Queries:
     def survey(self, seconds: int) -> str:
         """`family` newest: the node seen last in the seconds before, valued with the time of its last
         scrape; pods and accelerators: the most series at once; dated: how many pods run to
-        their end.
+        their end; devices: whether AIBudget told of any for claims.
         """
         seconds = max(seconds, SIZING)
         info = self._state("kube_node_info")
@@ -104,6 +106,7 @@ class Queries:
                 "pods": f"max_over_time(count({pods})[{seconds}s:{SIZING}s])",
                 "accelerators": f"max_over_time(count({self._requests()})[{seconds}s:{SIZING}s])",
                 "dated": f"max_over_time(count({self._state(*ENDING)})[{seconds}s:300s])",
+                "devices": f"max_over_time(count({selector(CLAIMABLE, self.cluster)})[{seconds}s:300s])",
             }
         )
 
@@ -144,10 +147,7 @@ class Queries:
         is never or always. Where node info is scraped by another job, there is no newest scrape to compare
         with and the look-back decides.
         """
-        claimed, by = selector(CLAIMED, self.cluster), f"{POD}, {NODE}, {', '.join(CLAIM)}"
-        newest = f"max by (instance, job) (timestamp({selector(LEADER, self.cluster)}))"
-        outdated = f"timestamp({claimed}) < on (instance, job) group_left () {newest}"
-        claims = f"max by ({by}) ({_fresh(claimed, max(window, OWN_WINDOW))} unless ({outdated}))"
+        claims = f"max by ({POD}, {NODE}, {', '.join(CLAIM)}) ({self._told(CLAIMED, window)})"
         requests = self._requests(HAMI_PATTERN)
         held = f"{self.held_of(requests, window)} or {claims}"
         return held if step is None else f"{held} or {self._edges(requests, window, step)}"
@@ -195,9 +195,10 @@ class Queries:
             f" * on ({POD}) group_left () max by ({POD}) ({last(phase, window)} == 1)"
         )
 
-    def capacity(self, window: int) -> str:
+    def capacity(self, window: int, *, claimable: bool = False) -> str:
         """`family` offered: units of each accelerator resource that each node has; unusable: how many of them
-        nobody could use, the device, its plug-in or the node being unwell, or the node cordoned.
+        nobody could use, the device, its plug-in or the node being unwell, or the node cordoned. Where there
+        are devices for claims, devices: how many, as AIBudget tells it; closed: nodes of no use.
         """
         by, accelerators = f"{NODE}, resource", self._accelerators()
         capacity = self._state("kube_node_status_capacity", accelerators)
@@ -210,7 +211,11 @@ class Queries:
         closed = f"(max by ({NODE}) ({_fresh(ready, window)}) == 0 or max by ({NODE}) ({cordoned}) == 1)"
         unhealthy = f"{offered} - on ({by}) max by ({by}) ({allocatable})"
         unusable = f"({offered} and on ({NODE}) {closed} or ({unhealthy}))"
-        return _families({"offered": f"({offered} > 0)", "unusable": f"({unusable} > 0)"})
+        families = {"offered": f"({offered} > 0)", "unusable": f"({unusable} > 0)"}
+        if claimable:
+            told = self._told(CLAIMABLE, window)
+            families |= {"devices": f"max by ({NODE}, {', '.join(DEVICES)}) ({told})", "closed": closed}
+        return _families(families)
 
     def nodes(self, labels: Iterable[str], window: int, step: int, whole_until: int) -> str:
         """Each node's labels, and how many units of each resource it has, when they are new against the step
@@ -299,9 +304,12 @@ class Queries:
 
         Where node info is scraped by another job there is no newest scrape to compare with.
         """
-        newest = f"max by (instance, job) (timestamp({self._state('kube_node_info')}))"
-        outdated = f"timestamp({vector}) < on (instance, job) group_left () {newest}"
-        return f"{_fresh(vector, window)} unless ({outdated})"
+        return _newest(vector, self._state("kube_node_info"), window)
+
+    def _told(self, name: str, window: int) -> str:
+        """What the newest scrape of AIBudget itself told."""
+        leader = selector(LEADER, self.cluster)
+        return _newest(selector(name, self.cluster), leader, max(window, OWN_WINDOW))
 
     def _state(self, name: str, *more: Matcher) -> str:
         return selector(name, (*self.kube_state_metrics, *more))
@@ -337,6 +345,13 @@ def selector(name: str, matching: Iterable[Matcher]) -> str:
 def last(vector: str, window: int) -> str:
     """The last sample of each series within `window` milliseconds, be the series stale or not."""
     return f"last_over_time({vector}[{window}ms])"
+
+
+def _newest(vector: str, scraped: str, window: int) -> str:
+    """What is as new as what every scrape of the same target tells."""
+    newest = f"max by (instance, job) (timestamp({scraped}))"
+    outdated = f"timestamp({vector}) < on (instance, job) group_left () {newest}"
+    return f"{_fresh(vector, window)} unless ({outdated})"
 
 
 def _fresh(vector: str, window: int) -> str:

@@ -6,15 +6,17 @@ asked for each time. It must not decide what is settled: that is the accounts' l
 whole, so nothing that came later than the lag is lost. Pure but for the source it asks.
 """
 
-import json
+import math
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from aibudget.metering.slots import SLOT_SECONDS, Interval
-from aibudget.metering.source import Labels, PromSource, Result, Series
+from aibudget.metering.source import Labels, PromSource, Result, Series, series_of
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 MOST_SERIES: Final = 300_000
 """An answer of more series is not remembered: memory is worth more then than Prometheus's time."""
@@ -23,6 +25,10 @@ LONGEST: Final = 3600
 MARGIN: Final = 2 * SLOT_SECONDS // 3
 """How much before a head's start is remembered, in seconds: gaps are judged by what lies around them."""
 
+MOST_ALIKE: Final = 1024
+"""How many different samples are remembered while an answer is put to what is kept: series that share theirs
+follow each other, and those that do not would only take memory."""
+
 Samples = tuple["array[float]", "array[float]"]
 """Times and as many values."""
 _NONE: Final[Samples] = array("d"), array("d")
@@ -30,13 +36,15 @@ _NONE: Final[Samples] = array("d"), array("d")
 
 @dataclass(slots=True)
 class _Kept:
-    """All instants from `start` to `until`, on a grid of steps; none was asked for before `asked`."""
+    """All instants from `start` to `until`, on a grid of steps; none was asked for before `asked`.
+
+    Samples after `until` may be others by now.
+    """
 
     start: int
     until: int
     asked: int
-    labels: dict[str, Mapping[str, str]] = field(default_factory=dict)
-    samples: dict[str, Samples] = field(default_factory=dict)
+    samples: dict[Labels, Samples] = field(default_factory=dict)
 
     def reaches(self, start: int, step: int) -> bool:
         """Whether what begins at `start` can be told from here on without a hole."""
@@ -84,7 +92,7 @@ class Recall:
         until = start + (min(settled, end) - start) // step * step
         if not kept.samples and until <= kept.until:
             return result
-        found = _together(kept, result.series, Interval(start, end), max(until, kept.until))
+        found = _together(kept, result.series, Interval(start, end))
         if len(kept.samples) > MOST_SERIES:
             self._kept.pop((promql, step), None)
         elif until > kept.until:
@@ -96,96 +104,102 @@ class Recall:
         return Result(found, result.infos)
 
 
-def _key(labels: Mapping[str, str]) -> str:
-    """A label set's text: as its server wrote it, or as it would have been written."""
-    if isinstance(labels, Labels):
-        return labels.text
-    return json.dumps(labels, separators=(",", ":"), ensure_ascii=False)
+def _together(kept: _Kept, answer: list[Series], span: Interval) -> list[Series]:
+    """What is kept of the span, both ends with it, and what was answered after it; all of it is kept.
 
-
-def _together(kept: _Kept, answer: list[Series], span: Interval, until: int) -> list[Series]:
-    """What is kept of the span, both ends with it, and what was answered after it; of that, what lies up to
-    `until` is kept, too.
+    The answer is used up: the samples of a hundred thousand series need not be there twice.
     """
-    earlier, later, found = kept.samples, dict[str, Samples](), list[Series]()
-    told, put = _Cut(span.start, span.end), _Put(span, until)
-    for series in answer:
-        key = _key(series[0])
-        before = earlier.get(key, _NONE)
-        if before is _NONE:
-            kept.labels[key] = series[0]
-        whole, later[key] = put(before, series)
-        found.append(series if before is _NONE else Series(series[0], *whole))
-    for key in [key for key in earlier if key not in later]:
-        whole = told(*earlier[key])
-        if whole[0]:
-            found.append(Series(kept.labels[key], *whole))
-    earlier |= later
-    return found
+    earlier, later = kept.samples, dict[Labels, Samples]()
+    put = _Put(span.start, kept.until)
+    for place, (labels, times, values) in enumerate(answer):
+        known = labels if isinstance(labels, Labels) else Labels.of(labels)
+        later[known], told = put(earlier.pop(known, _NONE), times, values)
+        answer[place] = series_of((known, *told))
+    settled, told_of = _Cut(kept.start, kept.until), _Cut(span.start, min(span.end, kept.until))
+    for known, samples in earlier.items():
+        later[known] = settled(samples)
+        told = told_of(samples)
+        if told[0]:
+            answer.append(series_of((known, *told)))
+    kept.samples = later
+    return answer
 
 
 def _forget(kept: _Kept, start: int) -> None:
-    cut = _Cut(start, kept.until)
-    kept.samples = {key: part for key, samples in kept.samples.items() if (part := cut(*samples))[0]}
-    kept.labels = {key: kept.labels[key] for key in kept.samples}
+    cut = _Cut(start, math.inf)
+    for labels, samples in kept.samples.items():
+        kept.samples[labels] = cut(samples)
+    for labels in [labels for labels, (times, _) in kept.samples.items() if not times]:
+        del kept.samples[labels]
     kept.start = start
 
 
 class _Cut:
-    """The samples of a span, both ends with it; made once for all series that share them."""
+    """The samples of a span, both ends with it; made once for those that share them."""
 
     def __init__(self, start: float, end: float) -> None:
         self._start, self._end = start, end
-        self._made: dict[tuple[int, int], Samples] = {}
+        self._made: dict[int, tuple[Samples, Samples]] = {}
 
-    def __call__(self, times: "array[float]", values: "array[float]") -> Samples:
-        ids = id(times), id(values)
-        found = self._made.get(ids)
+    def __call__(self, samples: Samples) -> Samples:
+        found = self._made.get(id(samples))
         if found is None:
+            times, values = samples
             part = slice(bisect_left(times, self._start), bisect_right(times, self._end))
             whole = part == slice(0, len(times))
-            found = self._made[ids] = (times, values) if whole else (times[part], values[part])
-        return found
+            found = samples, samples if whole else (times[part], values[part])
+            _note(self._made, id(samples), found)
+        return found[1]
 
 
 class _Put:
-    """Earlier samples and a later series: as one, of which a span is told, and as one that is kept up to an
-    instant. Made once for all that share them; where times meet is looked for once for all that share those.
+    """Earlier samples up to an instant, and later ones: as one, and the part of it that a span has. Made once
+    for those that share them; where times meet is looked for once for all that share those.
 
-    Samples are known by identity: all that are given were there before the first was, and are there until
-    the last.
+    Samples are known by identity: what was made is kept with what it was made of.
     """
 
-    def __init__(self, span: Interval, until: int) -> None:
-        self._span, self._until = span, until
+    def __init__(self, start: int, until: int) -> None:
+        self._start, self._until = start, until
         self._joints: dict[tuple[int, int], _Joint] = {}
-        self._made: dict[tuple[int, int, int], tuple[Samples, Samples]] = {}
+        self._made: dict[tuple[int, int, int], tuple[Samples, Samples, object]] = {}
 
-    def __call__(self, earlier: Samples, later: Series) -> tuple[Samples, Samples]:
-        _, times, values = later
+    def __call__(
+        self, earlier: Samples, times: "array[float]", values: "array[float]"
+    ) -> tuple[Samples, Samples]:
         ids = id(earlier), id(times), id(values)
         found = self._made.get(ids)
         if found is None:
             before, known = earlier
-            joint = self._joint(before, times)
-            told, kept = known[joint.told] + values, known + values[joint.kept]
-            found = self._made[ids] = (joint.times_told, told), (joint.times_kept, kept)
-        return found
+            joint = self._joints.get((id(before), id(times))) or self._joint(before, times)
+            _, _, end, first, times_whole, times_told = joint
+            whole = times_whole, known[:end] + values if end else values
+            told = (times_told, whole[1][first:]) if first else whole
+            found = whole, told, (earlier, times, values)
+            _note(self._made, ids, found)
+        return found[0], found[1]
 
     def _joint(self, before: "array[float]", times: "array[float]") -> "_Joint":
-        found = self._joints.get((id(before), id(times)))
-        if found is None:
-            told = slice(bisect_left(before, self._span.start), bisect_right(before, self._span.end))
-            kept = slice(0, bisect_right(times, self._until))
-            found = _Joint(told, kept, before[told] + times, before + times[kept])
-            self._joints[id(before), id(times)] = found
+        end = bisect_right(before, self._until)
+        whole = before[:end] + times if end else times
+        first = bisect_left(whole, self._start)
+        found = _Joint(before, times, end, first, whole, whole[first:] if first else whole)
+        _note(self._joints, (id(before), id(times)), found)
         return found
 
 
 class _Joint(NamedTuple):
-    """Which earlier samples are `told` and which later ones are `kept`, and the times of both as one."""
+    """Of `before` the first `end` count; of the times of both, those from place `first` on are told."""
 
-    told: slice
-    kept: slice
-    times_told: "array[float]"
-    times_kept: "array[float]"
+    before: "array[float]"
+    times: "array[float]"
+    end: int
+    first: int
+    whole: "array[float]"
+    told: "array[float]"
+
+
+def _note(known: dict[K, V], key: K, found: V) -> None:
+    if len(known) >= MOST_ALIKE:
+        known.clear()
+    known[key] = found

@@ -79,13 +79,14 @@ class MeterSettings:
 @dataclass(frozen=True, slots=True)
 class Scrape:
     """How a source is scraped: every `interval` seconds, measured; how much there is, from the survey.
-    `dated` says that there are pods that run to their end.
+    `dated` says that there are pods that run to their end, `claimable` devices for claims.
     """
 
     interval: float
     pods: float
     accelerators: float
     dated: bool = False
+    claimable: bool = False
 
     @property
     def window(self) -> int:
@@ -144,17 +145,21 @@ class Scene:
     @cached_property
     def reach(self) -> Grid:
         """The grid to read with. What lies around the part matters only to gaps at its edges, and is half of
-        a short reading; of pods that begin or end there, the next scrape tells.
+        a short reading; of pods that begin or end there, and of who serves them, the next scrape tells.
         """
         if not known(self.grid, self.seen, self.coverage.unread).is_closed:
             return self.grid.wider()
         seconds = -(-self.scrape.window // 1000) + self.grid.step
-        return self.grid.beyond(seconds) if self.scrape.dated else self.grid
+        return self.grid.beyond(seconds) if self.scrape.dated or self.scrape.claimable else self.grid
 
     @cached_property
     def capacity(self) -> Answer:
         """The answer to `Queries.capacity`."""
-        return over_range(self.source, self.queries.capacity(self.scrape.window), self.reach)
+        return over_range(
+            self.source,
+            self.queries.capacity(self.scrape.window, claimable=self.scrape.claimable),
+            self.reach,
+        )
 
     @cached_property
     def nodes(self) -> Nodes:
@@ -240,8 +245,13 @@ def _survey(source: PromSource, ahead: Interval, queries: Queries) -> Scrape | N
         return None
     sizes = {family: max(found[family].values) for family in ("pods", "accelerators") if family in found}
     # Half of them may be gaps: of two in the middle the shorter is an interval.
-    interval, dated = round(median_low(between), 1), "dated" in found
-    return Scrape(interval, sizes.get("pods", 0.0), sizes.get("accelerators", 0.0), dated)
+    return Scrape(
+        interval=round(median_low(between), 1),
+        pods=sizes.get("pods", 0.0),
+        accelerators=sizes.get("accelerators", 0.0),
+        dated="dated" in found,
+        claimable="devices" in found,
+    )
 
 
 def refuse_mixture(clusters: Collection[str]) -> None:

@@ -7,7 +7,6 @@ look-ups and no walk from sample to sample. Pure.
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable
-from math import fsum
 from typing import NamedTuple
 
 from aibudget.metering.coverage import Grid
@@ -39,7 +38,6 @@ class Slices:
         self._worth = worth
         self._known: dict[tuple[int, int], tuple[Slice, ...]] = {}
         self._same: dict[tuple[int, int], bool] = {}
-        self._totals: dict[tuple[int, int, int], float] = {}
 
     def of(self, times: "array[float]", units: "array[float]") -> tuple[Slice, ...]:
         """The samples that lie on the grid, by slot, in order of time."""
@@ -53,14 +51,6 @@ class Slices:
         found = self._same.get((id(one), id(other)))
         if found is None:
             found = self._same[id(one), id(other)] = one == other
-        return found
-
-    def total(self, values: "array[float]", part: Slice) -> float:
-        """What the values that were taken at a slice's times add up to."""
-        key = id(values), part.first, part.end
-        found = self._totals.get(key)
-        if found is None:
-            found = self._totals[key] = fsum(values[part.first : part.end])
         return found
 
     def _cut(self, times: "array[float]", units: "array[float]") -> list[Slice]:

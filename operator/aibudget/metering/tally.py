@@ -38,10 +38,13 @@ class Cell(NamedTuple):
 
 @dataclass(slots=True)
 class Amount:
-    """In the meter's smallest unit; `estimated` is a part of `quantity`."""
+    """In the meter's smallest unit; `estimated` is a part of `quantity`, and so is `older`, which its counter
+    counted before the slot, while it was missing.
+    """
 
     quantity: int = 0
     estimated: int = 0
+    older: int = 0
 
 
 @dataclass(slots=True)
@@ -162,6 +165,7 @@ class Tally:
                 cell = self.cells.setdefault(Cell(slot, counter, holder), Amount())
                 cell.quantity += part
                 cell.estimated += part if growth.estimated else 0
+                cell.older += growth.older(slot, part)
 
 
 def _target(counter: Counter) -> tuple[str, str]:

@@ -20,7 +20,7 @@ from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from aibudget.errors import Stalled
 from aibudget.metering.answer import KnownLabels, document_of
-from aibudget.metering.source import PrometheusUnavailable, TooManySamples
+from aibudget.metering.source import PrometheusUnavailable, TooManySamples, TooMuchAtOnce
 
 READ_BYTES = 1 << 18
 LABELS_SECONDS = 600.0
@@ -112,8 +112,10 @@ class Session(requests.Session):
                 # a third of what they say.
                 known = self._labels() if str(url).endswith("query_range") else KnownLabels()
                 document = document_of(response, pieces, shown, known)
-        except (requests.exceptions.ReadTimeout, ReadTimeoutError) as slow:
-            raise _too_slow(shown, patience) from slow
+        except (TooMuchAtOnce, requests.exceptions.ReadTimeout, ReadTimeoutError) as error:
+            said = error.message if isinstance(error, TooMuchAtOnce) else _too_slow(shown, patience)
+            # What is left of a cycle's time may be too little for anything, and says nothing of the query.
+            raise (TooManySamples if patience < self._settings.timeout else TooMuchAtOnce)(said) from error
         except (requests.RequestException, HTTPError, OSError, ssl.SSLError) as error:
             raise PrometheusUnavailable(_unreachable(shown, error)) from error
         self.infos = tuple(document.get("infos") or ())
@@ -131,9 +133,9 @@ class Session(requests.Session):
         while piece := response.raw.read1(READ_BYTES, decode_content=True):
             size += len(piece)
             if time.monotonic() > deadline:
-                raise _too_slow(self._settings.url, self._settings.timeout)
+                raise TooMuchAtOnce(_too_slow(self._settings.url, self._settings.timeout))
             if size > self._settings.max_bytes:
-                raise TooManySamples(
+                raise TooMuchAtOnce(
                     f"Prometheus at {self._settings.url} sent more than {self._settings.max_bytes >> 20} MiB "
                     "for one query. Ask for a shorter range."
                 )
@@ -202,10 +204,8 @@ class PatientRetry(Retry):
         return super().increment(method, url, *given, **named)
 
 
-def _too_slow(url: str, seconds: float) -> TooManySamples:
-    return TooManySamples(
-        f"Prometheus at {url} did not answer within {seconds:.0f} s. Ask for a shorter range."
-    )
+def _too_slow(url: str, seconds: float) -> str:
+    return f"Prometheus at {url} did not answer within {seconds:.0f} s. Ask for a shorter range."
 
 
 def _unreachable(url: str, error: Exception) -> str:

@@ -8,7 +8,7 @@ that nobody observed is not idle device time.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from aibudget.inventory.owners import OwnerLink
+from aibudget.inventory.owners import OwnerBook, OwnerLink
 from aibudget.inventory.workload import Workload
 from aibudget.metering.memory import Memory
 from aibudget.metering.slots import Interval
@@ -125,8 +125,9 @@ class Reading:
     `head` is the newest covered instant (Unix seconds): usage is known up to there and not after; None
     where nothing was covered. `problems` are sentences for people: a source that is absent, a step that
     could not be read, capacity that contradicts what is held. `links` are the owner links that were learnt,
-    for the ledger to keep, and so are `memories`: what counters stood at, by the newest ends of slots. `step`
-    and `scrape_interval` say, in seconds, how finely it was read, None where it could not be. `beside` are
+    for the ledger to keep, and so are `memories`: what counters stood at, by the newest ends of slots.
+    `owners` is the book that was given with those links in it, where the meter has made one. `step` and
+    `scrape_interval` say, in seconds, how finely it was read, None where it could not be. `beside` are
     readings of other meters that came with it: `gpu` brings `gpu-idle`, which has `balances` by slot and node
     pool.
     """
@@ -137,6 +138,7 @@ class Reading:
     head: int | None
     problems: tuple[str, ...] = ()
     links: tuple[OwnerLink, ...] = ()
+    owners: OwnerBook | None = field(default=None, compare=False, repr=False)
     step: int | None = None
     scrape_interval: float | None = None
     beside: tuple["Reading", ...] = ()

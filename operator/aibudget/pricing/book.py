@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from hashlib import sha256
-from itertools import pairwise
+from itertools import pairwise, starmap
 from typing import Final
 
-from aibudget.metering.slots import Interval, iso
+from aibudget.metering.slots import SLOT_SECONDS, Interval, iso
 from aibudget.metering.usage import Sku, Usage
 from aibudget.pricing import included
 from aibudget.pricing.charge import Charge
@@ -114,6 +114,13 @@ class PriceBook:
             edges.update(t for t in self.exchange.edges(currency) if t in interval)
         for start, end in pairwise(sorted(edges)):
             yield Interval(start, end), self.rate(sku, start)
+
+    def parts(self, interval: Interval) -> Iterator[Interval]:
+        """The interval, cut at the slots from which on some SKU may have another rate."""
+        ends = {end for rate in self.rates for end in (rate.interval.start, rate.interval.end)}
+        slots = {-(-end // SLOT_SECONDS) * SLOT_SECONDS for end in ends}
+        edges = {interval.start, interval.end, *(slot for slot in slots if slot in interval)}
+        return starmap(Interval, pairwise(sorted(edges)))
 
     def explain(self, sku: Sku, at: int) -> Explanation:
         """Why this SKU has the price it has, or none."""

@@ -6,6 +6,7 @@ year; a user's entries come after them. Where the region is not known, neither i
 zero. Pure but for reading the defaults.
 """
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
@@ -69,6 +70,12 @@ class Carbon:
         """The instants within an interval, its start left out, from which on some entry counts."""
         begins = {int(grid.valid_from.timestamp()) for grid in self._grids}
         return tuple(sorted(at for at in begins if interval.start < at < interval.end))
+
+    @property
+    def digest(self) -> str:
+        """Of all factors: what was counted by others is another number."""
+        told = "\n".join(grid.model_dump_json() for grid in self._grids)
+        return hashlib.sha256(told.encode()).hexdigest()
 
     def grams(self, usage: Usage) -> Decimal | None:
         """Grams of CO2 equivalent that a usage of energy emitted; None of what is no energy, and where the

@@ -11,11 +11,13 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import pairwise
 from math import gcd
+from typing import Final
 
 from aibudget.metering.catalogue import scale_of
 from aibudget.pricing.charge import Charge
-from aibudget.pricing.rate import Draw, Rate, Tier
+from aibudget.pricing.rate import FAR_FUTURE, Draw, Rate, Tier
 
+LONGEST_MONTH: Final = 31 * 86_400
 Before = Callable[[Rate, int], int]
 """How much of its meter's smallest unit a rate (by its label) has priced in the month before a slot."""
 
@@ -24,6 +26,12 @@ def month_of(slot: int) -> int:
     """The first instant of the calendar month that holds the slot, in UTC."""
     moment = datetime.fromtimestamp(slot, UTC)
     return int(datetime(moment.year, moment.month, 1, tzinfo=UTC).timestamp())
+
+
+def month_after(instant: int) -> int:
+    """The end of the calendar month that an instant ends or is in, in UTC; time itself may end before it."""
+    last = FAR_FUTURE - LONGEST_MONTH
+    return FAR_FUTURE if instant > last else month_of(month_of(instant - 1) + LONGEST_MONTH)
 
 
 def tiered(charges: Iterable[Charge], before: Before) -> tuple[Charge, ...]:

@@ -23,6 +23,8 @@ from aibudget.api.conditions import (
 )
 from aibudget.api.money import Money
 from aibudget.budgeting.evaluation import Evaluation, ThresholdState
+from aibudget.budgeting.forecast import Forecast
+from aibudget.budgeting.foreseen import Capped
 from aibudget.errors import AIBudgetError, Stalled
 from aibudget.metering.slots import iso
 from aibudget.reporting import unusual
@@ -197,8 +199,6 @@ def _forecast_within(facts: Facts) -> Fact | None:
     evaluation = facts.evaluation
     if evaluation is None:
         return kept
-    if evaluation.limit is None:
-        return None
     before = facts.before.period
     waits = evaluation.foreseen.reason == "HistoryIncomplete"
     if waits and kept is not None and before is not None and before.id == evaluation.period.id:
@@ -237,8 +237,10 @@ def _enforced(enforcing: Enforcing) -> Fact | None:
 
 
 def _as_usual(facts: Facts) -> Fact | None:
-    found = None if facts.evaluation is None else unusual.condition(facts.evaluation)
-    if found is not None:
+    evaluation = facts.evaluation
+    found = None if evaluation is None else unusual.condition(evaluation)
+    if found is not None or (evaluation is not None and evaluation.clusters):
+        # Of a budget over several clusters nothing is told: what stood was of one that it is no more.
         return found
     # Until the first look of this process stands what the one before it saw.
     stood = find_condition(facts.before.conditions, ConditionType.SPEND_AS_USUAL)
@@ -282,11 +284,11 @@ def reason_of(problem: AIBudgetError) -> Reason:
 def state_of(evaluation: Evaluation) -> Fact:
     """Status, reason and message of ``WithinBudget``."""
     spend = evaluation.spend
+    unknown = evaluation.unknown_caps
+    silent = f"; of cap {', '.join(unknown)} nothing is known: nothing tells of its meter" if unknown else ""
     if not evaluation.is_known:
-        return "Unknown", Reason.NO_DATA, "No usage is known yet; spend is unknown, not zero."
-    said = used_of(evaluation)
-    if unknown := evaluation.unknown_caps:
-        said += f"; of cap {', '.join(unknown)} nothing is known: nothing tells of its meter"
+        return "Unknown", Reason.NO_DATA, f"No usage is known yet; spend is unknown, not zero{silent}."
+    said = used_of(evaluation) + silent
     if not spend.complete or spend.coverage_percent < 100:
         said += "; a lower bound, for part of the period is not known"
     money_out = evaluation.limit is not None and spend.amount >= evaluation.limit
@@ -299,29 +301,43 @@ def state_of(evaluation: Evaluation) -> Fact:
 
 
 def foreseen_state(evaluation: Evaluation) -> Fact:
-    """Status, reason and message of ``ForecastWithinBudget``."""
-    found, limit = evaluation.foreseen.forecast, evaluation.limit
+    """Status, reason and message of ``ForecastWithinBudget``: of what is foreseen to be used most."""
+    foreseen, limit = evaluation.foreseen, evaluation.limit
+    found, cap = foreseen.forecast, foreseen.leading_cap
+    if cap is not None:
+        return _ahead(cap.forecast, cap.share, evaluation, cap)
     if found is None or limit is None:
-        reason = _REASONS.get(evaluation.foreseen.reason, Reason.HISTORY_INCOMPLETE)
+        reason = _REASONS.get(foreseen.reason, Reason.HISTORY_INCOMPLETE)
         return "Unknown", reason, f"Nothing is foreseen: {reason.meaning}."
-    share = evaluation.foreseen.share or Fraction(found.amount) / Fraction(limit)
-    amount, percent = money_of(found.amount), int(share * 100)
-    said = [f"{Money(amount, evaluation.currency)} is foreseen for {evaluation.period.id}"]
-    said.append(f"{percent} % of the limit")
+    return _ahead(found, foreseen.share or Fraction(found.amount) / Fraction(limit), evaluation)
+
+
+def _ahead(found: Forecast, share: Fraction, evaluation: Evaluation, cap: Capped | None = None) -> Fact:
+    """Of the money, or of a cap."""
+    amount, percent, period = money_of(found.amount), int(share * 100), evaluation.period.id
+    if cap is None:
+        said = [f"{Money(amount, evaluation.currency)} is foreseen for {period}", f"{percent} % of the limit"]
+        limit, passed = "limit", evaluation.limit is not None and evaluation.spend.amount >= evaluation.limit
+    else:
+        said = [f"{amount} {cap.unit} are foreseen for {period}", f"{percent} % of cap {cap.name}"]
+        limit = "cap"
+        passed = any((one.share or 0) >= 1 for one in evaluation.measures if one.name == cap.name)
     if found.low is not None and found.high is not None:
         said.append(f"four times in five between {money_of(found.low)} and {money_of(found.high)}")
     if found.exhausted is not None:
-        passed = evaluation.spend.amount >= limit
-        said.append("the limit is passed" if passed else f"the limit is reached at {iso(found.exhausted)}")
+        at = f"is reached at {iso(found.exhausted)}"
+        said.append(f"the {limit} {'is passed' if passed else at}")
     if found.error_percent is not None:
         said.append(f"as long before an end, forecasts were {round(found.error_percent)} % off in the mean")
+    if caps := evaluation.unforeseen_caps:
+        said.append(f"nothing is foreseen of cap {', '.join(caps)}")
     exceeds = share >= 1
     reason = Reason.FORECAST_EXCEEDS if exceeds else Reason.FORECAST_FITS
     return "False" if exceeds else "True", reason, f"{'; '.join(said)}."
 
 
 def money_of(foreseen: float) -> Decimal:
-    """What is foreseen as an amount of money: it has no more digits than cents."""
+    """What is foreseen as an amount of money, or of a cap: it has no more digits than cents."""
     return Decimal(foreseen).quantize(Decimal("0.01"), ROUND_HALF_EVEN)
 
 

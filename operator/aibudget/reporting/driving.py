@@ -26,8 +26,11 @@ _SENTENCE: Final = 512
 def statuses(evaluation: Evaluation, before: BudgetStatus) -> tuple[DriversStatus, ...]:
     """What is known now; until it is, what the status said before of the same period.
 
-    That the past before the current period is not known goes without saying.
+    That the past before the current period is not known goes without saying. Of several clusters nothing will
+    be known.
     """
+    if evaluation.clusters:
+        return ()
     current = evaluation.period.id
     told = [one for one in evaluation.drivers if one.drivers is not None or one.period == current]
     if told:

@@ -1,7 +1,8 @@
 """What enforcement did, put into the words of statuses, Events and metrics. Pure.
 
-An act concerns a workload, and is told of it and of each budget that claims it. Its transition is known by
-the claims' notices, so that the same act is told once, and a later one anew.
+An act concerns a workload, and is told of it and of each budget that claims it. A notice is known by its
+time, a stop by its Hold and all else by the claims' notices, so that the same act is told once, whoever comes
+to claim the workload or lets it go meanwhile, and a later one anew.
 """
 
 from collections import Counter, defaultdict
@@ -27,8 +28,6 @@ from aibudget.reporting.facts import Enforcing
 _RESOURCES: Final = {NAMESPACES.kind: NAMESPACES} | {kind.name: kind.resource for kind in KINDS.values()}
 _REPEAT_SECONDS: Final = 3600
 """How often a failure that lasts is told again."""
-_ONCE_A_NOTICE: Final = {EventReason.SCALE_DOWN_NOTICE, EventReason.WORKLOAD_SCALED_DOWN}
-"""Told once for each notice, whatever the words: `untold` finds them again and may know less."""
 
 
 def by_budget(report: Report | None) -> Mapping[str, Enforcing]:
@@ -176,9 +175,13 @@ def state_of(hold: Hold) -> str:
 
 
 def _transition(act: Act, now: int) -> str:
+    # What `untold` finds again has a name without words and without budgets: it may know others of both.
+    if act.reason is EventReason.WORKLOAD_SCALED_DOWN and act.hold:
+        return f"{act.uid}/{act.hold}"
+    if act.reason is EventReason.SCALE_DOWN_NOTICE:
+        return f"{act.uid}/{min(str(claim.notice_time) for claim in act.claims)}"
     notices = sorted(f"{claim.uid}@{claim.notice_time}" for claim in act.claims)
     # Without a claim, or for a failure that lasts, nothing but the hour tells one time from the next.
     lasting = act.reason is EventReason.ENFORCEMENT_FAILED or not notices
     again = str(now // _REPEAT_SECONDS) if lasting else ""
-    said = "" if act.reason in _ONCE_A_NOTICE and notices else act.message
-    return "/".join((act.uid or str(act.workload), *notices, said, again))
+    return "/".join((act.uid or str(act.workload), *notices, act.message, again))

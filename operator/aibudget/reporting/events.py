@@ -285,13 +285,14 @@ def _consequence(state: ThresholdState, evaluation: Evaluation, acting: _Acting)
     asked = "Each waits for a person (kubectl aibudget holds). " if acting == "asking" else ""
     return (
         f"{' '.join(_means(action, evaluation) for action in acts)} {asked}"
-        f"Raise {_way(evaluation)}, protect a workload or delete its Hold to keep it; "
+        f"Raise {_way(state, evaluation)}, protect a workload or delete its Hold to keep it; "
         f"all comes back at {iso(evaluation.period.interval.end)}."
     )
 
 
-def _way(evaluation: Evaluation) -> str:
-    cap = evaluation.leading_cap
+def _way(state: ThresholdState, evaluation: Evaluation) -> str:
+    ahead = state.threshold.basis == "Forecast"
+    cap = evaluation.foreseen.leading_cap if ahead else evaluation.leading_cap
     return "spec.limit.amount" if cap is None else f"the quantity of spec.caps {cap.name}"
 
 

@@ -5,7 +5,7 @@ whom it spares. What is read from the workload itself (a protection, a veto) is 
 operator has not looked yet. Knows nothing of the API server; the command reads, this explains.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from decimal import Decimal
@@ -68,18 +68,21 @@ class Fence:
 class Subject:
     """What was read of the workload; `namespace` is None where it could not be read.
 
-    `fences` are the Holds on its namespace.
+    `fences` are the Holds on its namespace, `pod_labels` those that its pods get now, None where unknown.
     """
 
     live: Live
     namespace: NamespaceFacts | None
     hold: Hold | None
     fences: tuple[Hold, ...] = ()
+    pod_labels: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """The whole answer. `puts_back` are paths with JSON text, None for what was absent."""
+    """The whole answer. `puts_back` are paths with JSON text, None for what was absent; `currency` is that of
+    the cost, where the budgets that hold it agree on one.
+    """
 
     namespace: str
     kind: str
@@ -89,6 +92,7 @@ class Explanation:
     hold: str | None
     puts_back: tuple[tuple[str, str | None], ...]
     avoided_cost_per_hour: Decimal | None
+    currency: str | None
     budgets: tuple[Word, ...]
     fences: tuple[Fence, ...]
     way_back: tuple[str, ...]
@@ -125,10 +129,17 @@ def explain(subject: Subject, budgets: Sequence[Budget], now: datetime) -> Expla
         hold=None if hold is None else hold.name,
         puts_back=() if hold is None else tuple((o.path, o.json_value) for o in hold.spec.original or ()),
         avoided_cost_per_hour=None if hold is None else hold.status.avoided_cost_per_hour,
+        currency=_currency(open_claims, budgets),
         budgets=tuple(words),
         fences=tuple(_fence(fence) for fence in subject.fences),
         way_back=_ways(hold, state),
     )
+
+
+def _currency(claims: Sequence[Claim], budgets: Sequence[Budget]) -> str | None:
+    uids = {claim.uid for claim in claims}
+    found = {budget.spec.currency for budget in budgets if budget.uid in uids}
+    return found.pop() if len(found) == 1 else None
 
 
 def _fence(hold: Hold) -> Fence:
@@ -187,8 +198,13 @@ def _covers(budget: Budget, subject: Subject) -> bool | None:
     told = [(one.namespace, one.kind, one.name) for one in budget.status.top_workloads]
     told += [(one.namespace, one.kind, one.name) for one in budget.status.spared]
     namespace = None if budget.namespace else workload.namespace
-    is_told = (namespace, workload.kind, workload.name) in told
-    return is_told or selection.takes(workload, {}, OwnerBook()) or None
+    if (namespace, workload.kind, workload.name) in told:
+        return True
+    known = subject.pod_labels
+    labels = {} if known is None else {key: known.get(key, "") for key in selection.keys}
+    taken = selection.takes(workload, labels, OwnerBook())
+    # By name it may take what the workload is part of, which is not known here.
+    return taken if taken or selection.workloads is None else None
 
 
 def _is_inside(budget: Budget, subject: Subject) -> bool | None:
@@ -337,7 +353,8 @@ def _used(budget: Budget) -> str:
 def _foreseen(budget: Budget) -> str:
     """Where the budget is foreseen to end, as its condition says it."""
     found = find_condition(budget.status.conditions, ConditionType.FORECAST_WITHIN_BUDGET)
-    return "" if budget.status.forecast is None or found is None else f" {found.message}"
+    known = (budget.status.forecast, *(one.forecast for one in budget.status.measures))
+    return "" if found is None or not any(known) else f" {found.message}"
 
 
 def _limit(budget: Budget, measure: str | None) -> str:

@@ -5,7 +5,9 @@ carries its currency as a label, since it has no base unit; labels stay few: no 
 they hold devices by claims. Knows nothing of how the snapshot came about.
 """
 
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -13,9 +15,10 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
-from aibudget.inventory.claims import Held
+from aibudget.inventory.claims import Held, Offered
 from aibudget.metering.usage import Balance
 from aibudget.reporting.budgetmetrics import of_budgets
+from aibudget.reporting.exposition import Gauge
 from aibudget.reporting.snapshot import Counters, CycleView, DeliveryView, Snapshot
 
 
@@ -24,8 +27,9 @@ class Exporter:
 
     def __init__(self) -> None:
         self._snapshot = Snapshot()
-        self._devices: Callable[[], Mapping[Held, int]] = dict
-        self._spelled: tuple[Snapshot, bytes] | None = None
+        self._held: Callable[[], Mapping[Held, int]] = dict
+        self._offered: Callable[[], Mapping[Offered, int]] = dict
+        self._spelled: tuple[Snapshot, tuple[bytes, ...]] | None = None
         self._process = CollectorRegistry(auto_describe=False)
         ProcessCollector(registry=self._process)
         PlatformCollector(registry=self._process)
@@ -34,26 +38,39 @@ class Exporter:
         """Let the next scrape see this."""
         self._snapshot = snapshot
 
-    def ask_devices(self, held: Callable[[], Mapping[Held, int]]) -> None:
-        """Let each scrape ask what pods hold by their claims at that moment, in the thread that renders."""
-        self._devices = held
+    def ask_devices(
+        self, held: Callable[[], Mapping[Held, int]], offered: Callable[[], Mapping[Offered, int]] = dict
+    ) -> None:
+        """Let each scrape ask what pods hold by their claims at that moment, and what there is to be held, in
+        the thread that renders.
+        """
+        self._held, self._offered = held, offered
 
-    def render(self) -> bytes:
+    def render(self) -> bytearray:
         """The text format. For one thread."""
         snapshot = self._snapshot
         if self._spelled is None or self._spelled[0] is not snapshot:
-            self._spelled = snapshot, _spelled(_told(snapshot))
-        return generate_latest(self._process) + self._spelled[1] + _spelled(self._now(snapshot))
+            # Not both the old text and the new one: of thousands of budgets each is ten megabytes.
+            self._spelled = None
+            # Packed it is a twentieth: a scrape asks once in a cycle, and the text would wait for the next.
+            budgets = (part for gauge in _of_budgets(snapshot) for part in gauge.spelled())
+            texts = chain((_spelled(_told(snapshot)),), budgets)
+            self._spelled = snapshot, tuple(zlib.compress(text, 1) for text in texts)
+        text = bytearray(generate_latest(self._process) + _spelled(self._now(snapshot)))
+        for packed in self._spelled[1]:
+            text += zlib.decompress(packed)
+        return text
 
-    def families(self) -> Iterator[Metric]:
+    def families(self) -> Iterator[Metric | Gauge]:
         """What is shown of the product."""
         yield from _told(self._snapshot)
+        yield from _of_budgets(self._snapshot)
         yield from self._now(self._snapshot)
 
     def _now(self, snapshot: Snapshot) -> Iterator[Metric]:
         """What pods hold at this moment does not wait for the next cycle."""
         if snapshot.leader:
-            yield from _claims(self._devices())
+            yield from _claims(self._held(), self._offered())
 
 
 class _Families(Collector):
@@ -72,9 +89,13 @@ def _spelled(families: Iterable[Metric]) -> bytes:
     return generate_latest(registry)
 
 
+def _of_budgets(snapshot: Snapshot) -> Iterator[Gauge]:
+    # A standby has nothing to say about budgets: two answers would be one too many.
+    return of_budgets(snapshot.budgets) if snapshot.leader else iter(())
+
+
 def _told(snapshot: Snapshot) -> Iterator[Metric]:
     yield _gauge("aibudget_leader", "Whether this replica leads.", float(snapshot.leader))
-    # A standby has nothing to say about budgets: two answers would be one too many.
     if not snapshot.leader:
         return
     yield _gauge(
@@ -82,7 +103,6 @@ def _told(snapshot: Snapshot) -> Iterator[Metric]:
         "Whether the ledger can be used; 0: cycles are left out, and budgets are as last known.",
         float(not snapshot.ledger_away),
     )
-    yield from of_budgets(snapshot.budgets)
     holds = GaugeMetricFamily("aibudget_holds", "Holds by action and state.", labels=("action", "state"))
     for labels, number in sorted(snapshot.holds.items()):
         holds.add_metric(labels, number)
@@ -94,18 +114,27 @@ def _told(snapshot: Snapshot) -> Iterator[Metric]:
     yield from _deliveries(snapshot.deliveries)
 
 
-def _claims(held: Mapping[Held, int]) -> Iterator[Metric]:
-    """What the `gpu` meter reads of Dynamic Resource Allocation. As many series as pods that have claims:
-    the meter needs them all, and no other metric tells.
+def _claims(held: Mapping[Held, int], offered: Mapping[Offered, int]) -> Iterator[Metric]:
+    """What the `gpu` meter reads of Dynamic Resource Allocation. As many series as pods that have claims and
+    nodes that have devices for them: the meter needs them all, and no other metric tells.
     """
     devices = GaugeMetricFamily(
         "aibudget_dra_device_held",
-        "Devices that a pod holds by ResourceClaims; part is how much of each is its own.",
+        "Devices that a pod holds by ResourceClaims; part is how much of each is its own, and requested "
+        "whether an extended resource was asked for.",
         labels=Held._fields,
     )
     for labels, number in held.items():
         devices.add_metric(labels, number)
     yield devices
+    there = GaugeMetricFamily(
+        "aibudget_dra_devices",
+        "Devices that ResourceSlices have for ResourceClaims; usable is false where a taint keeps them.",
+        labels=Offered._fields,
+    )
+    for kind, number in offered.items():
+        there.add_metric(kind, number)
+    yield there
 
 
 def _cycle(cycle: CycleView) -> Iterator[Metric]:

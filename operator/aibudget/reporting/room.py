@@ -17,7 +17,8 @@ MOST_BYTES: Final = 8192
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """One thing to give up: all but `keep` of a list, or what is beyond `words` bytes of its messages.
+    """One thing to give up: all but `keep` of a list, what is beyond `words` bytes of its messages, or the
+    field `bare` of each of its entries.
 
     Lists are in the order of what matters, but for measures: those stay of which most is used.
     """
@@ -25,6 +26,7 @@ class Cut:
     field: str
     keep: int | None = None
     words: int | None = None
+    bare: str | None = None
 
 
 CUTS: Final = (
@@ -43,6 +45,7 @@ CUTS: Final = (
     Cut("conditions", words=120),
     Cut("measures", keep=3),
     Cut("drivers", words=120),
+    Cut("measures", bare="forecast"),
     Cut("history", keep=0),
     Cut("spared", keep=0),
     Cut("top_workloads", keep=0),
@@ -68,6 +71,9 @@ def fitted(status: BudgetStatus, left_out: Mapping[str, int]) -> BudgetStatus:
         if cut.words is not None:
             said = [one.model_copy(update={"message": clipped(one.message, cut.words)}) for one in entries]
             fits = fits.model_copy(update={cut.field: tuple(said)})
+        elif cut.bare is not None:
+            bare = tuple(one.model_copy(update={cut.bare: None}) for one in entries)
+            fits = fits.model_copy(update={cut.field: bare})
         elif (dropped := len(entries[cut.keep :])) > 0:
             omitted[cut.field] = omitted.get(cut.field, 0) + dropped
             fits = _with(fits.model_copy(update={cut.field: _first(entries, cut)}), omitted)

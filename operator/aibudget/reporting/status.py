@@ -5,7 +5,6 @@ is told nothing new about. Absent fields are unknown; money is rounded here and 
 """
 
 from collections.abc import Hashable, Mapping, Sequence
-from datetime import datetime
 from decimal import ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
 from fractions import Fraction
 from typing import Any, Final
@@ -25,11 +24,12 @@ from aibudget.api.budgetstatus import (
     ThresholdStatus,
     TopWorkload,
 )
-from aibudget.api.conditions import ConditionType, set_condition
+from aibudget.api.conditions import ConditionType, Reason, Status, set_condition
 from aibudget.api.meter import MeterStatus
 from aibudget.api.pricelist import PriceListStatus
+from aibudget.budgeting import forecast as foreseen
 from aibudget.budgeting.evaluation import Evaluation
-from aibudget.budgeting.limits import Measure, hundredths, leading
+from aibudget.budgeting.limits import PERCENT_MAX, Measure, hundredths, leading
 from aibudget.enforcement.sparing import Spared
 from aibudget.errors import AIBudgetError
 from aibudget.inventory.owners import OwnerBook
@@ -37,6 +37,7 @@ from aibudget.inventory.workload import Workload
 from aibudget.ledger.periodrow import PeriodState
 from aibudget.reporting import driving, unusual
 from aibudget.reporting.conditions import (
+    Fact,
     condition_of,
     conditions_of,
     conditions_of_meter,
@@ -53,21 +54,12 @@ from aibudget.reporting.scoping import binding_of, clusters_of, unit_costs_of
 TOP_WORKLOADS: Final = 5
 HISTORY: Final = 12
 SPARED: Final = 10
-HEARTBEAT_SECONDS: Final = 300
-"""How old the times in a status may grow while nothing else in it changes."""
-
 _SENTENCE: Final = 512
 
 JsonObject = dict[str, Any]
 Outline = tuple[Hashable, ...]
 
 _NOTHING: Final = Enforcing()
-
-_FIGURES: Final = {"spend", "measures", "clusters", "rate", "forecast", "drivers", "shared"} | {
-    "topWorkloads",
-    "omitted",
-    "lastEvaluationTime",
-}
 
 
 def render(facts: Facts) -> BudgetStatus:
@@ -81,6 +73,7 @@ def render(facts: Facts) -> BudgetStatus:
         update: JsonObject = {"thresholds": kept}
     else:
         update = _figures(evaluation, facts.owners) | {
+            "measures": _measures(evaluation, facts.before),
             "history": facts.before.history if facts.history is None else facts.history[:HISTORY],
             "last_evaluation_time": moment_of(evaluation.evaluated),
             "forecast": _forecast(evaluation, facts.before),
@@ -118,18 +111,24 @@ def _left_out(facts: Facts) -> Mapping[str, int]:
     return left_out | {field: getattr(facts.before.omitted, field, None) or 0 for field in carried}
 
 
+def has_news(facts: Facts) -> bool:
+    """Whether something happened that is told once, whatever the status says already."""
+    evaluation = facts.evaluation
+    return evaluation is not None and (evaluation.began or bool(evaluation.changes))
+
+
 def outline(facts: Facts) -> Outline | None:
     """All that the status of a budget says beside its figures, told from the facts without making it.
 
     None where something is the matter with the budget. Where one status is stored and another has the same
-    outline, their difference is quiet, and there are no Events to tell. `facts.before` does not matter.
+    outline, their difference is quiet, and without news there are no Events to tell. `facts.before` does not
+    matter.
     """
     evaluation = facts.evaluation
     if evaluation is None or facts.problem is not None or not facts.data.fresh:
         return None
-    untold = evaluation.changes or evaluation.began or evaluation.spend.unpriced
     crossed = any(state.standing not in ("Below", "Unknown") for state in evaluation.thresholds)
-    if untold or crossed or facts.enforcing != _NOTHING:
+    if evaluation.spend.unpriced or crossed or facts.enforcing != _NOTHING:
         return None
     status, reason, _ = state_of(evaluation)
     return (
@@ -141,8 +140,8 @@ def outline(facts: Facts) -> Outline | None:
         _leading(evaluation),
         evaluation.currency,
         tuple((state.threshold.name, state.standing) for state in evaluation.thresholds),
-        foreseen_state(evaluation)[:2],
-        (evaluation.watched.standing, evaluation.watched.anomalies),
+        _known(foreseen_state(evaluation)),
+        (_known(unusual.condition(evaluation)), evaluation.watched.anomalies),
         (status, reason, facts.data.reason, facts.backfill is None, facts.unknown_receivers),
         (evaluation.unlabelled, evaluation.unmetered, facts.place),
         tuple(one.state for one in evaluation.unit_costs),
@@ -166,51 +165,6 @@ def meter(before: MeterStatus, told: MeterFacts, now: int) -> MeterStatus:
         lines=told.lines,
         folded_lines=told.folded,
     )
-
-
-def patch(
-    before: Mapping[str, Any], after: BudgetStatus | PriceListStatus | MeterStatus, now: int
-) -> JsonObject | None:
-    """The merge patch that makes the stored status equal to `after`; None where it is not worth a write."""
-    wanted = after.to_dict()
-    difference = merge_patch(before, wanted)
-    if not difference:
-        return None
-    if _only_times(difference) and now - written(before) < HEARTBEAT_SECONDS:
-        return None
-    return difference
-
-
-def is_quiet(before: Mapping[str, Any], difference: Mapping[str, Any]) -> bool:
-    """Whether a patch only moves figures, so that it can wait for its turn where there are many budgets."""
-    if difference.keys() - _FIGURES - {"conditions"} or "spend" not in before:
-        return False
-    known = _standings(before.get("conditions"))
-    return "conditions" not in difference or _standings(difference["conditions"]) == known
-
-
-def written(stored: Mapping[str, Any]) -> int:
-    """When a budget's status was written last, Unix seconds; 0 where it does not say."""
-    text = stored.get("lastEvaluationTime")
-    if not isinstance(text, str):
-        return 0
-    try:
-        return int(datetime.fromisoformat(text).timestamp())
-    except ValueError:
-        return 0
-
-
-def merge_patch(before: Mapping[str, Any], after: Mapping[str, Any]) -> JsonObject:
-    """RFC 7386: what to send so that `before` becomes `after`; lists go whole, absent fields as null."""
-    difference: JsonObject = {key: None for key in before if key not in after}
-    for key, value in after.items():
-        old = before.get(key)
-        if isinstance(value, Mapping) and isinstance(old, Mapping):
-            if nested := merge_patch(old, value):
-                difference[key] = nested
-        elif key not in before or old != value:
-            difference[key] = value
-    return difference
 
 
 def past_period(
@@ -240,9 +194,9 @@ def _figures(evaluation: Evaluation, owners: OwnerBook) -> JsonObject:
             end_time=moment_of(period.interval.end),
         ),
         "limit": _limit(evaluation),
-        "measures": _measures(evaluation),
         "spend": Spend(
             amount=_cents(total) if known else None,
+            currency=evaluation.currency if known else None,
             used_percent=spend.used_percent if evaluation.is_known else None,
             measure=_leading(evaluation),
             as_of_time=moment_of(spend.as_of) if spend.as_of is not None else None,
@@ -284,9 +238,11 @@ def _limit(evaluation: Evaluation) -> LimitStatus | None:
     return status.model_copy(update=parts)
 
 
-def _measures(evaluation: Evaluation) -> tuple[MeasureStatus, ...]:
+def _measures(evaluation: Evaluation, before: BudgetStatus) -> tuple[MeasureStatus, ...]:
     if all(one.is_money for one in evaluation.measures):
         return ()
+    stood = {one.name: one.forecast for one in before.measures} if _waits(evaluation, before) else {}
+    found = {one.name: _foreseen(one.forecast, one.share) for one in evaluation.foreseen.caps}
     return tuple(
         MeasureStatus(
             name=one.name,
@@ -294,6 +250,7 @@ def _measures(evaluation: Evaluation) -> tuple[MeasureStatus, ...]:
             limit=hundredths(one.limit),
             used=_used(one, evaluation),
             used_percent=evaluation.judged_percents.get(one.name),
+            forecast=found.get(one.name, stood.get(one.name)),
         )
         for one in evaluation.measures
     )
@@ -314,14 +271,23 @@ def _leading(evaluation: Evaluation) -> str | None:
 def _forecast(evaluation: Evaluation, before: BudgetStatus) -> Forecast | None:
     found = evaluation.foreseen.forecast
     if found is None:
-        waits = evaluation.foreseen.reason == "HistoryIncomplete"
-        same = before.period is not None and before.period.id == evaluation.period.id
-        return before.forecast if waits and same else None
+        return before.forecast if _waits(evaluation, before) else None
+    return _foreseen(found, evaluation.foreseen.share)
+
+
+def _waits(evaluation: Evaluation, before: BudgetStatus) -> bool:
+    """Whether nothing is foreseen by this process yet, and what the one before it foresaw still stands."""
+    same = before.period is not None and before.period.id == evaluation.period.id
+    return same and evaluation.foreseen.reason == "HistoryIncomplete"
+
+
+def _foreseen(found: foreseen.Forecast, share: Fraction | None) -> Forecast:
     return Forecast(
         amount=money_of(found.amount),
         low=None if found.low is None else money_of(found.low),
         high=None if found.high is None else money_of(found.high),
         exhausted_time=None if found.exhausted is None else moment_of(found.exhausted),
+        used_percent=None if share is None else min(int(share * 100), PERCENT_MAX),
         error_percent=None if found.error_percent is None else round(found.error_percent),
     )
 
@@ -363,11 +329,6 @@ def _cents(amount: Decimal) -> Decimal:
     return amount.quantize(Decimal("0.01"), ROUND_HALF_EVEN)
 
 
-def _only_times(difference: Mapping[str, Any]) -> bool:
-    rest = {key: value for key, value in difference.items() if key != "lastEvaluationTime"}
-    return not rest or (rest.keys() == {"spend"} and set(rest["spend"] or ()) == {"asOfTime"})
-
-
-def _standings(conditions: Sequence[Mapping[str, Any]] | None) -> list[tuple[Any, ...]]:
-    """What conditions say without their words, in which figures stand."""
-    return [(one.get("type"), one.get("status"), one.get("reason")) for one in conditions or ()]
+def _known(fact: Fact | None) -> tuple[Status, Reason] | None:
+    """What a condition says that is not known for weeks, without its words; None until it is known."""
+    return None if fact is None or fact[0] == "Unknown" else fact[:2]

@@ -18,6 +18,8 @@ from aibudget.enforcement.notice import Act
 RECENT: Final = timedelta(minutes=30)
 """Within this a successor looks back: less than Events live, so that none of them is written twice."""
 
+_EVER: Final = datetime.fromtimestamp(0, UTC)
+
 
 def untold(found: Iterable[Hold], now: int) -> tuple[Act, ...]:
     """The questions, notices and acts of these Holds that are not old yet."""
@@ -33,13 +35,26 @@ def _of(hold: Hold, since: datetime) -> Iterator[Act]:
             if reason is EventReason.APPROVAL_REQUESTED:
                 yield Act(workload, reason, f"{said} {holds.way_to_decide(hold)}", (claim,), uid)
     claims = holds.approved(hold)
-    noticed = tuple(claim for claim in claims if _is_recent(claim, since))
-    if noticed:
-        yield Act(workload, EventReason.SCALE_DOWN_NOTICE, words.notice(hold, noticed, None), noticed, uid)
+    noticed = _of_the_notice(claims)
+    if noticed and _since(noticed[0]) >= since:
+        message = words.notice(hold, noticed, None)
+        yield Act(workload, EventReason.SCALE_DOWN_NOTICE, message, noticed, uid, hold=hold.uid)
     enforced = hold.status.enforced_time
-    if claims and enforced is not None and enforced >= since:
-        yield Act(workload, EventReason.WORKLOAD_SCALED_DOWN, words.done(hold), claims, uid)
+    if enforced is None or enforced < since:
+        return
+    # Who has come to claim it since then did not have it stopped.
+    if stopped := tuple(claim for claim in claims if _since(claim) <= enforced):
+        message = words.done(hold)
+        yield Act(workload, EventReason.WORKLOAD_SCALED_DOWN, message, stopped, uid, hold=hold.uid)
 
 
-def _is_recent(claim: Claim, since: datetime) -> bool:
-    return claim.notice_time is not None and claim.notice_time >= since
+def _of_the_notice(claims: Iterable[Claim]) -> tuple[Claim, ...]:
+    """Those it was given for: of who joins later, or is approved by a person, no notice is told."""
+    timed = [claim for claim in claims if claim.notice_time is not None and claim.decided_time is None]
+    first = min(map(_since, timed), default=None)
+    return tuple(claim for claim in timed if _since(claim) == first)
+
+
+def _since(claim: Claim) -> datetime:
+    """From when on it asks for the act."""
+    return max(filter(None, (claim.notice_time, claim.decided_time)), default=_EVER)

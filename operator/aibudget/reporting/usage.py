@@ -12,6 +12,7 @@ from decimal import Decimal
 from itertools import chain
 from typing import Final, Literal, NamedTuple
 
+from aibudget.budgeting.drivers import Basket
 from aibudget.budgeting.sharing import SharedLine, Sharing, allocated
 from aibudget.errors import Stalled
 from aibudget.inventory.owners import OwnerBook
@@ -158,7 +159,7 @@ class UsageReport:
 
         Raises Stalled where there are several, and no exchange rate between them.
         """
-        used = [rate for rate in self._rates.values() if rate.unit_price]
+        used = self._charged
         if not used:
             return next((rate.currency for rate in self.book.rates), "USD")
         foremost = sorted(used, key=lambda rate: (-rate.priority, rate.currency))
@@ -171,13 +172,24 @@ class UsageReport:
             "one currency with --prices, or exchange rates in one of them.",
         )
 
+    @property
+    def is_charged(self) -> bool:
+        """Whether any of it costs something."""
+        return bool(self._charged)
+
+    @property
+    def _charged(self) -> list[Rate]:
+        return [rate for rate in self._rates.values() if rate.unit_price]
+
     def unit(self, meter: str) -> str:
         """What a quantity of the meter is in."""
         return self.units.get(meter) or unit_of(meter)
 
-    def rows(self) -> list[Row]:
-        """Priced and unpriced usage apart, sorted by what they are about."""
-        currency, models = self.currency, self._models()
+    def rows(self, currency: str | None = None) -> list[Row]:
+        """Priced and unpriced usage apart, sorted by what they are about; in the report's currency, or in one
+        that all of it is worth something in.
+        """
+        currency, models = currency or self.currency, self._models()
         quantities: Counter[tuple[Line, bool]] = Counter()
         costs: dict[tuple[Line, bool], Decimal] = defaultdict(Decimal)
         emitted: dict[tuple[Line, bool], Decimal] = {}
@@ -202,6 +214,24 @@ class UsageReport:
             )
             for key, quantity in sorted(quantities.items(), key=_order)
         ]
+
+    def basket(self, currency: str) -> Basket:
+        """What all of it used and cost in a currency, by SKU."""
+        found = Basket()
+        for (_, sku, rate_id), quantity in self._quantities.items():
+            rate = self._rates.get(rate_id or "")
+            if not quantity:
+                continue
+            if rate is None:
+                found.unpriced.add(sku)
+                continue
+            each = units_per_quantity(rate, currency)
+            if each is None:
+                found.currencies.add(rate.currency)
+            elif not rate.reason:
+                found.skus[sku].quantity += quantity
+                found.skus[sku].units += each * quantity
+        return found
 
     def shared(self) -> tuple[SharedLine, ...]:
         """Idle and shared cost divided by policy, in the report's currency; nothing without policies."""

@@ -48,15 +48,18 @@ LEAST: Final = 12
 _BALANCE: Final = ("held", "idle", "unhealthy", "unknown")
 
 
-def as_json(report: UsageReport) -> str:
-    """The shape that the documentation promises; numbers that must be exact are strings."""
+def as_json(report: UsageReport, compared: dict[str, Any] | None = None) -> str:
+    """The shape that the documentation promises; numbers that must be exact are strings.
+
+    `compared` is the range beside the one before it.
+    """
     rows = report.rows()
     document: dict[str, Any] = {
         "start": iso(report.interval.start),
         "end": iso(report.interval.end),
         "currency": report.currency,
         "coveragePercent": report.coverage.percent,
-        "total": _exact(_total(rows)),
+        "total": exact(_total(rows)),
         "meters": [
             {
                 "meter": meter,
@@ -68,7 +71,7 @@ def as_json(report: UsageReport) -> str:
         ],
         "rows": [_fields(row) for row in rows],
         "unitCosts": [
-            {**_group(cost.group), "meter": TOKENS.name, "per": PER, "amount": _exact(cost.amount)}
+            {**fields_of(cost.group), "meter": TOKENS.name, "per": PER, "amount": exact(cost.amount)}
             for cost in report.unit_costs(rows)
         ],
     }
@@ -76,8 +79,10 @@ def as_json(report: UsageReport) -> str:
         document["shared"] = [_shared_fields(line) for line in report.shared()]
     if report.balance.capacity:
         document["capacity"] = {"unit": GPU.unit} | {
-            name: _exact(_hours(getattr(report.balance, name))) for name in ("capacity", *_BALANCE, "over")
+            name: exact(_hours(getattr(report.balance, name))) for name in ("capacity", *_BALANCE, "over")
         }
+    if compared is not None:
+        document["compared"] = compared
     return json.dumps(document, indent=2, ensure_ascii=False)
 
 
@@ -105,17 +110,22 @@ def as_table(report: UsageReport, width: int | None = None) -> str:
     quantities: dict[tuple[str, ...], Decimal] = defaultdict(Decimal)
     costs: dict[tuple[str, ...], Decimal] = defaultdict(Decimal)
     for row in rows:
-        key = (*_names(row, by), _detail(row.line.sku), row.line.sku.meter, _word(row))
+        key = (
+            *label_of(row.line.group, by, idle=is_idle(row, by)),
+            _detail(row.line.sku),
+            row.line.sku.meter,
+            _word(row),
+        )
         quantities[key] += row.quantity
         costs[key] += row.cost or 0
-    headers = ["namespace", "workload"] if by == "workload" else ["node pool" if by == "nodepool" else by]
+    headers = headers_of(by)
     lines = [
         [*names, _number(meter, quantity), report.unit(meter), word or f"{costs[(*names, meter, word)]:,.2f}"]
         for (*names, meter, word), quantity in quantities.items()
     ]
     names = len(headers) + 1
     headers += ["product", "used", "unit", f"cost {currency}"]
-    body = table(headers, lines if width is None else _fitted([headers, *lines], names, width)[1:])
+    body = table(headers, lines if width is None else fitted([headers, *lines], names, width)[1:])
     return "\n".join([body, *_shared(report), *_tokens(report, rows), *_below(report, rows)])
 
 
@@ -153,9 +163,9 @@ def _shared_fields(line: SharedLine) -> dict[str, Any]:
         "nodePool": line.pool,
         "of": line.source,
         "meter": line.meter,
-        "quantity": _exact(Decimal(line.quantity) / scale_of(line.meter)),
+        "quantity": exact(Decimal(line.quantity) / scale_of(line.meter)),
         "unit": unit_of(line.meter),
-        "cost": None if line.units is None else _exact(amount_of(line.units)),
+        "cost": None if line.units is None else exact(amount_of(line.units)),
     }
 
 
@@ -223,20 +233,26 @@ def _tokens(report: UsageReport, rows: list[Row]) -> Iterator[str]:
     found = list(report.unit_costs(rows))
     if found:
         yield ""
-        names = [" ".join(_label(cost.group, report.by)) for cost in found]
+        names = [" ".join(label_of(cost.group, report.by)) for cost in found]
         cells = [[name, f"{cost.amount:,.4f}"] for name, cost in zip(names, found, strict=True)]
         yield table([report.by, f"{report.currency} per 1M tokens"], cells)
         yield ""
 
 
-def _names(row: Row, by: By) -> list[str]:
-    names = _label(row.line.group, by)
-    if row.line.sku.meter == GPU_IDLE.name and by in ("namespace", "team", "model"):
-        names = ["(idle)"]
-    return names
+def headers_of(by: By) -> list[str]:
+    """Over what `label_of` says."""
+    return ["namespace", "workload"] if by == "workload" else ["node pool" if by == "nodepool" else by]
 
 
-def _label(group: Group, by: By) -> list[str]:
+def is_idle(row: Row, by: By) -> bool:
+    """Whether it is what nobody held, among rows of those who might have held it."""
+    return row.line.sku.meter == GPU_IDLE.name and by in ("namespace", "team", "model")
+
+
+def label_of(group: Group, by: By, *, idle: bool = False) -> list[str]:
+    """What a group is called in tables, or what is `idle`, in one or two columns."""
+    if idle:
+        return ["(idle)"]
     match by:
         case "workload":
             if group.kind == POOL:
@@ -281,7 +297,7 @@ def _number(meter: str, quantity: Decimal) -> str:
     return f"{quantity:,.0f}" if scale_of(meter) == 1 else f"{quantity:,.2f}"
 
 
-def _fitted(lines: list[list[str]], names: int, width: int) -> list[list[str]]:
+def fitted(lines: list[list[str]], names: int, width: int) -> list[list[str]]:
     """The lines with the first columns, so many, cut until all fit: always the widest of them first."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     while sum(widths) + GAP * (len(widths) - 1) > width:
@@ -301,19 +317,19 @@ def _cut(text: str, most: int) -> str:
 def _fields(row: Row) -> dict[str, Any]:
     sku = row.line.sku
     fields: dict[str, Any] = {
-        **_group(row.line.group),
+        **fields_of(row.line.group),
         "meter": sku.meter,
         "sku": dict(sku.dimensions),
-        "quantity": _exact(row.quantity),
+        "quantity": exact(row.quantity),
         "unit": row.unit,
-        "cost": None if row.cost is None else _exact(row.cost),
+        "cost": None if row.cost is None else exact(row.cost),
     }
     if row.grams is not None:
-        fields["gramsCO2e"] = _exact(row.grams)
+        fields["gramsCO2e"] = exact(row.grams)
     return fields | ({"reason": row.line.reason} if row.line.reason else {})
 
 
-def _group(group: Group) -> dict[str, Any]:
+def fields_of(group: Group) -> dict[str, Any]:
     """The fields that are always there, and those that rows are grouped by."""
     named = {"namespace": group.namespace, "workloadKind": group.kind, "workload": group.workload}
     others = {"team": group.team, "model": group.model, "nodePool": group.node_pool}
@@ -329,7 +345,7 @@ def _hours(quantity: int) -> Decimal:
     return Decimal(quantity) / GPU.scale
 
 
-def _exact(number: Decimal) -> str:
+def exact(number: Decimal) -> str:
     """Up to six decimals and never less than two."""
     whole, _, fraction = str(number.quantize(MICRO)).partition(".")
     return f"{whole}.{fraction.rstrip('0').ljust(2, '0')}"

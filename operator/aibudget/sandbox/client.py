@@ -7,12 +7,15 @@ outsider. It is not how the operator talks to Kubernetes; that is `inventory.kub
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import requests
 import yaml
 
 JsonObject = dict[str, Any]
+
+# The CRDs are 200 kB of YAML: the loader in C, where there is one, reads them ten times as fast.
+_LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 PLURALS = {
     "ClusterRole": "clusterroles",
@@ -104,7 +107,7 @@ class KubernetesClient:
 
     def apply(self, manifest: str | JsonObject, *, field_manager: str = "sandbox") -> list[JsonObject]:
         """Server-side apply of one object, or of every document of a YAML text, in its order."""
-        documents = [manifest] if isinstance(manifest, dict) else list(yaml.safe_load_all(manifest))
+        documents = [manifest] if isinstance(manifest, dict) else list(yaml.load_all(manifest, _LOADER))
         params = {"fieldManager": field_manager, "force": "true"}
         return [
             self._checked(

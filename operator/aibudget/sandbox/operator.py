@@ -2,15 +2,18 @@
 
 `helm install` makes the CRDs, the roles and the Deployment, whose pod is one that kwok pretends to run. The
 process beside it takes the environment of that Deployment and a token of its ServiceAccount, so a variable or
-a permission that the chart forgets is missing here too.
+a permission that the chart forgets is missing here too. When it ends by itself, as a leader does that loses
+its Lease, it is started again, as the kubelet would.
 """
 
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from threading import Event, Thread
 from types import TracebackType
 from typing import Self
 
@@ -19,12 +22,14 @@ import requests
 from aibudget.sandbox.binaries import locate, say
 from aibudget.sandbox.controlplane import ControlPlane
 from aibudget.sandbox.errors import SandboxError
-from aibudget.sandbox.process import Process, free_port
+from aibudget.sandbox.process import Process, free_port, wait_until
 from aibudget.sandbox.toolchain import Progress
 
 NAMESPACE = "aibudget-system"
 RELEASE = "aibudget"
 READY_TIMEOUT = 60.0
+RESTART_SECONDS = 1.0
+SCRAPE_TIMEOUT = 10.0  # Prometheus's own, unless it is told another.
 
 
 def chart() -> Path:
@@ -59,7 +64,8 @@ def install(control_plane: ControlPlane, values: Mapping[str, object], progress:
 class Operator:
     """A context manager around `aibudget run`. `environment` goes over the chart's own.
 
-    With `api_url` it reaches the API server through there, for tests that stand in between.
+    With `api_url` it reaches the API server through there, for tests that stand in between. `ready_within`
+    is in seconds: a leader is ready when its first cycle has ended, which thousands of budgets make long.
     """
 
     def __init__(
@@ -70,6 +76,7 @@ class Operator:
         identity: str = "sandbox",
         environment: Mapping[str, str] | None = None,
         api_url: str | None = None,
+        ready_within: float = READY_TIMEOUT,
     ) -> None:
         self.directory = directory
         self.port = free_port()
@@ -78,6 +85,9 @@ class Operator:
         self._identity = identity
         self._environment = dict(environment or {})
         self._api_url = api_url
+        self._ready_within = ready_within
+        self._unwanted = Event()
+        self._keeper: Thread | None = None
         self.process: Process | None = None
 
     @property
@@ -100,30 +110,57 @@ class Operator:
         self.stop()
 
     def start(self, arguments: Sequence[str] = ()) -> None:
-        """Start it and return when it is ready (a standby is ready, too)."""
+        """Start it and return when it is ready (a standby is ready, too).
+
+        SandboxError when it ends before; once it was ready it is kept running until `stop` or `kill`.
+        """
+        self.stop()
         if not self.kubeconfig.exists():
             self._write_kubeconfig()
-        self.process = Process(
+        launch = partial(
+            Process,
             "operator",
             [sys.executable, "-m", "aibudget", "run", *arguments],
             self.directory,
             env=os.environ | self._chart_environment() | self._own_environment(),
         )
-        self.process.wait_until(self._is_ready, READY_TIMEOUT)
+        self.process = launch()
+        self.process.wait_until(self._is_ready, self._ready_within)
+        self._unwanted.clear()
+        self._keeper = Thread(target=self._keep_running, args=[launch], name="kubelet", daemon=True)
+        self._keeper.start()
 
     def stop(self) -> None:
         """End it as a rollout would; harmless when it is gone."""
+        self._let_it_end()
         if self.process is not None:
             self.process.stop()
 
     def kill(self) -> None:
-        """End it as a node's failure would."""
+        """End it as a node's failure would: it does not come back before `start`."""
+        self._let_it_end()
         if self.process is not None:
             self.process.kill()
 
+    def await_ready(self) -> None:
+        """Return when it is ready, whoever started it."""
+        wait_until(self._is_ready, self._ready_within, "the operator to be ready")
+
     def metrics(self) -> str:
         """Its own metrics as Prometheus would scrape them."""
-        return requests.get(f"{self.url}/metrics", timeout=5).text
+        return requests.get(f"{self.url}/metrics", timeout=SCRAPE_TIMEOUT).text
+
+    def _keep_running(self, launch: Callable[[], Process]) -> None:
+        while not self._unwanted.wait(RESTART_SECONDS):
+            if self.process is not None and not self.process.alive:
+                self.process.stop()
+                self.process = launch()
+
+    def _let_it_end(self) -> None:
+        self._unwanted.set()
+        if self._keeper is not None:
+            self._keeper.join()
+            self._keeper = None
 
     def _write_kubeconfig(self) -> None:
         self._control_plane.kubeconfig_for_service_account(NAMESPACE, RELEASE, self.kubeconfig)

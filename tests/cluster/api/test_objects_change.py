@@ -1,5 +1,6 @@
 """What may change after an object was made, by whom, and what kubectl prints of it."""
 
+import re
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -145,7 +146,9 @@ def test_a_full_status_is_kept_and_printed(server: Server) -> None:
     model = parse(kept)
     assert isinstance(model, AIBudget)
     assert model.status == status
-    assert printed(server, "printed") == {
+    row = printed(server, "printed")
+    assert re.fullmatch(r"\d+[smhdy].*", str(row.pop("As Of")))
+    assert row == {
         "Name": "printed",
         "Limit": "5000",
         "Used": "2550.00",
@@ -195,10 +198,20 @@ def full_status() -> BudgetStatus:
             MeasureStatus(
                 name="limit", unit="USD", limit=Decimal(5000), used=Decimal("2550.00"), used_percent=51
             ),
-            MeasureStatus(name="hours", unit="GPU-Hours", limit=Decimal("1350.5")),
+            MeasureStatus(
+                name="hours",
+                unit="GPU-Hours",
+                limit=Decimal("1350.5"),
+                forecast=Forecast(amount=Decimal("1290.25"), used_percent=95),
+            ),
         ),
         spend=Spend(
-            amount=Decimal("2550.00"), used_percent=51, measure="limit", as_of_time=WHEN, coverage_percent=100
+            amount=Decimal("2550.00"),
+            currency="USD",
+            used_percent=51,
+            measure="limit",
+            as_of_time=WHEN,
+            coverage_percent=100,
         ),
         rate=Rate(per_hour=Decimal("14.20")),
         forecast=Forecast(
@@ -206,6 +219,7 @@ def full_status() -> BudgetStatus:
             low=Decimal("4700.00"),
             high=Decimal("5200.00"),
             exhausted_time=WHEN,
+            used_percent=98,
             error_percent=6,
         ),
         drivers=(

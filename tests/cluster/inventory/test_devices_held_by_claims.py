@@ -23,7 +23,7 @@ pytestmark = pytest.mark.cluster
 DRA = "/apis/resource.k8s.io/v1"
 DRIVER, NETWORK = "gpu.nvidia.com", "net.example.com"
 REQUESTED = "example.com/card"
-H100 = "NVIDIA H100 80GB HBM3"
+H100, L4 = "NVIDIA H100 80GB HBM3", "NVIDIA L4"
 Rows = dict[tuple[str, ...], float]
 
 
@@ -40,11 +40,19 @@ def crds(control_plane: ControlPlane) -> None:
 
 @pytest.fixture(scope="module", autouse=True)
 def devices(control_plane: ControlPlane) -> Iterator[None]:
-    """Two GPUs and a MIG instance on one node, and a network card that is no accelerator."""
+    """GPUs, one that may be shared and a MIG instance on one node; and a network card, no accelerator."""
     client = control_plane.client
     cards = [device(f"gpu-{n}", type="gpu", productName=H100) for n in range(4)]
     part = device("gpu-4-mig-0", type="mig", productName=H100, profile="1g.10gb")
-    for driver, found in ((DRIVER, [*cards, part]), (NETWORK, [device("nic-0", type="nic")])):
+    several = {
+        **device("gpu-5", type="gpu-for-several", productName=L4),
+        "allowMultipleAllocations": True,
+        "capacity": {
+            "memory": {"value": "24Gi"},
+            "cores": {"value": "100", "requestPolicy": {"default": "0"}},
+        },
+    }
+    for driver, found in ((DRIVER, [*cards, part, several]), (NETWORK, [device("nic-0", type="nic")])):
         pool = {"name": "h100-1", "generation": 1, "resourceSliceCount": 1}
         spec = {"driver": driver, "nodeName": "h100-1", "pool": pool, "devices": found}
         client.create(f"{DRA}/resourceslices", {"metadata": {"name": f"{driver}-h100-1"}, "spec": spec})
@@ -52,6 +60,7 @@ def devices(control_plane: ControlPlane) -> Iterator[None]:
     for name, expression in (
         ("gpu", f'{kind}"gpu"'),
         ("mig", f'{kind}"mig"'),
+        ("several", f'{kind}"gpu-for-several"'),
         ("nic", f'device.driver == "{NETWORK}"'),
     ):
         selected: dict[str, Any] = {"selectors": [{"cel": {"expression": expression}}]}
@@ -68,9 +77,13 @@ def device(name: str, **attributes: str) -> dict[str, Any]:
     return {"name": name, "attributes": {key: {"string": value} for key, value in attributes.items()}}
 
 
-def claim(plane: ControlPlane, namespace: str, name: str, of: str, *, admin: bool = False) -> None:
-    """A claim of one device of a class."""
-    exactly = {"deviceClassName": of, **({"adminAccess": True} if admin else {})}
+def claim(
+    plane: ControlPlane, namespace: str, name: str, of: str, *, admin: bool = False, memory: str = ""
+) -> None:
+    """A claim of one device of a class, or of a share of one."""
+    exactly: dict[str, Any] = {"deviceClassName": of, **({"adminAccess": True} if admin else {})}
+    if memory:
+        exactly["capacity"] = {"requests": {"memory": memory}}
     spec = {"devices": {"requests": [{"name": "device", "exactly": exactly}]}}
     plane.client.create(
         f"{DRA}/namespaces/{namespace}/resourceclaims", {"metadata": {"name": name}, "spec": spec}
@@ -95,38 +108,55 @@ def pod(plane: ControlPlane, namespace: str, name: str, *claims: str, asks: str 
     return str(made["metadata"]["uid"])
 
 
-def told(plane: ControlPlane, namespace: str, expected: int) -> Rows:
-    """What the operator's metrics page says of a namespace once it says that much: labels → devices."""
-    exporter, rows = Exporter(), Rows()
+def told(plane: ControlPlane, namespace: str, expected: int) -> tuple[Rows, Rows]:
+    """What the operator's metrics page says of a namespace once it says that much, and what there is for
+    claims: labels → devices.
+    """
+    exporter, rows, there = Exporter(), Rows(), Rows()
     exporter.show(Snapshot(leader=True))
 
     async def main() -> None:
         async with await Cluster.connect(plane.kubeconfig) as cluster:
             cache = Cache()
-            exporter.ask_devices(cache.devices_held)
+            exporter.ask_devices(cache.devices_held, cache.devices_offered)
             watch = Watch(cluster, cache, lambda: None)
             running = asyncio.create_task(watch.run())
             try:
                 async with asyncio.timeout(30):
-                    while len(page(exporter, namespace)) != expected:  # noqa: ASYNC110 - events are waited for
+                    while len(held(exporter, namespace)) != expected or not offered(exporter):  # noqa: ASYNC110 - events are waited for
                         await asyncio.sleep(0.05)
             finally:
                 running.cancel()
                 await asyncio.gather(running, return_exceptions=True)
-                rows.update(page(exporter, namespace))
+                rows.update(held(exporter, namespace))
+                there.update(offered(exporter))
 
     asyncio.run(main())
-    return rows
+    return rows, there
 
 
-def page(exporter: Exporter, namespace: str) -> Rows:
-    """The rows of one scrape."""
-    names = ("namespace", "pod", "uid", "node", "driver", "product", "profile", "part")
+def held(exporter: Exporter, namespace: str) -> Rows:
+    """The rows of one scrape on what the namespace's pods hold."""
+    names = ("namespace", "pod", "uid", "node", "driver", "product", "profile", "part", "requested")
     return {
-        tuple(sample.labels[name] for name in names): sample.value
+        row: value
+        for row, value in page(exporter, "aibudget_dra_device_held", names).items()
+        if row[0] == namespace
+    }
+
+
+def offered(exporter: Exporter) -> Rows:
+    """Those on what there is to be held."""
+    return page(exporter, "aibudget_dra_devices", ("node", "driver", "product", "profile", "usable"))
+
+
+def page(exporter: Exporter, name: str, labels: tuple[str, ...]) -> Rows:
+    """The rows of one scrape that a metric has."""
+    return {
+        tuple(sample.labels[label] for label in labels): sample.value
         for family in text_string_to_metric_families(exporter.render().decode())
         for sample in family.samples
-        if sample.name == "aibudget_dra_device_held" and sample.labels["namespace"] == namespace
+        if sample.name == name
     }
 
 
@@ -139,18 +169,34 @@ def test_what_pods_hold_is_told(control_plane: ControlPlane, namespace: Namespac
     one, two = (pod(control_plane, team, name, "shared") for name in ("one", "two"))
     product = H100.replace(" ", "-")
     common = ("h100-1", DRIVER, product)
-    assert told(control_plane, team, 4) == {
-        (team, "solo", solo, *common, "", "1"): 1.0,
-        (team, "solo", solo, *common, "1g.10gb", "1"): 1.0,
-        (team, "one", one, *common, "", "1/2"): 1.0,
-        (team, "two", two, *common, "", "1/2"): 1.0,
+    assert told(control_plane, team, 4)[0] == {
+        (team, "solo", solo, *common, "", "1", "false"): 1.0,
+        (team, "solo", solo, *common, "1g.10gb", "1", "false"): 1.0,
+        (team, "one", one, *common, "", "1/2", "false"): 1.0,
+        (team, "two", two, *common, "", "1/2", "false"): 1.0,
     }
 
 
-def test_what_is_counted_elsewhere_or_is_nobody_s_is_not_told(
+def test_a_device_that_claims_share_is_divided_by_what_they_consume(
     control_plane: ControlPlane, namespace: NamespaceFactory
 ) -> None:
-    """The claim behind a request is counted as the request; who administers a device does not hold it; and
+    """A quarter and a third of its memory; the rest of it is there, and nobody's."""
+    team = namespace()
+    for name, memory in (("quarter", "6Gi"), ("third", "8Gi")):
+        claim(control_plane, team, name, "several", memory=memory)
+        pod(control_plane, team, name, name)
+    holds, there = told(control_plane, team, 2)
+    assert {(row[1], row[5], row[7]) for row in holds} == {
+        ("quarter", "NVIDIA-L4", "1/4"),
+        ("third", "NVIDIA-L4", "1/3"),
+    }
+    assert there["h100-1", DRIVER, "NVIDIA-L4", "", "true"] == 1
+
+
+def test_what_is_requested_is_told_and_what_is_nobody_s_is_not(
+    control_plane: ControlPlane, namespace: NamespaceFactory
+) -> None:
+    """The claim behind a request says which device it is; who administers a device does not hold it; and
     what ended holds nothing.
     """
     client = control_plane.client
@@ -159,9 +205,18 @@ def test_what_is_counted_elsewhere_or_is_nobody_s_is_not_told(
     claim(control_plane, team, "own", "gpu")
     pod(control_plane, team, "watcher", "watching")
     pod(control_plane, team, "requester", asks=REQUESTED)
+    pod(control_plane, team, "by-class", asks="deviceclass.resource.kubernetes.io/gpu")
     pod(control_plane, team, "solo", "own")
     pod(control_plane, team, "solo-again", "own")
     made = client.items(f"{DRA}/namespaces/{team}/resourceclaims")
-    assert sum(bool((one.get("status") or {}).get("allocation")) for one in made) == 3
+    assert sum(bool((one.get("status") or {}).get("allocation")) for one in made) == 4
     client.delete(f"/api/v1/namespaces/{team}/pods/solo")
-    assert {row[1] for row in told(control_plane, team, 1)} == {"solo-again"}
+    holds, there = told(control_plane, team, 3)
+    assert {(row[1], row[8]) for row in holds} == {
+        ("solo-again", "false"),
+        ("requester", "true"),
+        ("by-class", "true"),
+    }
+    kind = ("h100-1", DRIVER, H100.replace(" ", "-"))
+    assert there[*kind, "", "true"] == 4
+    assert there[*kind, "1g.10gb", "true"] == 1

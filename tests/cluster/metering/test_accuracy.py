@@ -1,10 +1,12 @@
-"""A part of `make accuracy`: the cases that OpenCost was measured with, devices that are shared, counters."""
+"""A part of `make accuracy`: the cases that OpenCost was measured with, devices that are shared or claimed,
+counters.
+"""
 
 from collections.abc import Iterator
 
 import pytest
 
-from accuracy.cases import OPENCOST, SHARED
+from accuracy.cases import CLAIMED, OPENCOST, SHARED
 from accuracy.counters import COUNTERS
 from accuracy.loading import load
 from accuracy.pasts import Case
@@ -15,7 +17,7 @@ from aibudget.sandbox.toolchain import Progress
 
 pytestmark = pytest.mark.cluster
 
-CASES = (*OPENCOST, *SHARED, *COUNTERS)
+CASES = (*OPENCOST, *SHARED, *CLAIMED, *COUNTERS)
 
 
 @pytest.fixture(scope="module")

@@ -95,6 +95,19 @@ def test_what_was_idle_is_told_by_pool(pasts: PrometheusServer, ask: Ask) -> Non
     assert hours["gpu"] + hours.get("gpu-idle", 0) == Decimal(document["capacity"]["capacity"])
 
 
+def test_an_hour_is_compared_with_the_one_before_it(pasts: PrometheusServer, ask: Ask) -> None:
+    """Ten minutes of a GPU, and then half an hour of three: nine times as much, all of it volume."""
+    begins = BEGINS["two-kube-state-metrics"] + 3600
+    asked = ask(pasts.url, begins, begins + 3600, "--meter", "gpu", "--compare")
+    found = asked.document["compared"]
+    change = Decimal(found["change"])
+    assert abs(change - 8 * Decimal(found["before"])) < Decimal("0.00001")
+    assert Decimal(asked.document["total"]) - Decimal(found["before"]) == change
+    assert {name: Decimal(part) for name, part in found["effects"].items() if Decimal(part)} == {
+        "volume": change
+    }
+
+
 def test_two_clusters_are_not_mixed(pasts: PrometheusServer, ask: Ask) -> None:
     """Without a matcher nothing is billed, and the message says what to set."""
     begins = BEGINS["one-of-two-clusters"]

@@ -16,6 +16,7 @@ from aibudget.metering.slots import Interval
 from aibudget.metering.usage import Balance, Reading
 from aibudget.pricing.book import PriceBook
 from aibudget.pricing.rate import FAR_FUTURE, Rate
+from aibudget.sandbox.exposition import selector
 from aibudget.sandbox.history import History, PodHistory, Present
 from aibudget.sandbox.prometheus import PrometheusServer
 from aibudget.sandbox.snapshot import GPU, Node
@@ -68,6 +69,37 @@ def late_label(start: int) -> list[Present]:
     return [from_to(start, bare, end=1800), from_to(start, pooled(pool="late"), begin=1800)]
 
 
+def cordoned(start: int) -> list[Present]:
+    """A node without a device plug-in, of no use for half an hour."""
+    bare = replace(pooled(), capacity={}, allocatable={})
+    marks = (
+        (-AROUND, 3600, bare),
+        (3600, 5400, replace(bare, unschedulable=True)),
+        (5400, HOURS + AROUND, bare),
+    )
+    return [from_to(start, thing, begin, end) for begin, end, thing in marks]
+
+
+def claims(start: int) -> str:
+    """Three devices of it as AIBudget tells of them: one is tainted, and one held for an hour."""
+    target = {"job": "aibudget", "instance": "10.0.0.50:8080"}
+    kind = {"node": "gpu-1", "driver": "gpu.nvidia.com", "product": "NVIDIA-L4", "profile": ""}
+    who = {"namespace": "team", "pod": "p", "uid": f"p-{start}", "part": "1"}
+    scrapes = range(start - AROUND + 19, start + HOURS + AROUND, 30)
+    held = range(start + 600, start + 4200)
+    rows: tuple[tuple[str, dict[str, str], int, Iterable[int]], ...] = (
+        ("aibudget_leader", {}, 1, scrapes),
+        ("aibudget_dra_devices", {**kind, "usable": "true"}, 2, scrapes),
+        ("aibudget_dra_devices", {**kind, "usable": "false"}, 1, scrapes),
+        ("aibudget_dra_device_held", {**kind, **who}, 1, [t for t in scrapes if t in held]),
+    )
+    return "".join(
+        f"{selector(name, {**target, **labels}.items())} {value} {t}\n"
+        for name, labels, value, times in rows
+        for t in times
+    )
+
+
 def without_uid(life: PodHistory) -> PodHistory:
     """As an exporter tells it whose scrape drops the uid."""
     return replace(life, pod=replace(life.pod, uid=""))
@@ -83,6 +115,7 @@ class Case:
     held: int = 0
     over: int = 0
     unpriced: int = 0
+    more: Callable[[int], str] = lambda _: ""
 
 
 CASES = (
@@ -170,6 +203,14 @@ CASES = (
         {("a", "idle"): HOURS - 2700},
         held=2700,
     ),
+    # Of two that can be used one is held for an hour; of a cordoned node nobody can have what is free.
+    Case(
+        "devices-for-claims",
+        lambda s: [told(s, [], cordoned(s))],
+        {("a", "idle"): 2 * HOURS - 3600 - 3000, ("a", "unhealthy"): HOURS + 3000},
+        held=3600,
+        more=claims,
+    ),
 )
 BEGINS = {case.name: START + DAY * number for number, case in enumerate(CASES)}
 
@@ -177,8 +218,10 @@ BEGINS = {case.name: START + DAY * number for number, case in enumerate(CASES)}
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, progress: Progress) -> Iterator[PrometheusServer]:
     """A Prometheus with all of it."""
-    past = (past for case in CASES for past in case.past(BEGINS[case.name]))
-    with remembering(tmp_path_factory.mktemp("idle"), past, progress) as made:
+    told: list[Past | str] = []
+    for case in CASES:
+        told += [*case.past(BEGINS[case.name]), case.more(BEGINS[case.name])]
+    with remembering(tmp_path_factory.mktemp("idle"), told, progress) as made:
         yield made
 
 

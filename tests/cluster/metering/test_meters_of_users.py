@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from aibudget.api.meter import MeterSpec
 from aibudget.api.query import read
@@ -59,7 +60,56 @@ def _owner(pod: str, kind: str, name: str, extra: str = "") -> str:
     )
 
 
+GIB = 2**30
+
+
+def _used(pod: str, container: str, cores: float, gib: float, **more: str) -> dict[str, Value]:
+    """What cAdvisor tells of a container, from cores that it uses all the while and GiB that it has."""
+    labels = {"namespace": "burst", "pod": pod, "container": container, "metrics_path": "/cadvisor", **more}
+    of = 'cluster="eu",job="kubelet",' + ",".join(f'{name}="{value}"' for name, value in labels.items())
+    return {
+        f"container_cpu_usage_seconds_total{{{of}}}": counting(0, 3600, 0, cores),
+        f"container_memory_working_set_bytes{{{of}}}": always(gib * GIB),
+    }
+
+
+def _requesting(pod: str, cores: float, gib: float, away: range = range(0)) -> dict[str, Value]:
+    """A running pod that asks for so much; nobody tells of its requests while they are `away`."""
+    who = f'{KSM},cluster="eu",namespace="burst",pod="{pod}",uid="u-{pod}"'
+    requests = f'kube_pod_container_resource_requests{{{who},container="main",node="n"'
+    asked = {"cpu": cores, "memory": gib * GIB}
+    return {
+        f'kube_pod_status_phase{{{who},phase="Running"}}': always(1),
+        **{f'{requests},resource="{name}"}}': but(away, amount) for name, amount in asked.items() if amount},
+    }
+
+
+def but(away: range, value: float) -> Value:
+    """A series that never changes, but is not there for a while."""
+    return lambda t: None if t in away else value
+
+
+BURSTS: dict[str, Value] = {
+    # Beyond its request by 2 cores and half a GiB, and told twice, its whole pod beside it and its pause.
+    **_requesting("above", 1, 1),
+    **_used("above", "main", 2.5, 1),
+    **_used("above", "main", 2.5, 1, metrics_path="/resource"),
+    **_used("above", "proxy", 0.5, 0.5),
+    **_used("above", "", 3, 1.5),
+    **_used("above", "POD", 0.25, 0.25),
+    **_requesting("below", 4, 4),
+    **_used("below", "main", 3, 3),
+    # Asks for nothing; and one of which nobody knows what it uses.
+    **_requesting("besteffort", 0, 0),
+    **_used("besteffort", "main", 0.5, 0.25),
+    **_requesting("unseen", 1, 1),
+    # For two minutes nobody tells what it requests.
+    **_requesting("doubtful", 1, 1, range(1800, 1920)),
+    **_used("doubtful", "main", 2, 2),
+}
+
 PAST: dict[str, Value] = {
+    **BURSTS,
     'up{cluster="eu",job="app",instance="a"}': always(1),
     # An old process: its level is a lifetime. It restarts at 1200 and goes on from 30.
     'images_total{cluster="eu",job="app",instance="a",namespace="team",pod="web-1-a"}': lambda t: (
@@ -254,6 +304,30 @@ def test_a_meter_of_a_user_is_exact(source: Prometheus, query: str) -> None:
         "web": (restarted + 40 + 2 * (3540 - 1800)) * CUSTOM_SCALE,
         "batch": (3540 - 1800) * CUSTOM_SCALE,
     }
+
+
+@pytest.mark.parametrize(
+    ("name", "above"),
+    [("cpu-burst", {"above": 2.0, "besteffort": 0.5}), ("memory-burst", {"above": 0.5, "besteffort": 0.25})],
+)
+def test_usage_above_requests_is_a_meter_of_the_examples(
+    source: Prometheus, name: str, above: dict[str, float]
+) -> None:
+    """By pod: what is above its request, all of it where there is none, nothing where there is less or where
+    usage is not told; and what is not known to be above is not counted, for as long as that is.
+    """
+    path = Path(__file__).parents[3] / "docs" / "examples" / "aimeter-burst.yaml"
+    written = {one["metadata"]["name"]: one["spec"] for one in yaml.safe_load_all(path.read_text())}
+    meter = CountedMeter(name, families(name, MeterSpec.model_validate(written[name]), SETTINGS))
+    interval = Interval(BEGIN + 900, BEGIN + 3540)
+    reading = read_counters(Scenes(source, SETTINGS), (interval, BEGIN + 3540), meter, Memory(), OwnerBook())
+    used: dict[str, int] = {}
+    for usage in reading.usages:
+        used[usage.workload.name] = used.get(usage.workload.name, 0) + usage.quantity
+    doubtful = used.pop("doubtful")
+    minutes = (3540 - 900) // 60
+    assert used == {pod: round(units * minutes * CUSTOM_SCALE / 60) for pod, units in above.items()}
+    assert doubtful == (minutes - 2) * CUSTOM_SCALE // 60
 
 
 def test_a_meter_can_be_tried_on_history(prometheus: PrometheusServer, ask: Ask, tmp_path: Path) -> None:

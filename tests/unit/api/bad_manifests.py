@@ -31,5 +31,6 @@ class Bad:
 
 
 BAD: Final = tuple(
-    Bad(**entry) for entry in yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
+    Bad(**entry)
+    for entry in yaml.load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"), yaml.CSafeLoader)
 )

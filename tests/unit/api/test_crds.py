@@ -8,11 +8,13 @@ import pytest
 import yaml
 from pydantic import BaseModel, Field
 
+from aibudget.api.conditions import ConditionType
 from aibudget.api.crds import crd_documents
 from aibudget.api.schema import structural
 
 ROOT = Path(__file__).parents[3]
-CRDS = {name: yaml.safe_load(text) for name, text in crd_documents().items()}
+DOCUMENTS = crd_documents()
+CRDS = {name: yaml.load(text, yaml.CSafeLoader) for name, text in DOCUMENTS.items()}
 
 
 def schema_of(crd: dict[str, Any]) -> dict[str, Any]:
@@ -32,10 +34,26 @@ def nodes(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[st
             yield from nodes(schema[key], f"{path}[]")
 
 
+HOLDS = {
+    ConditionType.APPLIED,
+    ConditionType.EFFECTIVE,
+    ConditionType.CONTESTED,
+    ConditionType.RELEASING,
+    ConditionType.INEFFECTIVE,
+}
+
+
+def test_a_budget_names_all_its_conditions() -> None:
+    """Whoever waits for one learns its name by `kubectl explain`."""
+    status = schema_of(CRDS["aibudget.io_aibudgets.yaml"])["properties"]["status"]
+    described = status["properties"]["conditions"]["description"]
+    assert [kind for kind in ConditionType if kind not in HOLDS and kind not in described] == []
+
+
 def test_the_files_in_the_repository_are_current() -> None:
     """`crds/` holds exactly what the models give; `aibudget crds --dir crds` renews it."""
     files = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "crds").glob("*.yaml")}
-    assert files == crd_documents()
+    assert files == DOCUMENTS
 
 
 @pytest.mark.parametrize("name", CRDS)

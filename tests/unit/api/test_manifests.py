@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from aibudget.api.budget import AIBudget
 from aibudget.api.kinds import parse
 from aibudget.api.manifests import Problem, validate
 from aibudget.errors import InvalidManifest
@@ -157,3 +158,13 @@ def test_snake_case_is_not_a_second_spelling() -> None:
 def test_a_fault_says_what_to_write(spec: str, reason: str) -> None:
     """Nobody should have to read a pattern, or the words of a library."""
     assert only(HEAD + f"spec: {{{spec}}}\n").reason == reason
+
+
+def test_which_fields_were_given_is_there_once() -> None:
+    """Thousands of budgets are kept, and most are written alike; a copy has its own."""
+    one, other = (parse(yaml.safe_load(GOOD.replace("name: a", f"name: {name}"))) for name in "ab")
+    assert one.metadata.model_fields_set is other.metadata.model_fields_set
+    assert isinstance(one, AIBudget)
+    changed = one.spec.model_copy(update={"mode": "Enforce"})
+    assert changed.model_fields_set == {"limit", "mode"}
+    assert one.spec.model_fields_set == {"limit"}

@@ -1,6 +1,5 @@
 """Where a budget will end, how sure that is, and when the limit is reached."""
 
-from decimal import Decimal
 from fractions import Fraction
 from itertools import cycle, islice
 
@@ -74,7 +73,7 @@ def test_the_limit_of_the_time_is_what_is_reached(
     found = forecast([1.0] * 500, NOW, Spent(0.0, NOW, NOW + 24 * HOUR, 10.0, steps))
     assert found is not None
     assert found.exhausted == (None if hours is None else NOW + round(hours * HOUR))
-    told = share_of(found, Decimal(10), (Decimal(str(limit)) for _, limit in later))
+    told = share_of(found, Fraction(10), (Fraction(str(limit)) for _, limit in later))
     assert float(told) == pytest.approx(float(share))
 
 

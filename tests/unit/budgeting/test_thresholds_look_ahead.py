@@ -12,7 +12,15 @@ from hypothesis import strategies as st
 from aibudget.api.budget import Budget, Threshold
 from aibudget.budgeting.evaluation import Evaluation
 from aibudget.budgeting.forecast import Forecast
-from aibudget.budgeting.foreseen import CROSSING, LEAVING, LEAVING_PERCENT, UNFORESEEN, Foreseen, runs
+from aibudget.budgeting.foreseen import (
+    CROSSING,
+    LEAVING,
+    LEAVING_PERCENT,
+    UNFORESEEN,
+    Capped,
+    Foreseen,
+    runs,
+)
 from aibudget.budgeting.gate import Gate
 from aibudget.budgeting.memory import Memory
 from aibudget.budgeting.period import current
@@ -53,7 +61,7 @@ def tell(make_line: Callable[..., Any], make_statement: Callable[..., Any]) -> T
         period = current(budget.spec.period, NOON)
         for foreseen in several:
             memory = Memory.of(before) if before else Memory()
-            moment = Moment(NOON, Gate(fresh), foreseen=foreseen)
+            moment = Moment(NOON, Gate(fresh), gates={"gpu": Gate(fresh)}, foreseen=foreseen)
             before = evaluate(budget, period, share, memory, moment)
         assert before is not None
         return before
@@ -144,3 +152,56 @@ def test_runs_count_what_came_last(amounts: list[float]) -> None:
         assert all(amount >= 100 if run > 0 else amount < 100 - LEAVING_PERCENT for amount in last)
         assert len(last) == abs(run)
         assert replace(foreseen, edited=True).is_over(AHEAD) == (run > 0)
+
+
+def capped(share: str) -> Capped:
+    """A cap of which so much is foreseen to be used."""
+    part = Fraction(share)
+    return Capped("hours", "GPU-Hours", Forecast(float(part) * 50, None, None, None, None, "m"), part)
+
+
+@pytest.mark.parametrize(
+    ("money", "cap", "expected"),
+    [("9/10", "11/10", "hours"), ("11/10", "9/10", None), ("1", "1", None), (None, "1/10", "hours")],
+)
+def test_what_is_foreseen_to_be_used_most_leads(money: str | None, cap: str, expected: str | None) -> None:
+    """As of what is used: the money first where both are the same."""
+    foreseen = Foreseen(share=None if money is None else Fraction(money), caps=(capped(cap),))
+    found = foreseen.leading_cap
+    assert (None if found is None else found.name) == expected
+    assert foreseen.is_known
+
+
+def test_what_is_not_foreseen_may_be_over(make_budget: Callable[..., Budget]) -> None:
+    """A threshold is not left while something that is limited has no forecast, however low the others are."""
+    low = Fraction(10, 100)
+    assert runs([AHEAD], low, {"ahead": 5}) == {"ahead": -1}
+    assert runs([AHEAD], low, {"ahead": 5}, whole=False) == {"ahead": 0}
+    assert runs([AHEAD], Fraction(2), {"ahead": 5}, whole=False) == {"ahead": 6}
+
+
+@pytest.mark.parametrize(("share", "everything"), [("11/10", True), ("9/10", False)])
+def test_a_cap_that_is_foreseen_to_be_crossed_takes_everything(
+    make_budget: Callable[..., Budget], tell: Told, share: str, everything: bool
+) -> None:
+    """Nobody knows what each workload will use of it; one that is not leaves the choice to the money."""
+    hours = {"name": "hours", "meter": "gpu", "quantity": 50, "unit": "GPU-Hours"}
+    enforcement = ENFORCE | {"extent": "UntilForecastFits"}
+    budget = make_budget(thresholds=STOP, enforcement=enforcement, caps=[hours])
+    several = [replace(one, share=Fraction(21, 20), caps=(capped(share),)) for one in forecasts([105] * 3)]
+    below = tell(budget, [replace(one, caps=(capped("1/10"),)) for one in forecasts([80])])
+    active = tell(budget, several, below)
+    assert (standing(active), active.stops_everything) == ("Active", everything)
+    assert active.caps_may_stop
+
+
+def test_a_stop_for_a_cap_begins_by_what_its_meter_tells_now(
+    make_budget: Callable[..., Budget], tell: Told
+) -> None:
+    """The meter of the cap that leads is not read: nothing is stopped, however fresh the money is."""
+    hours = {"name": "hours", "meter": "tokens", "quantity": 50, "unit": "Tokens"}
+    budget = make_budget(thresholds=STOP, enforcement=ENFORCE, caps=[hours])
+    below = tell(budget, [replace(one, caps=(capped("1/10"),)) for one in forecasts([80])])
+    over = [replace(one, share=Fraction(1, 2), caps=(capped("2"),)) for one in forecasts([105] * 3)]
+    assert standing(tell(budget, over, below)) == "Below"
+    assert standing(tell(budget, [replace(one, caps=()) for one in over], below)) == "Active"

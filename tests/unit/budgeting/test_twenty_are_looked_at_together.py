@@ -44,16 +44,12 @@ def told(seed: int, happened: dict[int, float], hours: int = 16) -> Counter[int]
     return found
 
 
-@pytest.mark.parametrize(("seed", "chance"), [(1, {2: 1}), (2, {18: 2})])
-def test_what_happened_to_three_of_twenty_is_told_in_each_hour_of_it(
-    seed: int, chance: dict[int, int]
-) -> None:
-    """One stops, one runs three times as much, one twice as much; of all that is told, less than one in ten
-    is one of the seventeen that vary as ever.
+@pytest.mark.parametrize("seed", [1, 2])
+def test_what_happened_to_three_of_twenty_is_told_in_each_hour_of_it(seed: int) -> None:
+    """One stops, one runs three times as much, one twice as much; of the seventeen that vary as ever nothing
+    is told.
     """
-    found = told(seed, {3: 0.0, 11: 3.0, 17: 2.0})
-    assert found == {3: 8, 11: 8, 17: 8, **chance}
-    assert sum(chance.values()) < 0.1 * found.total()
+    assert told(seed, {3: 0.0, 11: 3.0, 17: 2.0}) == {3: 8, 11: 8, 17: 8}
 
 
 def named(dear: list[float], noise: float, times: float, trials: int = 300) -> tuple[int, int, int]:

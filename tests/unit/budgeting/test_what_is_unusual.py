@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aibudget.budgeting.anomaly import (
+    LEAST_WEEKS,
     RAREST,
     RECENT,
     WEEK,
@@ -139,3 +140,19 @@ def test_the_currency_does_not_matter(scale: float, hour: int) -> None:
     assert scaled is not None
     assert scaled.hours == plain.hours
     assert scaled.impact == pytest.approx(plain.impact * scale, rel=1e-6, abs=1e-6 * scale)
+
+
+@pytest.mark.parametrize("week", [[1.0], [1.0] * 8 + [10.0] * 10 + [1.0] * 6], ids=["even", "by day"])
+def test_of_what_only_varies_almost_nothing_is_told_after_four_weeks(week: list[float]) -> None:
+    """One look in a thousand is meant; where the past is judged by what it taught itself, thirty are told."""
+    random, past, looks = Random(1), LEAST_WEEKS * WEEK, 24
+    chances: list[float] = []
+    for _ in range(20):
+        series = [hour * random.gauss(1, 0.15) for hour in islice(cycle(week), past + looks)]
+        normal = learnt(series[:past])
+        assert normal is not None
+        for since in range(1, looks + 1):
+            found = deviation(normal, series[past + since - RECENT : past + since], since)
+            assert found is not None
+            chances.append(found.chance)
+    assert sum(chance <= RAREST for chance in chances) <= 2

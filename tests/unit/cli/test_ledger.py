@@ -14,8 +14,9 @@ from aibudget.ledger.posting import Posting
 from aibudget.ledger.register import Register
 from aibudget.ledger.store import Ledger
 from aibudget.metering.usage import Coverage
+from unit.ledger.blank import blank
 
-HEADER = "CLUSTER   METER   FROM                   UNTIL                  COVERED   ROWS"
+HEADER = "CLUSTER   METER   FROM                   UNTIL                  COVERED   ROWS   PACKED DAYS"
 
 
 @pytest.fixture
@@ -25,9 +26,9 @@ def url(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def in_use(url: str) -> Iterator[Ledger]:
+def in_use(tmp_path: Path) -> Iterator[Ledger]:
     """A ledger of an operator that runs: half of a slot was covered."""
-    ledger = Ledger.open(url, "eu-1")
+    ledger = Ledger.open(blank(tmp_path / "ledger.db"), "eu-1")
     epoch = ledger.take_over()
     ledger.post(Posting("gpu", {0: Coverage(450, 900)}, (), watermark=900, revision=0, at=900, epoch=epoch))
     yield ledger
@@ -45,7 +46,7 @@ def test_a_check_says_what_the_ledger_holds(in_use: Ledger, url: str) -> None:
     assert ran.exit_code == 0, ran.output
     assert ran.stdout.splitlines() == [
         HEADER,
-        "eu-1      gpu     1970-01-01T00:00:00Z   1970-01-01T00:15:00Z   50.0%     0",
+        "eu-1      gpu     1970-01-01T00:00:00Z   1970-01-01T00:15:00Z   50.0%     0      0",
     ]
 
 

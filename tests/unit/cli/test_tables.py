@@ -1,14 +1,16 @@
 """What the tables of `status` and `holds` say, from objects as the API server gives them."""
 
 import json
+from decimal import Decimal
 from typing import Any
 
 import pytest
 import yaml
 
 from aibudget.api.hold import Claim, Hold
-from aibudget.cli import holds, status
+from aibudget.cli import explain, holds, status
 from aibudget.cli.output import objects
+from aibudget.reporting.explanation import Explanation
 from aibudget.reporting.table import table
 
 CONDITION = {"message": "Known spend has reached the limit.", "lastTransitionTime": "2026-11-21T10:00:00Z"}
@@ -198,3 +200,25 @@ def test_what_no_cell_shows_is_said_below_the_table(condition: str, quiet: str |
     assert status.Standing.of(BUDGET).remarks == []
     budget = {**BUDGET, "status": {"conditions": [{**told, "status": loud, "message": f"{NAME} is so."}]}}
     assert status.Standing.of(budget).remarks == [f"{NAME} is so."], "nobody is named twice"
+
+
+def test_the_forecast_shown_is_that_of_what_will_be_used_most() -> None:
+    """Money, or a cap with its unit; with its own range, error and end."""
+    money = {"amount": "9000.00", "usedPercent": 75}
+    cap = {"amount": "1600.00", "usedPercent": 106, "exhaustedTime": "2026-11-29T00:00:00Z"}
+    for used, expected in ((106, "1600.00 GPU-Hours"), (70, "9000.00")):
+        measures = [
+            {"name": "hours", "unit": "GPU-Hours", "limit": "1500", "forecast": cap | {"usedPercent": used}}
+        ]
+        told = {**BUDGET, "status": {**BUDGET["status"], "forecast": money, "measures": measures}}
+        row = dict(zip(status.WIDE, status.Standing.of(told).row(wide=True), strict=True))
+        assert row["forecast"] == expected
+        assert (row["exhausted"] != "") is (used == 106)
+
+
+@pytest.mark.parametrize(("currency", "said"), [("EUR", "41.28 EUR per hour"), (None, "41.28 per hour")])
+def test_a_cost_has_a_currency_where_it_is_known(currency: str | None, said: str) -> None:
+    """Budgets in several currencies may hold a workload together."""
+    cost = Decimal("41.28")
+    found = Explanation("team", "Deployment", "llm", "Held", None, "h", (), cost, currency, (), (), ())
+    assert f"It spent {said} before." in explain.told(found)

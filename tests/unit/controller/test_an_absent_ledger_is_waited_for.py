@@ -1,8 +1,9 @@
 """While the ledger is away a leader waits, lets others try, and says so where people look."""
 
 import asyncio
+import sqlite3
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import cast
 
@@ -11,14 +12,15 @@ import pytest
 from aibudget.controller import outage
 from aibudget.controller.app import Replica
 from aibudget.controller.cache import Seen, read
-from aibudget.controller.outage import AWAY, TURN_SECONDS, NotBegun, opened, tell
+from aibudget.controller.lease import Lease
+from aibudget.controller.outage import AWAY, AWAY_SECONDS, TURN_SECONDS, NotBegun, Outage, opened, tell
 from aibudget.controller.reporter import Reporter
 from aibudget.controller.settings import settings
 from aibudget.errors import Stalled, Transient
 from aibudget.inventory.kubernetes import Cluster, Json
-from aibudget.inventory.resource import AIBUDGETS, LEASES, NAMESPACES, PRICE_LISTS, Resource
-from unit.controller.test_a_cycle_goes_from_samples_to_status import PRICE, FakeCluster, World
+from aibudget.inventory.resource import AIBUDGETS, LEASES, Resource
 from unit.controller.test_settings_say_what_to_write import URL
+from unit.controller.world import FakeCluster, World, one_gpu
 
 GONE = Transient(AWAY, "the ledger db cannot be used: connection refused.")
 
@@ -74,16 +76,30 @@ def test_what_time_does_not_mend_is_not_waited_for(error: Exception) -> None:
     assert (database.told, database.now) == (0, 0)
 
 
+def test_a_leader_at_work_bears_ten_minutes_without_its_ledger_and_no_more() -> None:
+    """Then it ends, for the ledger may be away for its node alone; each outage has its own ten minutes."""
+    assert AWAY_SECONDS == 600
+    outage = Outage(1000.0)
+    outage.bear(GONE, 1600.0)
+    with pytest.raises(Transient, match="connection refused"):
+        outage.bear(GONE, 1600.1)
+    outage.over(1700.0)
+    outage.bear(GONE, 2300.0)
+    with pytest.raises(Transient):
+        outage.bear(GONE, 2300.1)
+
+
+def test_a_leader_at_work_bears_nothing_else() -> None:
+    """What no ledger that comes back will mend ends the process at once."""
+    with pytest.raises(Transient, match="taken"):
+        Outage(0.0).bear(Transient("LeaseLost", "taken"), 1.0)
+
+
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
     """One GPU at 3 USD an hour since ever."""
-    with ThreadPoolExecutor(max_workers=1) as worker:
-        made = World(tmp_path, worker)
-        made.cluster.seed(PRICE_LISTS, "company", spec=PRICE)
-        made.cluster.seed(NAMESPACES, "team")
-        made.cluster.deployment("llm", "team", 1)
+    with one_gpu(tmp_path, World) as made:
         yield made
-        made.stop()
 
 
 def left_out(world: World) -> None:
@@ -167,3 +183,28 @@ def test_a_replica_without_its_ledger_gives_the_lease_back_and_lives_on(
     assert "127.0.0.1/none cannot be used" in (pulse.away or "")
     (condition,) = server.objects[AIBUDGETS.plural, "team", "b"]["status"]["conditions"]
     assert (condition["type"], condition["reason"]) == ("DataFresh", AWAY)
+
+
+class Held:
+    """A Lease that is not lost."""
+
+    def held(self) -> bool:
+        """For good."""
+        return True
+
+
+def test_a_leader_whose_ledger_stays_away_ends_to_stand_by_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its cycles end with the outage's own error, and so does the process: others may see the ledger."""
+    monkeypatch.setattr(outage, "AWAY_SECONDS", 0.0)
+    world.budget("b", 1000)
+    world.pass_time(cycles=2)
+    with closing(sqlite3.connect(world.directory / "l.db")) as connection:
+        connection.execute("ALTER TABLE meter RENAME TO gone")
+    replica = Replica(settings({}, URL), cast("Cluster", Leased()))
+    assert world.cycle is not None
+    cycles = replica._repeat(world.cycle, cast("Lease", Held()), world.cache)
+    with pytest.raises(Transient, match="no such table") as caught:
+        asyncio.run(asyncio.wait_for(cycles, 60))
+    assert caught.value.reason == AWAY

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from unit.controller import test_a_cycle_goes_from_samples_to_status as cycles
+from aibudget.inventory.resource import AIBUDGETS
 from unit.controller.meters import DAY
-from unit.controller.test_a_cycle_goes_from_samples_to_status import ENFORCE, World
+from unit.controller.world import ENFORCE, World, one_gpu
 
 HOUR = 3600
 AHEAD = [{"name": "ahead", "percent": 100, "basis": "Forecast", "actions": ["Notify", "ScaleDown"]}]
@@ -17,7 +17,8 @@ AHEAD = [{"name": "ahead", "percent": 100, "basis": "Forecast", "actions": ["Not
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
     """One GPU at 3 USD an hour since ever; two days of November are over."""
-    yield from cycles.world.__wrapped__(tmp_path)  # type: ignore[attr-defined]
+    with one_gpu(tmp_path, World) as made:
+        yield made
 
 
 def test_what_is_foreseen_is_told_once_three_days_are_known(world: World) -> None:
@@ -66,3 +67,45 @@ def test_a_threshold_ahead_stops_before_the_money_is_gone_and_the_stop_teaches_n
     later = world.status("b")["forecast"]["amount"]
     assert abs(Decimal(later) - foreseen) < foreseen / 20
     assert world.status("b")["thresholds"][0]["state"] == "Active"
+
+
+def test_a_cap_is_foreseen_like_money_and_stops_before_it_is_used_up(world: World) -> None:
+    """A budget of a cap alone: 720 GPU-Hours by the end of November, until there are more devices."""
+    hours = {"name": "hours", "meter": "gpu", "quantity": 990, "unit": "GPU-Hours"}
+    spec = {"caps": [hours], "thresholds": AHEAD, "enforcement": ENFORCE}
+    world.cluster.seed(AIBUDGETS, "b", "team", spec=spec)
+    world.pass_time(cycles=2)
+    assert world.conditions("b")["ForecastWithinBudget"] == ("Unknown", "HistoryTooShort")
+    world.pass_time(seconds=DAY, cycles=2)
+    (measure,) = world.status("b")["measures"]
+    assert measure["forecast"] == {"amount": "720.00", "usedPercent": 72}
+    assert "forecast" not in world.status("b"), "its money is not limited"
+    assert world.status("b")["spend"]["currency"] == "USD", "which is what USED is in"
+    assert world.status("b")["thresholds"] == [{"name": "ahead", "state": "Below"}]
+    said = [c["message"] for c in world.status("b")["conditions"] if c["type"] == "ForecastWithinBudget"]
+    assert said == ["720.00 GPU-Hours are foreseen for 2026-11@UTC; 72 % of cap hours."]
+    world.meter.workloads = 6
+    world.pass_time(seconds=DAY)
+    world.pass_time(seconds=HOUR, cycles=3)
+    assert world.status("b")["thresholds"][0]["state"] == "Active"
+    (told,) = [
+        o["message"] for o in world.cluster.objects.values() if o.get("reason") == "BudgetForecastExceeded"
+    ]
+    assert "the cap is reached at 2026-11-" in told
+    assert "Raise the quantity of spec.caps hours" in told
+    assert world.replicas("llm") == 0
+
+
+def test_the_measure_that_ends_highest_is_looked_at(world: World) -> None:
+    """2160 USD of 10000, and 720 GPU-Hours of 590: what is told is the cap, and a restart forgets nothing."""
+    hours = {"name": "hours", "meter": "gpu", "quantity": 590, "unit": "GPU-Hours"}
+    world.budget("b", 10_000, caps=[hours])
+    world.pass_time(cycles=2)
+    world.pass_time(seconds=DAY, cycles=2)
+    for _ in range(2):
+        money, cap = world.status("b")["forecast"], world.status("b")["measures"][1]["forecast"]
+        assert (money["amount"], money["usedPercent"]) == ("2160.00", 21)
+        assert (cap["amount"], cap["usedPercent"], cap["exhaustedTime"][:10]) == ("720.00", 122, "2026-11-25")
+        assert world.conditions("b")["ForecastWithinBudget"] == ("False", "ForecastExceeds")
+        world.start()
+        world.pass_time()

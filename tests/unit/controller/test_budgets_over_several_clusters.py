@@ -1,22 +1,24 @@
 """A budget over two clusters of one ledger: what both spent counts, and only one's workloads are held."""
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from aibudget.controller.namesakes import added
 from aibudget.inventory.resource import CLUSTER_AIBUDGETS, NAMESPACES, PRICE_LISTS
+from unit.controller.atonce import AtOnce
 from unit.controller.meters import DAY, MIDNIGHT, Meter
-from unit.controller.test_a_cycle_goes_from_samples_to_status import ENFORCE, PRICE, STOP, World
+from unit.controller.world import ENFORCE, PRICE, STOP, World
 
 BOTH = {"namespaces": ["team"], "clusters": ["us-2"]}
 ACTING: dict[str, Any] = {"thresholds": STOP, "enforcement": {**ENFORCE, "onAlreadyCrossed": "Enforce"}}
 
 
-def made(directory: Path, worker: ThreadPoolExecutor, name: str) -> World:
+def made(directory: Path, worker: Executor, name: str) -> World:
     """One GPU at 3 USD an hour since ever; two days of November are over."""
     world = World(directory, worker, Meter(MIDNIGHT + 2 * DAY), name=name)
     world.cluster.seed(PRICE_LISTS, "company", spec=PRICE)
@@ -28,7 +30,7 @@ def made(directory: Path, worker: ThreadPoolExecutor, name: str) -> World:
 @pytest.fixture
 def here(tmp_path: Path) -> Iterator[World]:
     """The cluster that has the budget."""
-    with ThreadPoolExecutor(max_workers=1) as worker:
+    with AtOnce() as worker:
         world = made(tmp_path, worker, "eu-1")
         yield world
         world.stop()
@@ -37,10 +39,11 @@ def here(tmp_path: Path) -> Iterator[World]:
 @pytest.fixture
 def there(tmp_path: Path, here: World) -> Iterator[World]:
     """Another one in the same ledger: a workload of the same name, twice as dear."""
-    with ThreadPoolExecutor(max_workers=1) as worker:
+    with AtOnce() as worker:
         world = made(tmp_path, worker, "us-2")
         stored = world.cluster.objects[PRICE_LISTS.plural, "", "company"]
         stored["spec"] = {**PRICE, "rates": [{**PRICE["rates"][0], "price": "6"}]}  # type: ignore[dict-item]
+        world.cluster.seed(NAMESPACES, "uids-differ-from-here-on")
         applied(world, 1000, scope={**BOTH, "clusters": ["eu-1"]})
         world.pass_time(900, cycles=3)
         here.meter.now = world.meter.now
@@ -101,7 +104,6 @@ def test_nothing_is_known_sooner_than_the_other_cluster_posts_it(here: World, th
     assert status(here)["spend"]["asOfTime"] == "2026-11-03T00:30:00Z"
     assert status(here)["spend"]["coveragePercent"] == 100
     assert conditions(here)["DataFresh"] == ("True", "Fresh")
-    assert conditions(here)["ForecastWithinBudget"] == ("Unknown", "SeveralClusters")
     assert status(here)["rate"] == {"perHour": "9.00"}
 
 
@@ -149,3 +151,68 @@ def test_new_prices_in_another_cluster_stop_nobody_here(here: World, there: Worl
     assert conditions(here)["WithinBudget"] == ("False", "LimitExceeded")
     assert [one["state"] for one in status(here)["thresholds"]] == ["Waiting"]
     assert here.replicas("llm") == 1
+
+
+def foreseen(here: World, there: World, seconds: int, cycles: int = 1) -> Decimal | None:
+    """What is foreseen here once time has passed in both, to ten USD; None where that is unknown."""
+    for _ in range(cycles):
+        there.meter.now = here.meter.now
+        there.pass_time(seconds)
+        here.pass_time(seconds)
+    amount = status(here).get("forecast", {}).get("amount")
+    return None if amount is None else round(Decimal(amount), -1)
+
+
+def test_the_sum_of_all_clusters_is_foreseen_from_their_own_hours(here: World, there: World) -> None:
+    """720 hours of November at 3 USD here and 6 USD there: each operator counts its own hours of a budget of
+    the same name and scope. Without one there nothing is known of those hours, and nothing is foreseen.
+    """
+    applied(here, 6000)
+    assert foreseen(here, there, DAY, 2) == 6480
+    assert conditions(here)["ForecastWithinBudget"] == ("False", "ForecastExceeds")
+    applied(there, 1000, scope={**BOTH, "namespaces": ["team", "other"], "clusters": ["eu-1"]})
+    assert foreseen(here, there, 1800) is None
+    assert conditions(here)["ForecastWithinBudget"] == ("Unknown", "SeveralClusters")
+    del there.cluster.objects[CLUSTER_AIBUDGETS.plural, "", "both"]
+    assert foreseen(here, there, 1800) is None
+
+
+CAP: list[dict[str, Any]] = [{"name": "hours", "meter": "gpu", "quantity": 2000, "unit": "GPU-Hours"}]
+
+
+def test_a_cap_that_one_cluster_does_not_count_leaves_the_money_foreseen(here: World, there: World) -> None:
+    """The namesake has no such cap: of the cap nothing is foreseen, and that is said. Once it has, both are.
+    Of a budget of caps alone nothing is foreseen before that, for that reason.
+    """
+    applied(here, 6000, caps=CAP)
+    assert foreseen(here, there, DAY, 2) == 6480
+    assert conditions(here)["ForecastWithinBudget"] == ("False", "ForecastExceeds")
+    told = {one["type"]: one["message"] for one in status(here)["conditions"]}
+    assert "nothing is foreseen of cap hours" in told["ForecastWithinBudget"]
+    assert "forecast" not in status(here)["measures"][1]
+    here.cluster.seed(CLUSTER_AIBUDGETS, "both", spec={"scope": BOTH, "caps": CAP})
+    foreseen(here, there, 1800, 2)
+    assert conditions(here)["ForecastWithinBudget"] == ("Unknown", "SeveralClusters")
+    applied(there, 1000, scope={**BOTH, "clusters": ["eu-1"]}, caps=CAP)
+    foreseen(here, there, 3600, 3)
+    assert round(Decimal(status(here)["measures"][0]["forecast"]["amount"]), -1) == 1440
+
+
+def test_a_budget_that_is_deleted_elsewhere_is_missed(here: World, there: World) -> None:
+    """Its period stays open in the ledger, and its hours stay where they were: two days later they tell
+    nothing of what is to come. One of that name again is another, and is counted from the beginning.
+    """
+    applied(here, 6000)
+    assert foreseen(here, there, DAY, 2) == 6480
+    del there.cluster.objects[CLUSTER_AIBUDGETS.plural, "", "both"]
+    assert foreseen(here, there, 3 * DAY) is None
+    assert conditions(here)["ForecastWithinBudget"] == ("Unknown", "SeveralClusters")
+    applied(there, 1000, scope={**BOTH, "clusters": ["eu-1"]})
+    assert foreseen(here, there, 3600, 3) == 6480
+
+
+def test_an_hour_that_one_cluster_does_not_know_is_known_of_none() -> None:
+    """Neither one that nobody counted there nor one in which something was held there is a small sum."""
+    here: dict[int, int | None] = {0: 1, 3600: 2, 7200: 3, 10_800: None}
+    assert added([here, {3600: 20, 7200: None, 10_800: 4}]) == {3600: 22, 7200: None, 10_800: None}
+    assert added([here]) == here

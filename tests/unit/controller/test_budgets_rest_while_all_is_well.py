@@ -2,6 +2,7 @@
 
 from dataclasses import fields, replace
 from decimal import Decimal
+from fractions import Fraction
 from itertools import permutations
 from typing import Any
 
@@ -18,20 +19,26 @@ from aibudget.budgeting.evaluation import (
     ThresholdState,
     WorkloadSpend,
 )
+from aibudget.budgeting.forecast import Forecast
+from aibudget.budgeting.foreseen import Foreseen
 from aibudget.budgeting.period import Period
+from aibudget.budgeting.vigil import Anomaly, Watched
 from aibudget.controller.turns import Settled, Turns
 from aibudget.errors import Stalled
 from aibudget.inventory.workload import Workload
 from aibudget.metering.slots import Interval
+from aibudget.reporting.difference import HEARTBEAT_SECONDS, is_quiet, patch
 from aibudget.reporting.events import transitions
 from aibudget.reporting.facts import DataState, Enforcing, Facts
-from aibudget.reporting.status import is_quiet, outline, patch, render
+from aibudget.reporting.status import has_news, outline, render
 
 NOW = 1_795_000_500
 PAST = PastPeriod(id="2026-10", limit=Decimal(5), spent=Decimal(1), used_percent=20)
 OVER = Threshold(name="over", percent=100, actions=("Notify",))
 STALE = DataState(fresh=False, reason=Reason.STALE, message="stale")
 SPEND = Spend(Decimal(1), 20, NOW - 30, 99, True, Decimal(0), ())
+FORESEEN = Forecast(4.0, None, None, None, None, "level")
+UNUSUAL = Anomaly(NOW - 3600, NOW, 9.0, 1.0, ())
 EVALUATION = Evaluation(
     budget=BudgetKey("AIBudget", "team", "b", "uid"),
     generation=1,
@@ -66,6 +73,9 @@ FIGURES: dict[str, dict[str, Any]] = {
     "rate": {"rate_per_hour": Decimal(3)},
     "workloads": {"workloads": (WorkloadSpend(Workload("team", "Job", "a"), Decimal(1), Decimal(1), None),)},
     "words": {"data": replace(WELL.data, message="fresh enough")},
+    "too short to foresee": {"foreseen": Foreseen(reason="HistoryTooShort")},
+    "learning": {"watched": Watched("Learning")},
+    "planned": {"watched": Watched("Planned")},
 }
 NEWS: dict[str, dict[str, Any]] = {
     "no evaluation": {"evaluation": None},
@@ -88,6 +98,10 @@ NEWS: dict[str, dict[str, Any]] = {
     "problem": {"problem": Stalled("InternalError", "oops")},
     "reading back": {"backfill": "read back to a"},
     "history": {"history": (PAST,)},
+    "foreseen": {"foreseen": Foreseen(FORESEEN, "", NOW, share=Fraction(4, 5))},
+    "foreseen to exceed": {"foreseen": Foreseen(FORESEEN, "", NOW, share=Fraction(6, 5))},
+    "as usual": {"watched": Watched("AsUsual")},
+    "unusual": {"watched": Watched("Unusual", (UNUSUAL,), NOW)},
     "no receivers": {"unknown_receivers": ()},
     "unknown receivers": {"unknown_receivers": ("nobody",)},
 }
@@ -116,8 +130,23 @@ def test_moved_figures_leave_the_outline(name: str) -> None:
 @pytest.mark.parametrize("name", NEWS)
 def test_news_has_an_outline_of_its_own(name: str) -> None:
     """Or none at all, where something is the matter: then the status is made in every cycle."""
-    found = outline(changed(**NEWS[name]))
-    assert found is None or found != outline(WELL)
+    facts = changed(**NEWS[name])
+    found = outline(facts)
+    assert has_news(facts) or found is None or found != outline(WELL)
+
+
+@pytest.mark.parametrize("name", ["began", "changes"])
+def test_what_was_told_rests_from_then_on(name: str) -> None:
+    """What happened is in the status that was written with it: made once more it would say the same."""
+    told = changed(**NEWS[name])
+    stored = render(told)
+    after = replace(WELL, before=stored, now=NOW + 60)
+    assert has_news(told)
+    assert not has_news(after)
+    assert outline(told) == outline(after)
+    difference = patch(stored.to_dict(), render(after), NOW + 60)
+    assert difference is None or is_quiet(stored.to_dict(), difference)
+    assert transitions(stored, EVALUATION, WELL.data, enforcing=True) == ()
 
 
 def test_what_is_loud_is_news() -> None:
@@ -140,7 +169,7 @@ def test_the_oldest_have_their_turn() -> None:
     turns = Turns(2)
     for number in range(5):
         turns.settle(str(number), settled(number))
-    resting = turns.resting((str(number), "text", (1,)) for number in range(5))
+    resting = turns.resting(((str(number), "text", (1,), 7) for number in range(5)), NOW)
     assert set(resting) == {"2", "3", "4"}
 
 
@@ -150,6 +179,19 @@ def test_what_changed_does_not_rest() -> None:
     for number in range(4):
         turns.settle(str(number), settled(number))
     turns.forget(["0", "1", "2"])
-    objects = [("0", "text", (1,)), ("1", "other", (1,)), ("2", "text", (2,)), ("3", "text", (1,))]
-    assert set(turns.resting([*objects, ("4", "text", (1,))])) == {"0"}
-    assert not turns.resting([("0", "text", None)])
+    texts = {"0": "text", "1": "other", "2": "text", "3": "text", "4": "text"}
+    objects = [(uid, text, (2,) if uid == "2" else (1,), 7) for uid, text in texts.items()]
+    assert set(turns.resting(objects, NOW)) == {"0"}
+    assert not turns.resting([("0", "text", None, 7)], NOW)
+
+
+def test_who_spends_nothing_takes_no_turn_of_who_does() -> None:
+    """Until the times in its status are five minutes old: then it is written for these alone."""
+    turns = Turns(2)
+    for number in range(5):
+        turns.settle(str(number), settled(number))
+    told = [(str(number), "text", (1,), 7) for number in range(4)]
+    for _ in range(2):
+        turns.resting([*told, ("4", "text", (1,), 7)], NOW)
+    assert "4" not in turns.resting([*told, ("4", "text", (1,), 8)], NOW + 60)
+    assert set(turns.resting(told, NOW + HEARTBEAT_SECONDS + 4)) == {"2", "3"}

@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 
 from aibudget.inventory.resource import PRICE_LISTS
-from unit.controller import test_a_cycle_goes_from_samples_to_status as cycles
 from unit.controller.meters import DAY, MIDNIGHT
-from unit.controller.test_a_cycle_goes_from_samples_to_status import PRICE, World
+from unit.controller.world import PRICE, World, one_gpu
 
 HOUR = 3600
 DAILY = {"period": {"type": "Daily"}}
@@ -20,7 +19,7 @@ PARTS = ("change", "price", "volume", "mix", "new", "gone")
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
     """One GPU at 3 USD an hour since ever; two days of November are over and known to a monthly budget."""
-    for made in cycles.world.__wrapped__(tmp_path):  # type: ignore[attr-defined]
+    with one_gpu(tmp_path, World) as made:
         made.budget("month", 5000)
         made.budget("b", 1000, **DAILY)
         made.pass_time(cycles=2)

@@ -10,6 +10,7 @@ from aibudget.ledger.store import Ledger
 from aibudget.metering.prometheus import Prometheus
 from aibudget.metering.scene import MeterSettings
 from aibudget.metering.transport import PrometheusSettings
+from unit.ledger.blank import blank
 
 NOW = 1_795_000_000
 
@@ -26,7 +27,7 @@ class Clock(Prometheus):
 
 
 def source(tmp_path: Path, says: float) -> Upstream:
-    ledger = Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}", "test")
+    ledger = Ledger.open(blank(tmp_path / "ledger.db"), "test")
     return Upstream(Clock(says), MeterSettings(), ledger, clock=lambda: NOW)
 
 

@@ -4,15 +4,20 @@ from pathlib import Path
 
 import pytest
 
+from aibudget.api.meter import MeterSpec
 from aibudget.controller.counted import LOOK_AGAIN_SECONDS, CounterSource
 from aibudget.controller.sources import Upstream
+from aibudget.controller.usermeter import UserMeter
 from aibudget.errors import Transient
 from aibudget.ledger.store import Ledger
+from aibudget.metering.definition import Definition
 from aibudget.metering.prometheus import Prometheus
 from aibudget.metering.scene import MeterSettings
+from aibudget.metering.slots import Interval
 from aibudget.metering.source import PrometheusUnavailable, Result
 from aibudget.metering.transport import PrometheusSettings
 from aibudget.pricing.book import PriceBook
+from unit.ledger.blank import blank
 from unit.metering.fake import series
 
 NOW = 1_795_000_000
@@ -44,7 +49,7 @@ def prometheus() -> Exporters:
 @pytest.fixture
 def upstream(prometheus: Exporters, tmp_path: Path) -> Upstream:
     """What the meters share."""
-    ledger = Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}", "test")
+    ledger = Ledger.open(blank(tmp_path / "ledger.db"), "test")
     return Upstream(prometheus, MeterSettings(), ledger, clock=lambda: prometheus.now)
 
 
@@ -75,8 +80,48 @@ def test_an_outage_is_no_absence(prometheus: Exporters, upstream: Upstream) -> N
 
 def test_a_wrong_clock_is_told_by_who_reads(prometheus: Exporters, tmp_path: Path) -> None:
     """Looking for a source is not the place to fail."""
-    ledger = Ledger.open(f"sqlite:///{tmp_path / 'other.db'}", "test")
+    ledger = Ledger.open(blank(tmp_path / "other.db"), "test")
     source = CounterSource(Upstream(prometheus, MeterSettings(), ledger, clock=lambda: 0.0), "tokens")
     assert not source.wanted(PriceBook(()))
     with pytest.raises(Transient, match="clock"):
         source.time()
+
+
+class Silent(Exporters):
+    """One that answers, and counts nothing."""
+
+    def query_range(self, promql: str, start: float, end: float, step: int) -> Result:
+        return Result([])
+
+
+def test_a_source_that_has_gone_is_absent_by_no_restart_alone(tmp_path: Path) -> None:
+    """It is read on, for its meter was told of once; that it is silent now is seen by reading it."""
+    prometheus = Silent()
+    prometheus.told = True
+    ledger = Ledger.open(blank(tmp_path / "ledger.db"), "test")
+    upstream = Upstream(prometheus, MeterSettings(), ledger, clock=lambda: prometheus.now)
+    source = CounterSource(upstream, "tokens")
+    assert source.wanted(PriceBook(()))
+    prometheus.told, prometheus.now = False, NOW + LOOK_AGAIN_SECONDS
+    upstream.begin()
+    source.read(Interval(NOW // 900 * 900 - 900, NOW // 900 * 900))
+    assert source.is_present is False
+    assert source.wanted(PriceBook(()))
+
+
+def test_a_meter_of_a_user_that_nothing_tells_of_says_so(tmp_path: Path) -> None:
+    """It is read all the same; whether there is anything is asked now and then, until there is."""
+    prometheus = Silent()
+    ledger = Ledger.open(blank(tmp_path / "ledger.db"), "test")
+    upstream = Upstream(prometheus, MeterSettings(), ledger, clock=lambda: prometheus.now)
+    spec = {"unit": "Images", "type": "Counter", "sources": [{"name": "app", "query": "imags_total"}]}
+    meter = UserMeter(upstream, Definition("images", MeterSpec.model_validate(spec, by_alias=True)))
+    slot = Interval(NOW // 900 * 900 - 900, NOW // 900 * 900)
+    assert "Nothing is told by app" in "".join(meter.read(slot).problems)
+    seen = [meter.is_present]
+    for later in (1, LOOK_AGAIN_SECONDS):
+        prometheus.told, prometheus.now = True, NOW + later
+        upstream.begin()
+        meter.read(slot)
+        seen.append(meter.is_present)
+    assert seen == [False, False, True]

@@ -13,19 +13,23 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from aibudget.api.budget import AIBudget, Budget, ClusterAIBudget
+from aibudget.api.limit import Cap
 from aibudget.controller.accounts import Accounts
 from aibudget.controller.books import Books
-from aibudget.controller.histories import MANY_HOURS, Counting, Histories, billionths
+from aibudget.controller.histories import MANY_HOURS, Histories
+from aibudget.controller.hourly import Counting, billionths, countings, in_hours
 from aibudget.inventory.workload import Workload
 from aibudget.ledger.hours import HOUR
 from aibudget.ledger.posting import Posting
 from aibudget.ledger.store import Ledger
-from aibudget.metering.slots import SLOT_SECONDS, Interval
+from aibudget.metering.slots import SLOT_SECONDS, Interval, iso
 from aibudget.metering.usage import Coverage, Usage, sku
 from aibudget.pricing.book import PriceBook
+from aibudget.pricing.carbon import Carbon, grids
 from aibudget.pricing.charge import UNITS, Charge
 from aibudget.pricing.rate import FAR_FUTURE, Rate
 from unit.controller.meters import Meter
+from unit.ledger.blank import blank
 
 METERS = ("gpu", "cpu")
 GPU = frozenset({"gpu"})
@@ -156,7 +160,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 
 def opened(path: Path, cluster: str = "here") -> Iterator[Bench]:
     """One cluster's ledger in a directory."""
-    ledger = Ledger.open(f"sqlite:///{path / 'l.db'}", cluster)
+    ledger = Ledger.open(blank(path / "l.db"), cluster)
     yield Bench(ledger)
     ledger.close()
 
@@ -261,3 +265,81 @@ def test_money_is_rounded_once_to_billionths(amount: Fraction) -> None:
     exact = amount * UNITS
     units = exact.numerator if exact.denominator == 1 else exact
     assert billionths(units) == round(amount * 10**9)
+
+
+def capped(*caps: dict[str, Any]) -> Budget:
+    """Of namespace a, with caps."""
+    return budget("a").model_copy(
+        update={"spec": budget("a").spec.model_copy(update={"caps": tuple(Cap(**one) for one in caps)})}
+    )
+
+
+GPU_HOURS = {"name": "hours", "meter": "gpu", "quantity": 5, "unit": "GPU-Hours"}
+VCPU_HOURS = {"name": "cores", "meter": "cpu", "quantity": 5, "unit": "vCPU-Hours"}
+
+
+def test_what_caps_count_is_counted_by_the_hour(bench: Bench) -> None:
+    """In the meter's smallest unit, whatever it costs, and again when late samples change it."""
+    bench.post("gpu", 8, 1000)
+    bench.post("cpu", 8, 70)
+    bench.correct("gpu", 1, 5000)
+    both = countings(capped(GPU_HOURS, VCPU_HOURS), GPU)
+    assert [one.series for one in both] == ["a", "a/gpu", "a/cpu"]
+    assert not bench.histories.count(both, deadline=float("inf"))
+    gpu, cpu = (bench.histories.read(f"a/{meter}", BEGIN) for meter in METERS)
+    assert dict(gpu) == {BEGIN: 4000, BEGIN + HOUR: 8000}
+    assert dict(cpu) == {BEGIN: 280, BEGIN + HOUR: 280}
+    assert bench.histories.read("a", BEGIN) == bench.recount(budget("a"))
+    assert in_hours(("gpu", ""), 3_600_000) == 1.0
+
+
+def test_a_cap_that_is_new_is_counted_back_and_nothing_else_is(bench: Bench) -> None:
+    """Its money stays as it was counted, and so does what is held of it."""
+    bench.post("gpu", 4 * 30, 1000)
+    bench.histories.count(countings(budget("a"), GPU), deadline=float("inf"))
+    before = bench.histories.counted("a")
+    bench.histories.held({"a": [BEGIN]})
+    several = countings(capped(GPU_HOURS), GPU)
+    assert bench.histories.count(several, deadline=0.0)
+    assert (bench.histories.counted("a"), bench.histories.counted("a/gpu")) == (before, None)
+    bench.histories.count(several, deadline=float("inf"))
+    found = bench.histories.read("a/gpu", BEGIN)
+    assert (found[BEGIN], found[BEGIN + HOUR]) == (None, 4000), "what is held teaches nothing of a cap either"
+
+
+def test_an_hour_that_a_meter_does_not_know_is_unknown_to_its_cap_alone(bench: Bench) -> None:
+    """The money comes from another meter."""
+    bench.post("gpu", 4, 1000)
+    bench.post("cpu", 4, 70, seconds=800)
+    bench.histories.count(countings(capped(GPU_HOURS, VCPU_HOURS), GPU), deadline=float("inf"))
+    found = [bench.histories.read(name, BEGIN)[BEGIN] for name in ("a/gpu", "a/cpu")]
+    assert found == [4000, None]
+
+
+def test_carbon_is_counted_by_the_factor_of_its_time(tmp_path: Path) -> None:
+    """In milligrams; other factors are another scope, and count it all anew."""
+    clean, dirty = (carbon([(0, grams)]) for grams in ("100", "400"))
+    changing = carbon([(0, "100"), (BEGIN + SLOT_SECONDS, "400")])
+    one = capped({"name": "carbon", "meter": "energy", "quantity": 5, "unit": "kgCO2e"})
+    for bench in opened(tmp_path):
+        meter = Meter(BEGIN)
+        accounts = [Accounts(name, meter, bench.ledger, bench.epoch) for name in ("gpu", "energy")]
+        bench.prices["energy"] = rate("gpu", "1")
+        bench.ends["energy"] = BEGIN
+        bench.post("gpu", 4, 1000)
+        bench.post("energy", 4, 900_000_000)
+        for factors, expected in ((clean, 100), (dirty, 400), (changing, 325)):
+            histories = Histories(Books(accounts), bench.ledger.hours, bench.epoch, carbon=factors)
+            histories.count(countings(one, GPU), deadline=float("inf"))
+            found = histories.read("a/energy/kgCO2e", BEGIN)[BEGIN]
+            assert found is not None
+            assert in_hours(("energy", "kgCO2e"), found) == pytest.approx(expected / 1000)
+
+
+def carbon(factors: list[tuple[int, str]]) -> Carbon:
+    """Grams for a kWh of regions that are not known, each from an instant on."""
+    said = "".join(
+        f"- {{source: test, year: 2026, from: {iso(start)}, pue: 1, gramsPerKilowattHour: {{'': {grams}}}}}\n"
+        for start, grams in factors
+    )
+    return Carbon(grids(said, "test"))

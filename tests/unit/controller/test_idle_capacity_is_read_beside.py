@@ -19,6 +19,7 @@ from aibudget.metering.slots import SLOT_SECONDS, Interval
 from aibudget.metering.usage import Balance
 from aibudget.pricing.book import PriceBook
 from unit.controller.meters import book
+from unit.ledger.blank import blank
 from unit.metering.fake import BEGIN, FakePrometheus, Life, Machine, every
 
 HOURS = 4 * 3600
@@ -39,7 +40,7 @@ class Server(FakePrometheus):
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
     """A new one."""
-    opened = Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}", "test")
+    opened = Ledger.open(blank(tmp_path / "ledger.db"), "test")
     yield opened
     opened.close()
 
@@ -84,7 +85,7 @@ def test_the_past_is_read_once_for_both(server: Server, ledger: Ledger, tmp_path
     both = server.held()
     assert (quantity(held), quantity(left)) == (3 * HOURS * 1000, HOURS * 1000)
     alone = Server(server.lives, server.scrapes, machines=server.machines)
-    other = Ledger.open(f"sqlite:///{tmp_path / 'other.db'}", "test")
+    other = Ledger.open(blank(tmp_path / "other.db"), "test")
     caught_up(side_by_side(alone, other)[0])
     other.close()
     assert both == alone.held()
@@ -115,7 +116,7 @@ def test_meters_that_began_a_slot_apart_read_the_past_once(ledger: Ledger, tmp_p
     ours = [sum(line.quantity for line in one.statement(posted).lines) for one in (held, left)]
     assert ours == [3 * posted.seconds * 1000, posted.seconds * 1000]
     both = server.held() - before
-    other = Ledger.open(f"sqlite:///{tmp_path / 'other.db'}", "test")
+    other = Ledger.open(blank(tmp_path / "other.db"), "test")
     alone, _, _ = side_by_side(server, other)
     alone.advance(book(), {})
     before = server.held()

@@ -14,6 +14,7 @@ from aibudget.metering.scene import MeterSettings, Scenes
 from aibudget.metering.slots import Interval
 from aibudget.metering.usage import Reading
 from aibudget.pricing.book import PriceBook
+from unit.ledger.blank import blank
 from unit.metering.ticking import BEGIN, Ticking, Ticks
 
 HOUR = 3600
@@ -54,7 +55,7 @@ class Tokens:
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
     """A new one."""
-    opened = Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}", "test")
+    opened = Ledger.open(blank(tmp_path / "ledger.db"), "test")
     yield opened
     opened.close()
 

@@ -1,7 +1,6 @@
 """Limits as whole cycles see them: what comes over from the last period, dated amounts, and caps."""
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +8,9 @@ import pytest
 
 from aibudget.controller.accounts import Accounts
 from aibudget.controller.books import Books
-from aibudget.inventory.resource import NAMESPACES, PRICE_LISTS
+from aibudget.inventory.resource import PRICE_LISTS
 from unit.controller.meters import DAY, MIDNIGHT, Meter
-from unit.controller.test_a_cycle_goes_from_samples_to_status import ENFORCE, PRICE, STOP, World
+from unit.controller.world import ENFORCE, PRICE, STOP, World, one_gpu
 
 TOMORROW = MIDNIGHT + 3 * DAY
 DAILY = {"type": "Daily"}
@@ -53,13 +52,8 @@ class Side(World):
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[Side]:
     """One GPU at 3 USD an hour since ever; two days of November are over."""
-    with ThreadPoolExecutor(max_workers=1) as worker:
-        made = Side(tmp_path, worker)
-        made.cluster.seed(PRICE_LISTS, "company", spec=PRICE)
-        made.cluster.seed(NAMESPACES, "team")
-        made.cluster.deployment("llm", "team", 1)
+    with one_gpu(tmp_path, Side) as made:
         yield made
-        made.stop()
 
 
 def rolled(world: World, name: str = "b") -> tuple[Any, ...]:

@@ -18,6 +18,7 @@ from aibudget.metering.definition import Definition
 from aibudget.metering.slots import Interval
 from aibudget.metering.source import PrometheusUnavailable
 from unit.controller.meters import DAY, LABELS, MIDNIGHT, Meter, book
+from unit.ledger.blank import blank
 
 NOW = MIDNIGHT + DAY + 1000
 TODAY = Interval(MIDNIGHT, MIDNIGHT + 2 * DAY)
@@ -35,6 +36,7 @@ class Images(Meter):
         self.meter = definition.name
         self.lines: int | None = 1
         self.folded: int | None = 0
+        self.is_present: bool | None = True
         self.problem: AIBudgetError | None = None
 
     def tried(self) -> tuple[str, ...]:
@@ -50,7 +52,7 @@ class Images(Meter):
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
     """A new one."""
-    opened = Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}", "test")
+    opened = Ledger.open(blank(tmp_path / "ledger.db"), "test")
     yield opened
     opened.close()
 
@@ -226,3 +228,22 @@ def test_no_budget_waits_for_the_past_of_a_meter_that_it_does_not_use(meters: Me
     told = progress(measured.owed({"images"}))
     assert told is not None
     assert "is needed" in told
+
+
+@pytest.mark.parametrize(("present", "expected"), [(True, "Fresh"), (None, "Fresh"), (False, "SourceAbsent")])
+def test_of_a_meter_that_nothing_tells_of_nothing_is_known(
+    meters: Meters, ledger: Ledger, present: bool | None, expected: str
+) -> None:
+    """However well nothing was read: a name that is misspelt looks the same."""
+    seen = aimeter("good")
+    stated = arranged(meters, [seen])
+    books = Books([Accounts("gpu", Meter(NOW), ledger, meters._epoch)])
+    books.beside(stated)
+    measured = Measuring(books).measure(book(), LABELS, MIDNIGHT, NOW)
+    (own,) = meters._own.values()
+    assert own.stated is not None
+    assert isinstance(own.stated.source, Images)
+    own.stated.source.is_present = present
+    ((_, facts),) = meters.facts(measured)
+    assert facts.data is not None
+    assert (facts.data.reason.value, facts.data.fresh) == (expected, present is not False)

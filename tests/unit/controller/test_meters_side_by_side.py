@@ -12,6 +12,7 @@ from aibudget.ledger.store import Ledger
 from aibudget.metering.slots import Interval
 from aibudget.pricing.book import PriceBook
 from unit.controller.meters import DAY, LABELS, MIDNIGHT, Meter, book
+from unit.ledger.blank import blank
 
 NOW = MIDNIGHT + DAY + 1000
 
@@ -31,7 +32,7 @@ class Optional(Meter):
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
     """A new one."""
-    opened = Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}", "test")
+    opened = Ledger.open(blank(tmp_path / "ledger.db"), "test")
     yield opened
     opened.close()
 

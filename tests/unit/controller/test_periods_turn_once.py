@@ -1,7 +1,6 @@
 """A period begins once and ends once, whatever clocks, statuses and processes do meanwhile."""
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -9,11 +8,11 @@ from typing import Any
 import pytest
 
 from aibudget.errors import Transient
-from aibudget.inventory.resource import AIBUDGETS, NAMESPACES, PRICE_LISTS
+from aibudget.inventory.resource import AIBUDGETS, PRICE_LISTS
 from aibudget.ledger.periodrow import PeriodRow
 from aibudget.ledger.register import Register
 from unit.controller.meters import DAY, MIDNIGHT
-from unit.controller.test_a_cycle_goes_from_samples_to_status import ENFORCE, PRICE, STOP, World
+from unit.controller.world import ENFORCE, STOP, World, one_gpu
 
 DAILY = {"type": "Daily"}
 HOUR = 3600
@@ -22,18 +21,13 @@ HOUR = 3600
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
     """A budget of a day that holds its workload, an hour before midnight."""
-    with ThreadPoolExecutor(max_workers=1) as worker:
-        made = World(tmp_path, worker)
-        made.cluster.seed(PRICE_LISTS, "company", spec=PRICE)
-        made.cluster.seed(NAMESPACES, "team")
-        made.cluster.deployment("llm", "team", 1)
+    with one_gpu(tmp_path, World) as made:
         made.meter.now = MIDNIGHT + 3 * DAY - 4 * HOUR
         made.budget("b", 63, period=DAILY, thresholds=STOP, enforcement=ENFORCE)
         made.pass_time(cycles=2)
-        made.pass_time(HOUR, cycles=3)
+        made.pass_time(3 * HOUR)
         assert made.replicas("llm") == 0
         yield made
-        made.stop()
 
 
 def rows(world: World) -> list[PeriodRow]:

@@ -1,7 +1,6 @@
 """Budgets over parts of a namespace through whole cycles: who is counted, stopped, and given back."""
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -12,8 +11,9 @@ import pytest
 from aibudget.inventory.resource import DEPLOYMENTS, NAMESPACES, PRICE_LISTS
 from aibudget.metering.slots import Interval
 from aibudget.metering.usage import Reading
+from unit.controller.atonce import AtOnce
 from unit.controller.meters import DAY, MIDNIGHT, Meter
-from unit.controller.test_a_cycle_goes_from_samples_to_status import ENFORCE, PRICE, STOP, World
+from unit.controller.world import ENFORCE, PRICE, STOP, World
 
 ACTING: dict[str, Any] = {"thresholds": STOP, "enforcement": {**ENFORCE, "onAlreadyCrossed": "Enforce"}}
 SERVICE = {"apiVersion": "serving.kserve.io/v1beta1", "kind": "InferenceService", "name": "chat"}
@@ -41,7 +41,7 @@ class Labelled(Meter):
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
     """Two GPUs at 3 USD an hour since ever; two days of November are over."""
-    with ThreadPoolExecutor(max_workers=1) as worker:
+    with AtOnce() as worker:
         made = World(tmp_path, worker, Labelled(MIDNIGHT + 2 * DAY))
         made.meter.workloads = 2
         made.cluster.seed(PRICE_LISTS, "company", spec=PRICE)

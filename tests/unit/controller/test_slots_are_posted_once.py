@@ -15,12 +15,13 @@ from aibudget.metering.slots import SLOT_SECONDS, Interval, slot_of
 from aibudget.metering.source import PrometheusUnavailable
 from aibudget.metering.usage import Coverage
 from unit.controller.meters import DAY, LABELS, MIDNIGHT, Meter, book
+from unit.ledger.blank import blank
 
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
     """A new one."""
-    opened = Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}", "test")
+    opened = Ledger.open(blank(tmp_path / "ledger.db"), "test")
     yield opened
     opened.close()
 

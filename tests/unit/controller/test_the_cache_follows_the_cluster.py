@@ -4,7 +4,7 @@ from typing import Any
 
 from aibudget.controller.cache import Cache, NamespaceSeen, Seen, read
 from aibudget.errors import InvalidManifest
-from aibudget.inventory.resource import AIBUDGETS, HOLDS, NAMESPACES
+from aibudget.inventory.resource import AIBUDGETS, DEVICE_TAINT_RULES, HOLDS, NAMESPACES, RESOURCE_SLICES
 
 
 def budget(name: str, version: int, *, generation: int = 1, amount: object = 100) -> Seen:
@@ -56,6 +56,22 @@ def test_a_list_ends_what_it_does_not_hold() -> None:
     known = cache.before_list(AIBUDGETS)
     assert cache.replace(AIBUDGETS, [budget("b", 2)], known)
     assert names(cache) == ["b"]
+
+
+def test_rules_that_taint_devices_are_of_whatever_version_is_served() -> None:
+    """They are listed, not watched, and what a list does not hold any more taints nothing."""
+    cache = Cache()
+    pool = {"name": "n", "generation": 1, "resourceSliceCount": 1}
+    spec = {"driver": "gpu.nvidia.com", "nodeName": "n", "pool": pool, "devices": [{"name": "a"}]}
+    there = {"metadata": {"name": "s", "uid": "s", "resourceVersion": "1"}, "spec": spec}
+    cache.apply(RESOURCE_SLICES, read(RESOURCE_SLICES, there), deleted=False)
+    rule = {"deviceSelector": {"device": "a"}, "taint": {"key": "x", "effect": "NoExecute"}}
+    tainted = {"metadata": {"name": "r", "uid": "r", "resourceVersion": "2"}, "spec": rule}
+    newest, *_, oldest = DEVICE_TAINT_RULES
+    for listed, usable in (([tainted], "false"), ([], "true")):
+        known = cache.before_list(newest)
+        assert not cache.replace(newest, [read(oldest, obj) for obj in listed], known)
+        assert [offered.usable for offered in cache.devices_offered()] == [usable]
 
 
 def test_what_came_after_the_list_was_asked_for_stays() -> None:

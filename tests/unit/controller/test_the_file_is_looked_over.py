@@ -18,7 +18,7 @@ def damaged(tmp_path: Path) -> str:
     path = tmp_path / "ledger.db"
     Ledger.open(f"sqlite:///{path}", "here").close()
     with closing(sqlite3.connect(path)) as raw:
-        (root,) = raw.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'usage'").fetchone()
+        (root,) = raw.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'usage_slot'").fetchone()
     content = bytearray(path.read_bytes())
     content[4096 * (root - 1) : 4096 * root] = b"\xff" * 4096
     path.write_bytes(content)

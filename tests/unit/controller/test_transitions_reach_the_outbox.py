@@ -22,6 +22,7 @@ from aibudget.notification.message import Message, joined
 from aibudget.notification.message import read as read_message
 from aibudget.notification.receivers import parse
 from aibudget.reporting.events import Event, Subject
+from unit.ledger.blank import blank
 
 NOON = 1795262400
 
@@ -52,7 +53,7 @@ class Flaky(Outbox):
 @pytest.fixture
 def notifier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Notifier]:
     """On a new ledger, its courier not running."""
-    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    url = blank(tmp_path / "ledger.db")
     Ledger.open(url, "eu-1").close()
     monkeypatch.setattr("aibudget.controller.notifier.Outbox", Flaky)
     made = Notifier.open(RECEIVERS, url, Link("eu-1", lambda: True, lambda: NOON))

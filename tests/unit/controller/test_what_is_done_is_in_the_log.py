@@ -2,17 +2,16 @@
 
 import json
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from aibudget.errors import Transient
-from aibudget.inventory.resource import AIBUDGETS, DEPLOYMENTS, HOLDS, NAMESPACES, PRICE_LISTS
+from aibudget.inventory.resource import AIBUDGETS, DEPLOYMENTS, HOLDS
 from aibudget.ledger.register import Register
 from unit.controller.meters import DAY, MIDNIGHT
-from unit.controller.test_a_cycle_goes_from_samples_to_status import ENFORCE, PRICE, STOP, World
+from unit.controller.world import ENFORCE, STOP, World, one_gpu
 
 FENCES = [{"name": "full", "percent": 100, "actions": ["Notify", "Freeze", "ScaleDown"]}]
 
@@ -20,13 +19,8 @@ FENCES = [{"name": "full", "percent": 100, "actions": ["Notify", "Freeze", "Scal
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
     """Two days and 144 USD of November are over."""
-    with ThreadPoolExecutor(max_workers=1) as worker:
-        made = World(tmp_path, worker)
-        made.cluster.seed(PRICE_LISTS, "company", spec=PRICE)
-        made.cluster.seed(NAMESPACES, "team")
-        made.cluster.deployment("llm", "team", 1)
+    with one_gpu(tmp_path, World) as made:
         yield made
-        made.stop()
 
 
 def log(world: World, kind: str = "hold/") -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from aibudget.metering.slots import Interval, slot_of
 from aibudget.metering.source import PrometheusUnavailable, Result, Series
 from aibudget.metering.usage import Reading, Usage
 from unit.controller.meters import H100, LLM, MIDNIGHT
+from unit.ledger.blank import blank
 from unit.metering.fake import series
 
 POD = PodKey("team", "llm-1-x", "u")
@@ -67,7 +68,7 @@ def told() -> Told:
 @pytest.fixture
 def upstream(tmp_path: Path, told: Told) -> Iterator[Upstream]:
     """With one label that is asked for."""
-    ledger = Ledger.open(f"sqlite:///{tmp_path / 'l.db'}", "test")
+    ledger = Ledger.open(blank(tmp_path / "l.db"), "test")
     yield Upstream(told, MeterSettings(workload_labels=("tier",)), ledger, lambda: told.now)  # type: ignore[arg-type]
     ledger.close()
 
@@ -128,3 +129,15 @@ def test_single_pods_are_let_go_of_after_a_while(upstream: Upstream, told: Told)
         upstream.time()
     assert not upstream.owners.knows(Child.of(POD))
     assert upstream.owners.knows(Child("team", "ReplicaSet", "llm-1"))
+
+
+def test_a_book_that_a_reading_made_is_taken_as_it_is(upstream: Upstream, told: Told) -> None:
+    """The book of a hundred thousand pods is not made twice; its links are stored all the same."""
+    book = upstream.owners.with_links(LINKS)
+    upstream.read(SLOT, lambda: Reading(SLOT, (), {}, SLOT.end, links=LINKS, owners=book))
+    assert upstream.owners is book
+    told.now += FORGET_SECONDS
+    upstream.begin()
+    upstream.time()
+    assert upstream.owners is not book
+    assert upstream.owners.knows(Child.of(POD))

@@ -4,10 +4,10 @@ A workload's pods are always those that it asks for. Everything is written at on
 wants a crash raises from `before_write`.
 """
 
-import copy
 import json
+import pickle
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from aibudget.api.names import FIELD_MANAGER, KILL_SWITCH, STOPPED
 from aibudget.enforcement.kinds import KINDS, Kind
@@ -26,6 +26,7 @@ from aibudget.inventory.resource import (
 )
 
 Key = tuple[str, str, str]
+Value = TypeVar("Value")
 
 _PODS_OF = {kind.resource.plural for kind in KINDS.values() if kind.stop is not None} - {CRON_JOBS.plural}
 
@@ -56,14 +57,14 @@ class FakeAPI:
 
     def scale(self, name: str, namespace: str, replicas: int, manager: str = "kubectl") -> None:
         """What a person or another tool does: the field is theirs then."""
-        obj = copy.deepcopy(self.objects[_key(DEPLOYMENTS, name, namespace)])
+        obj = _copy(self.objects[_key(DEPLOYMENTS, name, namespace)])
         obj["spec"]["replicas"] = replicas
         self._store(DEPLOYMENTS, obj, manager=manager, forced=True)
 
     def ask(self, kind: Kind, name: str, namespace: str, value: str | None, manager: str = "kubectl") -> None:
         """What the owner of any kind does: the field that stops it is his. JSON text, None: absent."""
         assert kind.stop is not None
-        obj = copy.deepcopy(self.objects[_key(kind.resource, name, namespace)])
+        obj = _copy(self.objects[_key(kind.resource, name, namespace)])
         if value is not None:
             _apply(obj, {"op": "add", "path": kind.stop.path, "value": json.loads(value)})
         elif value_at(obj, kind.stop.path) is not None:
@@ -82,7 +83,7 @@ class FakeAPI:
         self, resource: Resource, name: str, namespace: str | None = None, *, metadata_only: bool = False
     ) -> Json | None:
         self._check_served(resource)
-        return copy.deepcopy(self.objects.get(_key(resource, name, namespace)))
+        return _copy(self.objects.get(_key(resource, name, namespace)))
 
     async def list(
         self,
@@ -96,13 +97,14 @@ class FakeAPI:
         self._check_served(resource)
         derived = self._derived(resource) if not labels and namespace is None else []
         found = derived + [
-            copy.deepcopy(obj)
+            obj
             for (plural, where, _), obj in sorted(self.objects.items())
             if plural == resource.plural and namespace in (None, where)
         ]
         marked = [obj for obj in found if not labels or labels in (obj["metadata"].get("labels") or {})]
         if metadata_only:
             marked = [{k: obj[k] for k in ("apiVersion", "kind", "metadata")} for obj in marked]
+        marked = _copy(marked)
         return marked if slim is None else [kept for obj in marked if (kept := slim(obj)) is not None]
 
     async def create(self, resource: Resource, body: Mapping[str, Any], namespace: str | None = None) -> Json:
@@ -110,9 +112,7 @@ class FakeAPI:
         if _key(resource, body["metadata"]["name"], namespace) in self.objects:
             raise AlreadyExists("AlreadyExists", "it exists")
         metadata = {"namespace": namespace or "", **body["metadata"]}
-        return self._store(
-            resource, {**copy.deepcopy(dict(body)), "metadata": metadata}, manager=FIELD_MANAGER
-        )
+        return self._store(resource, {**_copy(dict(body)), "metadata": metadata}, manager=FIELD_MANAGER)
 
     async def patch(
         self,
@@ -127,7 +127,7 @@ class FakeAPI:
         present = self.objects.get(_key(resource, name, namespace))
         if present is None:
             raise NotFound("NotFound", f"{name} is gone")
-        changed = copy.deepcopy(present)
+        changed = _copy(present)
         if isinstance(patch, Mapping):
             _merge(changed, patch)
         else:
@@ -187,7 +187,7 @@ class FakeAPI:
             # kube-controller-manager counts at once.
             hard = obj["spec"]["hard"]
             obj["status"] = {"hard": dict(hard), "used": dict.fromkeys(hard, "0")}
-        self.objects[key] = copy.deepcopy(obj)
+        self.objects[key] = _copy(obj)
         return obj
 
     def _derived(self, resource: Resource) -> Objects:
@@ -232,6 +232,12 @@ def with_namespace(api: FakeAPI, name: str, **annotations: str) -> None:
     api.seed(NAMESPACES, name, metadata={"annotations": annotations})
 
 
+def _copy(value: Value) -> Value:
+    """Of plain JSON; in a fifth of the time of a deep copy of anything."""
+    copied: Value = pickle.loads(pickle.dumps(value, pickle.HIGHEST_PROTOCOL))
+    return copied
+
+
 def _key(resource: Resource, name: str, namespace: str | None) -> Key:
     return resource.plural, namespace or "", name
 
@@ -250,7 +256,7 @@ def _merge(target: Json, patch: Mapping[str, Any]) -> None:
         elif value is None:
             target.pop(key, None)
         else:
-            target[key] = copy.deepcopy(value)
+            target[key] = _copy(value)
 
 
 def _apply(target: Json, operation: Mapping[str, Any]) -> None:
@@ -269,4 +275,4 @@ def _apply(target: Json, operation: Mapping[str, Any]) -> None:
                 raise Conflict("Conflict", f"no {operation['path']}")
             del holder[last]
         case _:
-            holder[last] = copy.deepcopy(operation["value"])
+            holder[last] = _copy(operation["value"])

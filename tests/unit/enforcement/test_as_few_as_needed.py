@@ -17,6 +17,7 @@ from aibudget.api.hold import Hold, HoldStatus
 from aibudget.budgeting.evaluation import Uncharged, WorkloadSpend
 from aibudget.budgeting.forecast import Forecast
 from aibudget.budgeting.foreseen import Foreseen
+from aibudget.budgeting.limits import Measure
 from aibudget.budgeting.period import Period
 from aibudget.enforcement import hold as holds
 from aibudget.enforcement.claimant import Claimant
@@ -375,3 +376,60 @@ def ahead(claimant: Claimant, amount: float) -> Claimant:
     """The same budget, of which this is foreseen."""
     foreseen = Foreseen(Forecast(amount, None, None, None, None, "two-weeks"), "")
     return replace(claimant, evaluation=replace(claimant.evaluation, foreseen=foreseen))
+
+
+@pytest.mark.parametrize(
+    ("later", "amounts", "expected"),
+    [
+        ((2, 200), (), []),
+        ((9, 1000), (), ["a"]),
+        ((5, 80), (), ["a"]),
+        ((5, 60), (), ["a", "b"]),
+        ((5, 200), (70, 150), []),
+        ((5, 200), (110, 150), ["a"]),
+        ((5, 60), (70, 75), ["a"]),
+        ((5, 60), (70, 90), ["a", "b"]),
+    ],
+    ids=[
+        "a raise that comes in time",
+        "one that comes too late",
+        "a cut",
+        "a deep one",
+        "its past says that it fits both",
+        "its past says that the first is passed",
+        "its past says that the second is",
+        "and by much",
+    ],
+)
+def test_spend_has_to_fit_each_limit_in_its_time(
+    later: tuple[int, int], amounts: tuple[float, ...], expected: list[str]
+) -> None:
+    """50 of 100 is spent, at 6 an hour for 10 hours; another limit comes into force after so many hours."""
+    after, limit = later
+    made = budget({"a": 4, "b": 2}, gracePeriodSeconds=0)
+    foreseen = made.evaluation.foreseen
+    if amounts:
+        *before, total = amounts
+        forecast = Forecast(total, None, None, None, None, "two-weeks", tuple(before))
+        foreseen = Foreseen(forecast, "")
+    coming = ((START + after * HOUR, Decimal(limit)),)
+    evaluation = replace(made.evaluation, later=coming, foreseen=foreseen)
+    assert wanted(plan([replace(made, evaluation=evaluation)], seen("a", "b"), NOW)) == expected
+
+
+def test_what_a_cap_may_have_stopped_stays() -> None:
+    """The money has room for all of it, and what is foreseen of the cap has fallen: that is no word."""
+    hours = Measure("hours", "GPU-Hours", Fraction(50), Fraction(1), Fraction(1), fresh=True, complete=True)
+    stopped = live("a", replicas=0)
+    first = plan([budget({"a": 9})], seen("a"), NOW).wishes[0].claims
+    resting = held(stopped, *first).model_copy(
+        update={"status": HoldStatus(avoided_cost_per_hour=Decimal(6))}
+    )
+    looking = ahead(budget({"a": 0}, spent=20), 25)
+    threshold = looking.evaluation.thresholds[0]
+    forecast = replace(threshold, threshold=threshold.threshold.model_copy(update={"basis": "Forecast"}))
+    for measures, back in (((), 1), ((hours,), 0)):
+        evaluation = replace(looking.evaluation, thresholds=(forecast,), measures=measures)
+        one = replace(looking, evaluation=evaluation)
+        found = plan([one], facts(stopped, holds=(resting,)), NOW)
+        assert len(wanted(found)) == 1 - back

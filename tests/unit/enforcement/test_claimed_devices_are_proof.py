@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 from aibudget.enforcement.pods import Pods, read_pods
+from aibudget.inventory.claims import FOR_A_REQUEST
 from aibudget.inventory.kubernetes import NotServed, Objects, Slim
 from aibudget.inventory.resource import PODS, RESOURCE_CLAIMS, Resource
 
@@ -72,6 +73,17 @@ def test_claims_on_other_things_are_no_accelerators() -> None:
     """A network card is none, nor is a claim without an allocation."""
     claims = [held("nic.example.com", 1, "a"), held("gpu.nvidia.com", 0, "a")]
     assert accelerators(Listed(claims, pod("a", claims=True))) == []
+
+
+def test_what_a_claim_serves_is_held_once() -> None:
+    """Be the request one that is known by its name, or by the name of a class of devices alone."""
+    claims = [held("gpu.nvidia.com", 2, "a"), held("gpu.nvidia.com", 3, "b"), held("gpu.nvidia.com", 1, "b")]
+    for one in claims[:2]:
+        one["metadata"]["annotations"] = {FOR_A_REQUEST: "true"}
+    asks = (pod("a", claims=False, gpus=2), pod("b", claims=True))
+    for one in asks:
+        one["status"]["extendedResourceClaimStatus"] = {"resourceClaimName": "c", "requestMappings": []}
+    assert accelerators(Listed(claims, *asks)) == [2, 4]
 
 
 def test_where_claims_are_not_served_requests_count_alone() -> None:

@@ -184,6 +184,30 @@ def test_conflicts_are_followed_up() -> None:
     assert [act.reason for act in report.acts] == ["ScaleDownNotice", "WorkloadScaledDown"]
 
 
+def test_a_burst_of_other_writes_is_outlasted() -> None:
+    """A controller that is busy for a while is waited for, and does not see all attempts pass at once."""
+    api = FakeAPI()
+    with_namespace(api, "team")
+    api.deployment("llm", "team", 6)
+    claimant = make_claimant("llm")
+    cycle(api, claimant)
+    enforcer = Enforcer(api, Limits("aibudget-system"), lambda: True)
+
+    def busy() -> None:
+        raise Conflict("Conflict", "it changed")
+
+    def calm() -> None:
+        api.before_write = lambda: None
+
+    async def give_back() -> Report:
+        api.before_write = busy
+        asyncio.get_running_loop().call_later(0.01, calm)
+        return await enforcer.run([make_claimant("llm", standing="Below")], NOW + timedelta(minutes=1))
+
+    assert [act.reason for act in asyncio.run(give_back()).acts] == ["WorkloadRestored"]
+    assert deployment(api)["spec"]["replicas"] == 6
+
+
 def test_a_veto_during_a_conflict_counts() -> None:
     """Who vetoes a claim in the moment of the act is heard: the claims are not written over."""
     api = FakeAPI()

@@ -120,3 +120,30 @@ def test_many_pods_are_looked_up_as_one_by_one() -> None:
     for _ in range(2):
         assert book.resolved(pods) == {pod: other.resolve(pod) for pod in pods}
         assert book.unknown(pods) == {pods[3]}
+        assert book.missing(pods) == {"ReplicaSet": {"llm-7d9f"}}
+
+
+def test_what_is_learnt_of_pods_that_were_looked_up_before_counts() -> None:
+    """What can still change is not remembered: neither a half known chain nor that there is no owner."""
+    pods = [PodKey("team", name, "u") for name in ("half", "alone", "stranger")]
+    half, alone = (
+        OwnerLink(Child.of(pods[0]), Owner("ReplicaSet", "llm-7d9f")),
+        OwnerLink(Child.of(pods[1]), None),
+    )
+    book = OwnerBook.of([half, alone])
+    before = dict(book.resolved(pods))
+    wiser = book.with_links(
+        [
+            OwnerLink(Child("team", "ReplicaSet", "llm-7d9f"), Owner("Deployment", "llm")),
+            OwnerLink(Child.of(pods[1]), Owner("Job", "train")),
+            OwnerLink(Child("team", "Job", "train"), Owner("JobSet", "train")),
+            OwnerLink(Child.of(pods[2]), Owner("StatefulSet", "db")),
+        ]
+    )
+    names = [
+        (found[pod].workload.kind, found[pod].complete) for found in [wiser.resolved(pods)] for pod in pods
+    ]
+    assert names == [("Deployment", True), ("JobSet", True), ("StatefulSet", True)]
+    assert wiser.unknown(pods) == set()
+    assert wiser.missing(pods) == {}
+    assert {pod: book.resolved(pods)[pod] for pod in pods} == before

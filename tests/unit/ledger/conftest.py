@@ -15,6 +15,7 @@ from aibudget.metering.slots import SLOT_SECONDS, Interval
 from aibudget.metering.usage import Coverage, Usage, sku
 from aibudget.pricing.charge import Charge
 from aibudget.pricing.rate import FAR_FUTURE, Rate
+from unit.ledger.blank import blank
 
 FULL = Coverage(SLOT_SECONDS, SLOT_SECONDS)
 H100 = sku("gpu", {"gpuProduct": "H100"})
@@ -22,10 +23,11 @@ H100 = sku("gpu", {"gpuProduct": "H100"})
 
 @pytest.fixture
 def url(request: pytest.FixtureRequest) -> str:
-    """Where the ledger of this test lives: nothing is in it."""
+    """Where the ledger of this test lives: nothing is in it; of one about files there is no file either."""
     if request.config.getoption("--ledger") == "postgresql":
         return str(request.getfixturevalue("postgresql").fresh("ledger"))
-    return f"sqlite:///{request.getfixturevalue('tmp_path') / 'ledger.db'}"
+    path = request.getfixturevalue("tmp_path") / "ledger.db"
+    return f"sqlite:///{path}" if request.node.get_closest_marker("file") else blank(path)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +37,7 @@ def database(request: pytest.FixtureRequest) -> Iterator[Database]:
         opened = Database(request.getfixturevalue("postgresql").fresh("examples"))
     else:
         directory = request.getfixturevalue("tmp_path_factory").mktemp("ledger")
-        opened = Database(f"sqlite:///{directory / 'ledger.db'}")
+        opened = Database(blank(directory / "ledger.db"))
     yield opened
     opened.close()
 

@@ -52,7 +52,7 @@ def again(url: str) -> Iterator[Callable[[], Ledger]]:
 def spoil(ledger: Ledger) -> None:
     """Take all prices away, behind everybody's back."""
     with ledger._database.writing() as connection:
-        connection.exec_driver_sql("UPDATE usage SET rate_id = NULL")
+        connection.exec_driver_sql("UPDATE usage_slot SET rate_id = NULL")
         connection.exec_driver_sql("UPDATE usage_day SET rate_id = 0")
 
 

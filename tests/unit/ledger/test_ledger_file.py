@@ -63,7 +63,7 @@ def test_damaged_slots_are_found_by_the_look_at_the_whole(
     with closing(Database(url)) as opened:
         opened.look_over()
     with sqlite3.connect(path) as raw:
-        (root,) = raw.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'usage'").fetchone()
+        (root,) = raw.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'usage_slot'").fetchone()
     raw.close()
     content = bytearray(path.read_bytes())
     content[4096 * (root - 1) : 4096 * root] = b"\xff" * 4096

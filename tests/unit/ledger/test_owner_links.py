@@ -3,8 +3,11 @@
 from collections.abc import Callable
 from contextlib import closing
 
+import pytest
+
 from aibudget.inventory.owners import Child, OwnerLink
 from aibudget.inventory.workload import Owner, Workload
+from aibudget.ledger import links
 from aibudget.ledger.store import Ledger
 from aibudget.metering.slots import SLOT_SECONDS, Interval
 from aibudget.metering.usage import Usage
@@ -17,15 +20,15 @@ POD = Child("team", "Pod", "llm-5d-x", "uid-1")
 
 def test_links_survive_a_restart(ledger: Ledger, url: str) -> None:
     """Also those of an object that was seen to have no owner, and pods of one name by their uid."""
-    links = {
+    told = {
         OwnerLink(REPLICA_SET, Owner("Deployment", "llm")),
         OwnerLink(POD, Owner("ReplicaSet", "llm-5d")),
         OwnerLink(POD._replace(uid="uid-2"), None),
     }
-    ledger.remember_owners(links, at=1)
+    ledger.remember_owners(told, at=1)
     ledger.close()
     with closing(Ledger.open(url, "here")) as again:
-        assert set(again.owners()) == links
+        assert set(again.owners()) == told
 
 
 def test_the_first_owner_stays(ledger: Ledger) -> None:
@@ -36,6 +39,15 @@ def test_the_first_owner_stays(ledger: Ledger) -> None:
     ledger.remember_owners([OwnerLink(REPLICA_SET, None)], at=4)
     ledger.remember_owners([], at=5)
     assert dict(ledger.owners()) == {REPLICA_SET: Owner("Deployment", "llm"), POD: None}
+
+
+def test_many_links_are_written_in_parts(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rows of a hundred thousand pods are never there together; what stays is the same."""
+    monkeypatch.setattr(links, "AT_ONCE", 2)
+    pods = [OwnerLink(POD._replace(uid=f"uid-{n}"), Owner("ReplicaSet", "llm-5d")) for n in range(5)]
+    late = OwnerLink(pods[0].child, Owner("ReplicaSet", "other"))
+    ledger.remember_owners([*pods, late], at=1)
+    assert set(ledger.owners()) == set(pods)
 
 
 def test_pods_are_kept_for_a_while(ledger: Ledger) -> None:

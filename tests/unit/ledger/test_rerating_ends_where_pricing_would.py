@@ -63,7 +63,7 @@ def usages(of: list[tuple[int, int]]) -> list[Usage]:
 
 def post(ledger: Ledger, book: PriceBook, used: Iterable[Usage], first: int) -> None:
     """From one slot to the end, as accounts do it."""
-    charges = book.charges(used, partial(ledger.volume, "tokens"))
+    charges = book.charges(used, partial(ledger.volume, "tokens", book))
     coverage = dict.fromkeys(range(first, END, SLOT_SECONDS), FULL)
     revision = ledger.state("tokens").revision
     ledger.post(Posting("tokens", coverage, charges, END, revision, END, book=book))

@@ -13,6 +13,7 @@ from aibudget.errors import Conflict
 from aibudget.ledger.decision import Decision, linked, origin
 from aibudget.ledger.register import Register
 from aibudget.ledger.store import Ledger
+from unit.ledger.blank import blank
 
 BUDGET = {"budget": {"kind": "AIBudget", "namespace": "team", "name": "b", "uid": "u"}}
 
@@ -20,7 +21,7 @@ BUDGET = {"budget": {"kind": "AIBudget", "namespace": "team", "name": "b", "uid"
 @pytest.fixture
 def url(tmp_path: Path) -> str:
     """Where the ledger lives."""
-    return f"sqlite:///{tmp_path / 'ledger.db'}"
+    return blank(tmp_path / "ledger.db")
 
 
 @pytest.fixture

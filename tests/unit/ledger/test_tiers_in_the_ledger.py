@@ -38,7 +38,7 @@ def read(ledger: Ledger, tiered: Rate) -> Callable[..., None]:
         state = ledger.state("tokens")
         coverage = {usage.slot: FULL for usage in usages}
         end = max(coverage) + SLOT_SECONDS
-        charges = book.charges(usages, partial(ledger.volume, "tokens"))
+        charges = book.charges(usages, partial(ledger.volume, "tokens", book))
         watermark = max(end, state.watermark or 0)
         ledger.post(Posting("tokens", coverage, charges, watermark, state.revision, end, book=book))
 

@@ -72,7 +72,7 @@ def test_it_goes_in_small_steps(ledger: Ledger, make_charge: MAKE, post: POST) -
     assert ledger.expire(at(20), epoch=0)
     assert ledger.begins("gpu") == BATCH_SECONDS
     with ledger._database.reading() as connection:
-        rows = connection.exec_driver_sql("SELECT count(*), min(slot) FROM usage").one()
+        rows = connection.exec_driver_sql("SELECT count(*), min(slot) FROM usage_slot").one()
     assert tuple(rows) == (40 - BATCH_SECONDS // SLOT_SECONDS, BATCH_SECONDS)
     post(ledger, {40: FULL}, make_charge(40, "llm", 1))
     assert [ledger.expire(at(20), epoch=0) for _ in range(3)] == [True, True, False]

@@ -166,3 +166,26 @@ def test_counters_that_nobody_is_seen_to_scrape_are_told() -> None:
     assert reading.usages == ()
     assert {one.covered_seconds for one in reading.coverage.values()} == {0}
     assert any("Let `up` be where they are" in problem for problem in reading.problems)
+
+
+@pytest.mark.parametrize("away", ["dcgm", "kepler"])
+def test_what_two_exporters_tell_of_counts_once_while_one_is_away(away: str) -> None:
+    """For 35 minutes one of them is not scraped, and what it counted then comes in one piece: of it nothing
+    is left that the other has not told. Alone it would be all there is to be known.
+    """
+    times = range(-1200, 4801, 60)
+    there = [t for t in times if not 900 < t <= 3000]
+    labels = {"namespace": "team", "pod": "llm", "instance": "i"}
+    both = [
+        Ticks(name, labels, [(t, 500.0 * (t + 1200)) for t in (there if name == away else times)])
+        for name in ("dcgm", "kepler")
+    ]
+    families = {
+        name: Family(name=name, query=name, fixed={"component": "gpu"}) for name in ("dcgm", "kepler")
+    }
+    for told, several in ((both, families), ([both[0]], {"dcgm": families["dcgm"]})):
+        scenes = Scenes(Ticking(told, list(times), 4800), MeterSettings())
+        meter = CountedMeter("energy", several)
+        reading = read_counters(scenes, (HOUR, BEGIN + 4800), meter, Memory(), OwnerBook())
+        billed = sum(usage.quantity for usage in reading.usages)
+        assert abs(billed - 500 * 3600) <= 500 * 3600 // 100

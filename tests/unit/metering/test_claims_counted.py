@@ -18,7 +18,7 @@ def claims(times: list[int], profile: str = "", part: str = "1", product: str = 
     """Two devices that a pod holds."""
     who = {"exported_namespace": "team", "namespace": "aibudget", "pod": "operator", "exported_pod": "p"}
     what = {"driver": "gpu.nvidia.com", "product": product, "profile": profile, "part": part, "node": "n"}
-    return claimed([series({**who, **what}, times, [2.0] * len(times))])
+    return claimed([series({**who, **what}, times, [2.0] * len(times))]).held
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """Labels are known by their text: what comes again is not read again, and what is gone is forgotten."""
 
+import gc
 import json
+import weakref
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -50,6 +52,39 @@ def test_what_follows_from_labels_is_found_once() -> None:
     assert "pod" in labels
     assert "node" not in labels
     assert dict(labels) == json.loads(TEXTS[0])
+
+
+def test_labels_of_many_sheets_say_what_they_said() -> None:
+    """In whatever order they are read."""
+    said = [{"pod": f"p{number}"} for number in range(1000)]
+    labels = KnownLabels().of([json.dumps(one) for one in said])
+    assert [dict(one) for one in labels[::-1]] == said[::-1]
+
+
+def test_labels_are_known_again_after_they_were_forgotten() -> None:
+    """Who kept something by them finds it: they are equal where they were written alike, and only there."""
+    known = KnownLabels()
+    (kept, other) = known.of(TEXTS[:2])
+    known.age()
+    known.age()
+    (again,) = known.of([TEXTS[0]])
+    assert again is not kept
+    assert {kept: "samples"}[again] == "samples"
+    assert again != other
+    assert again == json.loads(TEXTS[0])
+
+
+def test_an_answer_is_let_go_of_at_once() -> None:
+    """Labels of a hundred thousand pods must not wait for Python to look for rings."""
+    known = KnownLabels()
+    answered(known, [{"pod": "a"}])
+    gone = weakref.ref(known)
+    gc.disable()
+    try:
+        del known
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 @given(st.lists(st.tuples(st.booleans(), st.lists(st.sampled_from(TEXTS), max_size=8)), max_size=12))

@@ -6,7 +6,7 @@ None of the three runs here: their words are replayed.
 import pytest
 
 from aibudget.metering.prometheus import Prometheus, PrometheusSettings
-from aibudget.metering.source import PartialData, PrometheusUnavailable, QueryRefused, TooManySamples
+from aibudget.metering.source import PartialData, PrometheusUnavailable, QueryRefused, TooMuchAtOnce
 from unit.metering.answering import Answer, ok, server
 
 LONG = 'max by (namespace, pod) (last_over_time(kube_pod_status_phase{limit=\\"rpc error: code = \\"}[31s]))'
@@ -41,7 +41,7 @@ def refusal(status: int, kind: str, error: str) -> Answer:
                 "Addr: store-gw-1:9091: rpc error: code = ResourceExhausted desc = exceeded bytes limit "
                 "while fetching postings: limit 1 violated (got 8)",
             ),
-            TooManySamples,
+            TooMuchAtOnce,
             "shorter range",
         ),
         # Mimir, limits of the tenant; the last of them as bad_data.
@@ -52,7 +52,7 @@ def refusal(status: int, kind: str, error: str) -> Answer:
                 "the query exceeded the maximum number of series (limit: 1 series) "
                 "(err-mimir-max-series-per-query). Consider reducing the time range",
             ),
-            TooManySamples,
+            TooMuchAtOnce,
             "err-mimir-max-series-per-query",
         ),
         (
@@ -62,7 +62,7 @@ def refusal(status: int, kind: str, error: str) -> Answer:
                 "the total query time range exceeds the limit (query length: 1h0m0s, limit: 1m0s) "
                 "(err-mimir-max-total-query-length)",
             ),
-            TooManySamples,
+            TooMuchAtOnce,
             "err-mimir-max-total-query-length",
         ),
         # Mimir, a query that its administrator refuses.
@@ -86,7 +86,7 @@ def refusal(status: int, kind: str, error: str) -> Answer:
                 "many points for the given start=1, end=2 and step=30000: 840961; the maximum number of "
                 "points is 30000; (see -search.maxPointsPerTimeseries command-line flag)",
             ),
-            TooManySamples,
+            TooMuchAtOnce,
             "maxPointsPerTimeseries",
         ),
         (
@@ -96,7 +96,7 @@ def refusal(status: int, kind: str, error: str) -> Answer:
                 "cannot process MetricBlock #1: cannot select more than "
                 "-search.maxSamplesPerQuery=1000000000 samples; possible solutions: to increase it",
             ),
-            TooManySamples,
+            TooMuchAtOnce,
             "maxSamplesPerQuery",
         ),
         (

@@ -41,3 +41,10 @@ def test_pods_nobody_asked_for_are_left_out() -> None:
     """An answer may hold more than was asked for; the ledger is not to keep it."""
     book = learn(prometheus(), QUERIES, HOUR, [PodKey("team", "web-1-x", "u")], OwnerBook())
     assert {link.child.name for link in book.links()} == {"web-1-x", "web-1"}
+
+
+def test_pods_are_kept_as_who_asked_has_them() -> None:
+    """A hundred thousand of them need not be there twice."""
+    pod = PodKey("team", "web-1-x", "u")
+    book = learn(prometheus(), QUERIES, HOUR, [pod], OwnerBook())
+    assert any(known is pod for known in book.owners)

@@ -14,7 +14,13 @@ from hypothesis import strategies as st
 from aibudget.errors import Stalled
 from aibudget.metering.answer import document_of
 from aibudget.metering.prometheus import Prometheus, PrometheusSettings
-from aibudget.metering.source import PartialData, PrometheusUnavailable, QueryRefused, TooManySamples
+from aibudget.metering.source import (
+    PartialData,
+    PrometheusUnavailable,
+    QueryRefused,
+    TooManySamples,
+    TooMuchAtOnce,
+)
 from unit.metering.answering import Answer, ok, server
 
 VECTOR = {"resultType": "vector", "result": [{"metric": {"a": "b"}, "value": [1.5, "2"]}]}
@@ -78,12 +84,12 @@ def test_ranges_are_asked_to_the_second() -> None:
         (Answer({"status": "error", "errorType": "bad_data", "error": "parse"}, 400), QueryRefused, "parse"),
         (
             Answer({"status": "error", "errorType": "bad_data", "error": "exceeded maximum resolution"}, 400),
-            TooManySamples,
+            TooMuchAtOnce,
             "shorter range",
         ),
         (
             Answer({"status": "error", "errorType": "execution", "error": "too many samples"}, 422),
-            TooManySamples,
+            TooMuchAtOnce,
             "query.max-samples",
         ),
         (
@@ -175,7 +181,7 @@ def test_a_query_that_ran_out_of_time_is_too_much() -> None:
     with (
         server(timed_out) as (url, requests),
         Prometheus(PrometheusSettings(url)) as source,
-        pytest.raises(TooManySamples, match="timed out"),
+        pytest.raises(TooMuchAtOnce, match="timed out"),
     ):
         source.query("x", 1)
     assert len(requests) == 3
@@ -198,10 +204,25 @@ def test_a_silent_server_is_not_waited_for() -> None:
         server(Answer(b"", until=end)) as (url, requests),
         Prometheus(PrometheusSettings(url, timeout=0.2)) as source,
     ):
-        with pytest.raises(TooManySamples, match="did not answer"):
+        with pytest.raises(TooMuchAtOnce, match="did not answer"):
             source.query("x", 1)
         end.set()
     assert len(requests) == 1
+
+
+@pytest.mark.parametrize("silent", [True, False])
+def test_little_time_left_says_nothing_of_the_query(*, silent: bool) -> None:
+    """It is asked for by halves like any other, and whole again when a cycle begins."""
+    end = threading.Event()
+    late = Answer({"status": "error", "errorType": "timeout", "error": "query timed out"}, 422)
+    with (
+        server(Answer(b"", until=end) if silent else late) as (url, _),
+        Prometheus(PrometheusSettings(url, timeout=30, budget=0.3)) as source,
+    ):
+        with pytest.raises(TooManySamples) as raised:
+            source.query("x", 1)
+        end.set()
+    assert type(raised.value) is TooManySamples
 
 
 def test_the_budget_ends() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from aibudget.errors import Stalled
-from aibudget.metering.promql import CLAIMED, LEADER, Matcher, matchers, one_of
+from aibudget.metering.promql import CLAIMABLE, CLAIMED, LEADER, Matcher, matchers, one_of
 from aibudget.metering.scene import MeterSettings
 
 
@@ -44,6 +44,8 @@ def test_every_selector_carries_the_cluster() -> None:
         queries.survey(900),
         queries.coverage(31500),
         queries.held(31500, 30),
+        queries.capacity(31500),
+        queries.capacity(31500, claimable=True),
         queries.phaseless(31500),
         queries.nodes(["label_a"], 31500, 30, 0),
         queries.pod_owners({("team", "web-1-x")}, 900),
@@ -56,7 +58,8 @@ def test_every_selector_carries_the_cluster() -> None:
     ):
         assert promql.count("{") == promql.count('cluster="c"')
         # Utilisation of AMD's and Google's devices, and our own metrics, are known by their names alone.
-        named = sum(promql.count(f"{name}{{") for name in ("gpu_gfx_activity", "duty_cycle", CLAIMED, LEADER))
+        alone = ("gpu_gfx_activity", "duty_cycle", CLAIMABLE, CLAIMED, LEADER)
+        named = sum(promql.count(f"{name}{{") for name in alone)
         assert promql.count("{") == promql.count("job=") + named
 
 

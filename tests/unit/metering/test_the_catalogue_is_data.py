@@ -2,10 +2,11 @@
 
 from aibudget.api.meter import BUILT_IN
 from aibudget.api.query import Macro, read
-from aibudget.api.rate import UNITS
+from aibudget.api.rate import TOLD_APART, UNITS
 from aibudget.metering.catalogue import COUNTED, METERS
 from aibudget.metering.definitions import built_in
 from aibudget.metering.macros import Scope, expanded
+from aibudget.metering.nodes import SOURCES
 from aibudget.metering.promql import Matcher, Queries
 
 
@@ -32,3 +33,19 @@ def test_no_entry_looks_past_the_matchers() -> None:
 def test_no_user_can_take_the_name_of_a_built_in_meter() -> None:
     """The names that the API refuses are those that the code counts by, or prices."""
     assert set(BUILT_IN) == {*METERS, *UNITS}
+
+
+def test_a_rate_can_name_what_usage_is_told_apart_by() -> None:
+    """A dimension that the catalogue has and the price lists refuse could never be priced by, and one that
+    only the price lists know would never match."""
+    machine = {*SOURCES, "capacityType"}
+    device = machine | {"resource", "share", "migProfile"}
+    counted = {
+        name: {key for source in spec.sources for key in (*source.dimensions, *source.fixed)}
+        for name, spec in built_in().items()
+    }
+    counted["energy"] |= machine
+    expected = {"gpu": device, "node": device, "cpu": machine, "memory": machine} | counted
+    assert {meter: set(told) for meter, told in TOLD_APART.items()} == {
+        meter: expected[meter] for meter in UNITS
+    }

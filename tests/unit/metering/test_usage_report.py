@@ -23,6 +23,7 @@ from aibudget.pricing.book import PriceBook
 from aibudget.pricing.exchange import ExchangeRate
 from aibudget.pricing.rate import Rate
 from aibudget.reporting.usage import By, UsageReport
+from aibudget.reporting.usagechange import as_fields, as_lines, compared, preceding
 from aibudget.reporting.usageformats import as_csv, as_json, as_table
 
 DAY = Interval(1_772_323_200, 1_772_409_600)
@@ -361,3 +362,145 @@ items:
 """
     )
     assert [rate.price for rate in _book((file,)).rates if rate.source == "company"] == [4]
+
+
+def week(start: int, *usages: Usage, rates: Sequence[Rate], covered: int = 900) -> UsageReport:
+    """Two slots from there on, in one reading, as far as they are covered."""
+    interval = Interval(start, start + 1800)
+    made = UsageReport(interval, "namespace", PriceBook(rates))
+    coverage = {slot: Coverage(covered, 900) for slot in interval.slots()}
+    made.add("gpu", Reading(interval, tuple(usages), coverage, interval.end))
+    return made
+
+
+@pytest.mark.parametrize("seed", range(1, 4))
+def test_a_range_is_compared_with_as_much_time_before_it(seed: int) -> None:
+    """Who costs more and why, in parts that add up to the change: more of one chip, its price, a new one."""
+    start = DAY.start
+    rates = [rate("NVIDIA-L4", "1"), rate("Own-Chip", "3", start - 1800)]
+    before = week(start - 1800, used("a", 10, slot=start - 1800), rates=rates)
+    dearer = [rate("NVIDIA-L4", "1.5"), rates[1]]
+    after = week(start, used("a", 10 + seed), used("b", 2, OWN), rates=dearer)
+    assert preceding(after.interval) == before.interval
+    found = as_fields(compared(before, after))
+    moved = Decimal("1.5") * (10 + seed) + 6 - 10
+    assert (Decimal(found["before"]), Decimal(found["change"])) == (Decimal(10), moved)
+    effects = {name: Decimal(part) for name, part in found["effects"].items()}
+    half = Decimal("0.5")
+    assert effects == {"price": half * (10 + seed), "volume": seed, "mix": 0, "new": 6, "gone": 0}
+    assert [(row["namespace"], Decimal(row["change"])) for row in found["rows"]] == [("team", moved)]
+    said = as_lines(compared(before, after), after)
+    assert f"{moved:+.2f} USD" in said
+    assert "new +6.00" in said
+
+
+@pytest.mark.parametrize(
+    ("known", "reason"), [(900, None), (880, "97 % of gpu is known of 2026-02-28T23:30")]
+)
+def test_hours_that_nobody_measured_are_no_rise(known: int, reason: str | None) -> None:
+    """Then there is the reason, and no change."""
+    rates = [rate("NVIDIA-L4", "1")]
+    before = week(DAY.start - 1800, used("a", 1, slot=DAY.start - 1800), rates=rates, covered=known)
+    found = compared(before, week(DAY.start, used("a", 2), rates=rates))
+    assert (found.reason or "").startswith("only " + reason if reason else "")
+    assert (as_fields(found)["change"] is None) is (reason is not None)
+    assert ("is not compared" in as_lines(found, before)) is (reason is not None)
+
+
+def test_what_was_nothing_before_and_is_nothing_now_is_no_change() -> None:
+    """Rises from nothing have no percent."""
+    rates = [rate("NVIDIA-L4", "1")]
+    nothing = week(DAY.start - 1800, rates=rates)
+    found = compared(nothing, week(DAY.start, used("a", 2), rates=rates))
+    assert as_fields(found)["effects"]["new"] == "2.00"
+    assert "%" not in as_lines(found, nothing).splitlines()[1]
+    assert as_fields(compared(nothing, week(DAY.start, rates=rates)))["change"] == "0.00"
+
+
+def test_a_csv_has_rows_of_one_range() -> None:
+    """It is refused rather than left out silently."""
+    flags = ["--prometheus", "http://127.0.0.1:9", "--from", "2026-03-01", "--to", "2026-03-02"]
+    ran = CliRunner().invoke(usage, [*flags, "--compare", "-o", "csv"])
+    assert ran.exit_code == 2
+    assert "--compare" in ran.output
+
+
+def test_both_ranges_are_compared_in_one_currency() -> None:
+    """What cost EUR before and USD now is in USD on both sides; where nothing costs anything now, in EUR."""
+    own = replace(rate("Own-Chip", "2", currency="EUR"), priority=5)
+    worth = ExchangeRate(0, 1, "list", "EUR", "USD", Decimal("1.5"))
+
+    def half(start: int, *usages: Usage, exchange: Sequence[ExchangeRate] = (worth,)) -> UsageReport:
+        made = week(start, rates=[])
+        made.book = PriceBook([rate("NVIDIA-L4", "1"), own], exchange)
+        made.add("gpu", Reading(made.interval, tuple(usages), {}, made.interval.end))
+        return made
+
+    before = half(DAY.start - 1800, used("a", 10, OWN, DAY.start - 1800))
+    found = as_fields(compared(before, half(DAY.start, used("a", 10))))
+    assert (found["before"], found["change"]) == ("30.00", "-20.00")
+    assert (found["effects"]["new"], found["effects"]["gone"]) == ("10.00", "-30.00")
+    alone = half(DAY.start - 1800, used("a", 10, OWN, DAY.start - 1800), exchange=())
+    nothing = half(DAY.start, exchange=())
+    assert "-20.00 EUR (-100 %): gone -20.00" in as_lines(compared(alone, nothing), nothing)
+
+
+def test_what_used_nothing_costs_nothing_on_either_side() -> None:
+    """A slot in which a workload held no device for a whole millisecond is no SKU of its own."""
+    rates = [rate("NVIDIA-L4", "1")]
+    before = week(DAY.start - 1800, used("a", 0, slot=DAY.start - 1800), rates=rates)
+    found = as_fields(compared(before, week(DAY.start, used("a", 2), rates=rates)))
+    assert (found["change"], found["effects"]["new"]) == ("2.00", "2.00")
+
+
+def test_what_nobody_held_is_compared_under_that_name() -> None:
+    """As in the table above it; a pod without a team is another matter. The names fit the terminal, too."""
+    idle = sku("gpu-idle", {"gpuProduct": "NVIDIA-L4"})
+
+    def of(start: int, hours: int) -> UsageReport:
+        made = UsageReport(Interval(start, start + 900), "team", PriceBook([rate("NVIDIA-L4", "1")]))
+        spare = Usage(start, Workload("", "NodePool", "p1"), idle, hours * 3_600_000)
+        for meter, usages in (("gpu", (used("a", 1, slot=start),)), ("gpu-idle", (spare,))):
+            made.add(meter, Reading(made.interval, usages, {start: Coverage(900, 900)}, start + 900))
+        return made
+
+    after = of(DAY.start, 3)
+    found = compared(of(DAY.start - 900, 1), after)
+    cells = [line.split() for line in as_lines(found, after).splitlines()[1:3]]
+    assert cells == [
+        ["(idle)", "1.00", "3.00", "+2.00", "+200", "%"],
+        ["(none)", "1.00", "1.00", "+0.00", "+0", "%"],
+    ]
+    assert [row.get("idle", False) for row in as_fields(found)["rows"]] == [True, False]
+
+
+def test_a_comparison_fits_the_terminal() -> None:
+    """Names are cut as in the table above it, and labels that it does not show make no rows."""
+    rates = [rate("NVIDIA-L4", "1")]
+
+    def of(start: int) -> UsageReport:
+        made = UsageReport(Interval(start, start + 900), "workload", PriceBook(rates))
+        name = "a-name-that-is-longer-than-anybody-would-like-to-type"
+        tagged = (replace(used(name, 1, slot=start), labels=(("tier", tier),)) for tier in "ab")
+        made.add("gpu", Reading(made.interval, tuple(tagged), {start: Coverage(900, 900)}, start + 900))
+        return made
+
+    after = of(DAY.start)
+    found = compared(of(DAY.start - 900), after)
+    lines = as_lines(found, after, 70).splitlines()
+    assert lines[0].split()[:2] == ["NAMESPACE", "WORKLOAD"]
+    assert [max(map(len, lines[:2])) <= 70, len(lines)] == [True, 3]
+    assert [row["labels"]["tier"] for row in as_fields(found)["rows"]] == ["a", "b"]
+
+
+def test_a_meter_that_is_asked_for_alone_must_be_known_on_both_sides() -> None:
+    """An exporter that was not scraped before told of no tokens: that they are none now is no news."""
+    counted = replace(rate("gpt", "1"), meter="tokens", match={}, unit="Tokens")
+
+    def of(start: int, covered: int) -> UsageReport:
+        made = UsageReport(Interval(start, start + 900), "namespace", PriceBook([counted]))
+        made.add("tokens", Reading(made.interval, (), {start: Coverage(covered, 900)}, None))
+        return made
+
+    found = compared(of(DAY.start - 900, 0), of(DAY.start, 900))
+    assert found.reason.startswith("only 0 % of tokens is known")

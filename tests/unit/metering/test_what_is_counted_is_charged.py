@@ -118,3 +118,28 @@ def test_of_two_exporters_of_a_pods_energy_the_one_that_tells_more_counts() -> N
         ("/NodePool/", "gpu"): 40,
     }
     assert "kepler tells of energy is a duplicateOf what dcgm tells" in said
+
+
+@pytest.mark.parametrize(
+    ("dcgm", "kepler", "billed"),
+    [
+        ((1500, 1000), (500, 0), 500),
+        ((500, 0), (1500, 1000), 500),
+        ((1500, 1000), (200, 0), 500 + 600),
+        ((1500, 1000), (1200, 800), 1500),
+        ((1500, 1000), None, 1500),
+        ((1000, 1000), (500, 0), 500),
+    ],
+    ids=["they tell alike", "the other was away", "of less", "both were away", "alone", "and is idle"],
+)
+def test_what_an_exporter_counted_while_it_was_away_the_other_has_told(
+    dcgm: tuple[int, int], kepler: tuple[int, int] | None, billed: int
+) -> None:
+    """Of a slot after an absence: what stands there is (all, what was counted before the slot)."""
+    families = {name: Family(name, "", fixed={"component": "gpu"}) for name in ("dcgm", "kepler")}
+    tally = Tally(families, Interval(0, 900), 60)
+    for name, said in (("dcgm", dcgm), ("kepler", kepler)):
+        if said is not None:
+            counter = Counter(name, tuple(sorted(told().items())))
+            tally.cells[Cell(0, counter, NOBODY)] = Amount(said[0], 0, said[1])
+    assert sum(usage.quantity for usage in Charging("energy", tally).usages(BOOK)) == billed

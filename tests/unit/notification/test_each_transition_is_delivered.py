@@ -17,6 +17,7 @@ from aibudget.notification.message import Message
 from aibudget.notification.receivers import Receiver
 from aibudget.notification.retry import GIVE_UP_SECONDS
 from aibudget.notification.webhook import Sender
+from unit.ledger.blank import blank
 from unit.notification.inbox import Inbox
 
 MakeMessage = Callable[..., Message]
@@ -92,7 +93,7 @@ class Office:
 @pytest.fixture
 def office(tmp_path: Path) -> Iterator[Office]:
     """On a new ledger."""
-    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    url = blank(tmp_path / "ledger.db")
     Ledger.open(url, "here").close()
     with ThreadPoolExecutor(max_workers=1) as thread:
         yield Office(url, thread)

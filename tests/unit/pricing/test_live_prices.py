@@ -15,6 +15,7 @@ from aibudget.metering.usage import sku
 from aibudget.pricing.book import PriceBook
 from aibudget.pricing.live import renewed, source_of
 from aibudget.pricing.public import public_rates
+from unit.ledger.blank import blank
 from unit.pricing.listed import book_of, price_list
 
 SLOT = 900
@@ -72,7 +73,7 @@ class Asked:
 @pytest.fixture
 def url(tmp_path: Path) -> str:
     """Of a ledger."""
-    return f"sqlite:///{tmp_path / 'ledger.db'}"
+    return blank(tmp_path / "ledger.db")
 
 
 def test_prices_are_asked_for_once_an_hour_and_kept(url: str) -> None:

@@ -35,6 +35,13 @@ def measure(name: str, unit: str, limit: int, used: int | None) -> Measure:
 MONEY = measure("limit", "USD", 100, 10)
 HOURS = measure("hours", "GPU-Hours", 50, 45)
 TOKENS = measure("tokens", "Tokens", 1000, None)
+LIVE = read(
+    {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"namespace": "team", "name": "llm", "uid": "u", "resourceVersion": "1"},
+    }
+)
 
 
 @pytest.mark.parametrize(
@@ -126,15 +133,8 @@ def test_explain_names_it_too(measure_name: str, said: str) -> None:
         measures=(MeasureStatus(name="hours", unit="GPU-Hours", limit=Decimal(50), used=Decimal(45)),),
         spend=Spend(used_percent=90, measure=measure_name),
     )
-    live = read(
-        {
-            "apiVersion": "apps/v1",
-            "kind": "Deployment",
-            "metadata": {"namespace": "team", "name": "llm", "uid": "u", "resourceVersion": "1"},
-        }
-    )
     told = explain(
-        Subject(live, None, None), [budget.model_copy(update={"status": status})], datetime.now(UTC)
+        Subject(LIVE, None, None), [budget.model_copy(update={"status": status})], datetime.now(UTC)
     )
     assert said in told.budgets[0].message
 
@@ -148,3 +148,38 @@ def test_a_limit_that_is_passed_is_not_foreseen(evaluation: EvaluationMaker, spe
         Forecast(150.0, None, None, exhausted=1_795_255_200, error_percent=None, model="mean")
     )
     assert said in foreseen_state(evaluation(spent, foreseen=foreseen))[2]
+
+
+@pytest.mark.parametrize(
+    ("scope", "labels", "verdict"),
+    [
+        ({"workloadSelector": {"matchLabels": {"app": "chat"}}}, {"app": "batch"}, None),
+        ({"workloadSelector": {"matchLabels": {"app": "chat"}}}, {}, None),
+        ({"workloadSelector": {"matchLabels": {"app": "chat"}}}, {"app": "chat"}, "StopsNothing"),
+        ({"workloadSelector": {"matchLabels": {"app": "chat"}}}, None, "Unknown"),
+        (
+            {
+                "workloadSelector": {"matchLabels": {"app": "chat"}},
+                "workloads": [{"apiVersion": "batch/v1", "kind": "CronJob", "name": "nightly"}],
+            },
+            {"app": "batch"},
+            "Unknown",
+        ),
+    ],
+    ids=["another label", "no label", "its label", "labels that nobody knows", "it may be part of another"],
+)
+def test_labels_of_its_pods_say_whether_a_scope_takes_it(
+    scope: dict[str, object], labels: dict[str, str] | None, verdict: str | None
+) -> None:
+    """What plainly does not match is not covered; what nobody can tell stays unknown."""
+    budget = AIBudget.read(
+        {
+            "apiVersion": "aibudget.io/v1alpha1",
+            "kind": "AIBudget",
+            "metadata": {"name": "b", "namespace": "team"},
+            "spec": {"limit": {"amount": 100, "currency": "USD"}, "scope": scope},
+        }
+    )
+    subject = Subject(LIVE, None, None, pod_labels=labels)
+    words = explain(subject, [budget], datetime.now(UTC)).budgets
+    assert [word.verdict for word in words] == ([] if verdict is None else [verdict])

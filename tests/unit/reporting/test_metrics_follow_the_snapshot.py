@@ -5,30 +5,18 @@ from collections.abc import Callable, ItemsView
 from dataclasses import replace
 from fractions import Fraction
 
-from prometheus_client.parser import text_string_to_metric_families
-
 from aibudget.budgeting.evaluation import Evaluation
 from aibudget.budgeting.limits import Measure
-from aibudget.inventory.claims import Held
+from aibudget.inventory.claims import Held, Offered
 from aibudget.metering.usage import Balance
 from aibudget.reporting.exporter import Exporter
 from aibudget.reporting.facts import Facts
 from aibudget.reporting.snapshot import BudgetView, Counters, CycleView, Snapshot
 from aibudget.reporting.status import render
+from unit.reporting.scraping import samples
 
 EvaluationMaker = Callable[..., Evaluation]
 FactsMaker = Callable[..., Facts]
-
-
-def samples(exporter: Exporter) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
-    """Everything of ours that a scrape would see."""
-    families = text_string_to_metric_families(exporter.render().decode())
-    return {
-        (sample.name, frozenset(sample.labels.items())): sample.value
-        for family in families
-        for sample in family.samples
-        if sample.name.startswith("aibudget_")
-    }
 
 
 def view(evaluation: Evaluation, facts: FactsMaker) -> BudgetView:
@@ -147,13 +135,15 @@ class Counted(UserDict[str, int]):
 
 def test_budgets_are_spelled_out_once_and_claims_at_each_scrape() -> None:
     """A scrape between two cycles costs what has changed since the last one."""
-    exporter, held = Exporter(), dict[Held, int]()
-    exporter.ask_devices(lambda: held)
+    exporter, held, offered = Exporter(), dict[Held, int](), dict[Offered, int]()
+    exporter.ask_devices(lambda: held, lambda: offered)
     exporter.show(Snapshot(leader=True, backlog=(backlog := Counted({"Stop": 1}))))
     name = "aibudget_dra_device_held"
     assert not any(found == name for found, _ in samples(exporter))
     held[Held(*Held._fields)] = 1
+    offered[Offered(*Offered._fields)] = 2
     assert any(found == name for found, _ in samples(exporter))
+    assert 2 in (value for (found, _), value in samples(exporter).items() if found == "aibudget_dra_devices")
     assert backlog.times == 1
     exporter.show(Snapshot(leader=True, backlog={"Stop": 2}))
     assert samples(exporter)["aibudget_backlog", frozenset({("action", "Stop")})] == 2

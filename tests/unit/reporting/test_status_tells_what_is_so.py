@@ -17,8 +17,9 @@ from aibudget.errors import AIBudgetError, Stalled, Transient
 from aibudget.inventory.owners import Child, OwnerBook, OwnerLink
 from aibudget.inventory.workload import Owner, Workload
 from aibudget.reporting.conditions import state_of
+from aibudget.reporting.difference import patch
 from aibudget.reporting.facts import DataState, Enforcing, Facts
-from aibudget.reporting.status import patch, price_list, render
+from aibudget.reporting.status import price_list, render
 from unit.reporting.oracles import kstatus
 
 EvaluationMaker = Callable[..., Evaluation]

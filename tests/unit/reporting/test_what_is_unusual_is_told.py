@@ -2,24 +2,24 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 
 from aibudget.api.budget import AIBudget
 from aibudget.api.budgetstatus import BudgetStatus
 from aibudget.api.conditions import find_condition
-from aibudget.budgeting.evaluation import BudgetKey, Evaluation
+from aibudget.budgeting.evaluation import BudgetKey, ClusterSpend, Evaluation
 from aibudget.budgeting.memory import Memory
 from aibudget.budgeting.vigil import HOUR, Anomaly, Cause, Standing, Watched
 from aibudget.inventory.workload import Workload
 from aibudget.notification.alerts import alerts_of
 from aibudget.reporting.events import transitions
 from aibudget.reporting.explanation import unusual_of
-from aibudget.reporting.exporter import Exporter
 from aibudget.reporting.facts import Facts
-from aibudget.reporting.snapshot import BudgetView, Snapshot
 from aibudget.reporting.status import outline, render
 from aibudget.reporting.unusual import sentence
+from unit.reporting.scraping import samples_of
 
 EvaluationMaker = Callable[..., Evaluation]
 FactsMaker = Callable[..., Facts]
@@ -107,6 +107,17 @@ def test_until_the_first_look_what_stood_stands(
     assert (after.conditions, after.anomalies) == (before.conditions, before.anomalies)
 
 
+def test_what_stood_of_one_cluster_is_not_said_of_several(
+    runaway: Evaluation, evaluation: EvaluationMaker, facts: FactsMaker
+) -> None:
+    """Nobody looks at a budget over several: what it was told of before would stand, and alert, for ever."""
+    before = render(facts(runaway))
+    several = evaluation(clusters=(ClusterSpend("eu-1", Decimal(5), NOON, "Here"),))
+    after = render(facts(several, before=before))
+    assert find_condition(after.conditions, "SpendAsUsual") is None
+    assert alerts_of("eu-1", budget(), after, ()) == ()
+
+
 def test_it_is_an_event_once(runaway: Evaluation, facts: FactsMaker) -> None:
     """Until another one comes."""
     known = facts(runaway)
@@ -145,10 +156,11 @@ def test_the_metric_is_the_difference_while_it_lasts_and_absent_while_unknown(
     runaway: Evaluation, evaluation: EvaluationMaker
 ) -> None:
     """Zero is a fact."""
-    series = 'aibudget_anomaly_amount{currency="USD",kind="AIBudget",name="b",namespace="team"}'
-    assert f"{series} 280.8" in shown(runaway)
-    assert f"{series} 0.0" in shown(evaluation(watched=Watched("AsUsual")))
-    assert series not in shown(evaluation(watched=Watched("Learning")))
+    of = {"kind": "AIBudget", "namespace": "team", "name": "b", "currency": "USD"}
+    series = "aibudget_anomaly_amount", frozenset(of.items())
+    assert samples_of(runaway)[series] == 280.8
+    assert samples_of(evaluation(watched=Watched("AsUsual")))[series] == 0
+    assert series not in samples_of(evaluation(watched=Watched("Learning")))
 
 
 def test_explain_tells_whose_part_it_is(runaway: Evaluation, facts: FactsMaker) -> None:
@@ -161,13 +173,6 @@ def test_explain_tells_whose_part_it_is(runaway: Evaluation, facts: FactsMaker) 
     assert unusual_of(lasting, Workload("team", "Deployment", "other")) is None
     over = replace(runaway, watched=Watched("AsUsual", (replace(RUNAWAY, ended=NOON),)))
     assert unusual_of(lasting.model_copy(update={"status": render(facts(over))}), LLM) is None
-
-
-def shown(evaluation: Evaluation) -> str:
-    """What is scraped."""
-    exporter = Exporter()
-    exporter.show(Snapshot(leader=True, budgets=(BudgetView(evaluation.budget, (), evaluation),)))
-    return exporter.render().decode()
 
 
 def budget() -> AIBudget:

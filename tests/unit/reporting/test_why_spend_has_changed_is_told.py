@@ -10,16 +10,15 @@ import pytest
 from aibudget.api.budget import AIBudget
 from aibudget.api.budgetstatus import BudgetStatus
 from aibudget.budgeting.drivers import Basket, Compared, Cost, drivers
-from aibudget.budgeting.evaluation import Evaluation
+from aibudget.budgeting.evaluation import ClusterSpend, Evaluation
 from aibudget.cli.status import Standing
 from aibudget.inventory.workload import Workload
 from aibudget.metering.usage import Sku, sku
 from aibudget.pricing.charge import UNITS
 from aibudget.reporting.explanation import changed_of
-from aibudget.reporting.exporter import Exporter
 from aibudget.reporting.facts import Facts
-from aibudget.reporting.snapshot import BudgetView, Snapshot
 from aibudget.reporting.status import outline, render
+from unit.reporting.scraping import samples_of
 
 EvaluationMaker = Callable[..., Evaluation]
 FactsMaker = Callable[..., Facts]
@@ -108,12 +107,22 @@ def test_it_stands_until_it_is_made_anew(
     assert outline(facts(dearer)) == outline(facts(evaluation()))
 
 
+def test_what_stood_of_one_cluster_is_not_said_of_several(
+    dearer: Evaluation, evaluation: EvaluationMaker, facts: FactsMaker
+) -> None:
+    """A budget over several is not compared: the figures of one would stand until its period ends."""
+    several = evaluation(clusters=(ClusterSpend("eu-1", Decimal(5), NOON, "Here"),))
+    assert render(facts(several, before=render(facts(dearer)))).drivers == ()
+
+
 def test_metrics_tell_the_parts(dearer: Evaluation) -> None:
     """Their sum is the change; what is unknown has no series."""
-    of = 'currency="USD",driver="price",kind="AIBudget",name="b",namespace="team"'
-    assert f"aibudget_spend_change{{{of}}} 16.83" in shown(dearer)
-    unknown = replace(dearer, drivers=(replace(COMPARED, drivers=None),))
-    assert "aibudget_spend_change{" not in shown(unknown)
+    budget = {"kind": "AIBudget", "namespace": "team", "name": "b", "currency": "USD"}
+    found = samples_of(dearer)
+    price = frozenset({**budget, "driver": "price"}.items())
+    assert found["aibudget_spend_change", price] == pytest.approx(16.83, abs=0.005)
+    unknown = samples_of(replace(dearer, drivers=(replace(COMPARED, drivers=None),)))
+    assert "aibudget_spend_change" not in {name for name, _ in unknown}
 
 
 def test_commands_say_it(dearer: Evaluation, facts: FactsMaker) -> None:
@@ -135,10 +144,3 @@ def test_commands_say_it(dearer: Evaluation, facts: FactsMaker) -> None:
     assert said is not None
     assert said.startswith("It cost 50.33 USD more than in the period before. Up to")
     assert changed_of(budget, Workload("team", "Deployment", "other")) is None
-
-
-def shown(evaluation: Evaluation) -> str:
-    """All metrics of one budget."""
-    exporter = Exporter()
-    exporter.show(Snapshot(leader=True, budgets=(BudgetView(evaluation.budget, (), evaluation),)))
-    return exporter.render().decode()
