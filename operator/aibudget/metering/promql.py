@@ -171,7 +171,7 @@ class Queries:
         return (
             f"max by ({POD}, container, exported_container, {NODE}, resource)"
             f" ({self._newest(requests, window)})"
-            f" * on ({POD}) group_left () max by ({POD}) ({last(phase, window)} == 1)"
+            f" and on ({POD}) {last(phase, window)} == 1"
         )
 
     def reserved(self, window: int) -> str:
@@ -348,10 +348,14 @@ def last(vector: str, window: int) -> str:
 
 
 def _newest(vector: str, scraped: str, window: int) -> str:
-    """What is as new as what every scrape of the same target tells."""
-    newest = f"max by (instance, job) (timestamp({scraped}))"
-    outdated = f"timestamp({vector}) < on (instance, job) group_left () {newest}"
-    return f"{_fresh(vector, window)} unless ({outdated})"
+    """What is as new as what every scrape of the same target tells, or, where nothing does, no older than
+    `window` milliseconds. One comparison with a time for each target: joining a hundred thousand series with
+    themselves takes Prometheus twice as long.
+    """
+    oldest = f"time() - {(window - 1) / 1000}"
+    newest = f"max by (instance, job) (timestamp({scraped})) > {oldest}"
+    least = f"{newest} or 0 * group by (instance, job) ({vector}) + {oldest}"
+    return f"({vector} unless timestamp({vector}) < on (instance, job) group_left () ({least}))"
 
 
 def _fresh(vector: str, window: int) -> str:
