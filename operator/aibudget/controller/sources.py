@@ -111,7 +111,10 @@ class Upstream:
         settled = self.time() - self.lag()
         ended = slot_of(settled)
         # A head that only grows is asked for what is new of it; what will be posted is read whole.
-        self._recall.remember(settled if ended < interval.end else None, whole=interval.start < ended)
+        is_posted = interval.start < ended
+        self._recall.remember(settled if ended < interval.end else None, whole=is_posted)
+        if is_posted:
+            self.scenes.survey_anew()
         known = self.owners
         reading = read()
         if reading.owners is not None and self._owners is known:

@@ -7,7 +7,7 @@ grow with the number of meters. Pure but for the `PromSource` it asks.
 
 from collections import OrderedDict
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from statistics import median_low
 from typing import Final
@@ -40,6 +40,8 @@ MOST_POINTS = 600_000
 
 REMEMBERED: Final = 4
 """Parts that are kept: all meters of a cycle read the same one or two."""
+SURVEYED: Final = 5
+"""For how many cycles a survey of a part holds while that grows: what is posted is surveyed anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +176,18 @@ class Scene:
         return Nodes(over_range(self.source, promql, wide).series, label)
 
 
+@dataclass(frozen=True, slots=True)
+class _Surveyed:
+    """What a survey of a part found that ended then, and for how many cycles it still holds."""
+
+    end: int
+    scrape: Scrape | None
+    left: int
+
+    def older(self) -> "_Surveyed":
+        return replace(self, left=self.left - 1)
+
+
 class Scenes:
     """The scenes of a source, in order of time; the last few are remembered. For one thread."""
 
@@ -181,13 +195,20 @@ class Scenes:
         self.source = source
         self.settings = settings
         self._surveys: OrderedDict[Interval, Scrape | None] = OrderedDict()
+        self._growing: dict[int, _Surveyed] = {}
         self._scenes: OrderedDict[Interval, Scene] = OrderedDict()
         self._witness = Witness()
 
     def forget(self) -> None:
-        """Ask everything anew: samples may have come late."""
+        """Ask everything anew: samples may have come late. How a growing part is scraped is asked less often."""
         self._surveys.clear()
         self._scenes.clear()
+        older = {start: known.older() for start, known in self._growing.items()}
+        self._growing = {start: known for start, known in older.items() if known.left}
+
+    def survey_anew(self) -> None:
+        """Ask how it is scraped, too: what comes next is posted."""
+        self._growing.clear()
 
     def of(self, interval: Interval) -> Iterator[tuple[Interval, Scene | None]]:
         """The interval in parts of whole slots, each as large as Prometheus and memory can bear.
@@ -209,7 +230,14 @@ class Scenes:
 
     def _survey(self, ahead: Interval) -> Scrape | None:
         if ahead not in self._surveys:
-            self._surveys[ahead] = _survey(self.source, ahead, self.settings.queries)
+            known = self._growing.get(ahead.start)
+            if known is None or ahead.end < known.end:
+                scrape = _survey(self.source, ahead, self.settings.queries)
+                known = _Surveyed(ahead.end, scrape, SURVEYED)
+                # What is not scraped yet may be at any moment.
+                if scrape is not None:
+                    self._growing[ahead.start] = known
+            self._surveys[ahead] = known.scrape
             if len(self._surveys) > REMEMBERED:
                 self._surveys.popitem(last=False)
         return self._surveys[ahead]
