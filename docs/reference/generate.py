@@ -152,7 +152,9 @@ def metrics() -> Iterator[str]:
     yield "| metric | type | labels | meaning |\n|---|---|---|---|"
     exporter = Exporter()
     exporter.show(
-        Snapshot(leader=True, cycle=CycleView(finished=0.0, seconds=0.0, data_age=0.0, clock_behind=0.0))
+        Snapshot(
+            leader=True, cycle=CycleView(finished=0.0, seconds=0.0, cpu=0.0, data_age=0.0, clock_behind=0.0)
+        )
     )
     for metric in exporter.families():
         name = f"{metric.name}_total" if metric.type == "counter" else metric.name

@@ -17,7 +17,7 @@ from aibudget.sandbox.process import wait_until
 from aibudget.sandbox.prometheus import PrometheusServer
 from bench.past import Size, write_past
 from bench.scenery import say
-from bench.steady import PODS_PER_BUDGET, asked_alone, cpu_of, last_queries, peak_rss_mib
+from bench.steady import PODS_PER_BUDGET, asked_alone, cpu_of, peak_rss_mib, queries_of
 
 DAY: Final = 86_400
 AHEAD_SECONDS: Final = 4 * 3600
@@ -48,7 +48,7 @@ def measure_catchup(directory: Path, pods: int, days: float) -> dict[str, Any]:
         running.enter_context(operator)
         found = _watched(operator, start)
         operator.stop()
-        queries = last_queries(prometheus, 0)
+        queries = queries_of(prometheus)
         sample = queries[::SAMPLED] if len(queries) > MOST_ASKED else queries
         alone = asked_alone(prometheus, sample) * len(queries) / len(sample)
     return {

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,12 +39,33 @@ POLL_SECONDS: Final = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One cycle: seconds by the wall, of our processor time with one or two scrapes of it, and by phase."""
+    """One cycle: seconds by the wall, of our processor time, and by phase; `minute` is of all processor time
+    from one cycle to the next. `prometheus` is what the same queries took with nobody else around.
+    """
 
     wall: float
     cpu: float
-    queries: float
+    minute: float
     phases: dict[str, float]
+    queries: Sequence[dict[str, Any]] = ()
+    prometheus: float = 0.0
+
+    @property
+    def allowed(self) -> float:
+        """Seconds by the wall."""
+        return 1.5 * self.prometheus + 3
+
+    def told(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return {
+            "wallSeconds": round(self.wall, 2),
+            "allowedWallSeconds": round(self.allowed, 2),
+            "prometheusSeconds": round(self.prometheus, 2),
+            "cpuSeconds": round(self.cpu, 2),
+            "minuteCpuSeconds": round(self.minute, 2),
+            "queries": len(self.queries),
+            "phases": self.phases,
+        }
 
 
 def measure_cycles(directory: Path, sizes: Sequence[int]) -> list[dict[str, Any]]:
@@ -71,13 +92,31 @@ def measure_cycle(directory: Path, pods: int, budgets: int) -> dict[str, Any]:
         running.enter_context(prometheus)
         operator = Operator(control_plane, directory / "operator", ready_within=FIRST_CYCLE_SECONDS)
         running.enter_context(operator)
-        found = _watched(operator)
+        watched = _watched(operator, prometheus)
+        peak = peak_rss_mib(operator)
         operator.stop()
-        alone = asked_alone(prometheus, last_queries(prometheus, int(found["queriesPerCycle"])))
-    wall = round(1.5 * alone + 3, 2)
-    return {"pods": pods, "budgets": budgets, "series": series, "prometheusSeconds": round(alone, 2)} | {
-        "allowedWallSeconds": wall,
-        **found,
+        say("asking Prometheus the same with nobody else around …")
+        cycles = [replace(one, prometheus=asked_alone(prometheus, one.queries)) for one in watched]
+    return (
+        {"pods": pods, "budgets": budgets, "series": series}
+        | _summary(cycles)
+        | {
+            "peakRssMiB": peak,
+            "cycles": [one.told() for one in cycles],
+        }
+    )
+
+
+def _summary(cycles: Sequence[Measured]) -> dict[str, Any]:
+    """Medians, but for the number of queries: of some cycles it is larger. `wallOfAllowed` is the median of
+    each cycle's own.
+    """
+    return {
+        "wallSeconds": round(statistics.median(one.wall for one in cycles), 2),
+        "wallOfAllowed": round(statistics.median(one.wall / one.allowed for one in cycles), 2),
+        "prometheusSeconds": round(statistics.median(one.prometheus for one in cycles), 2),
+        "cpuSeconds": round(statistics.median(one.cpu for one in cycles), 2),
+        "queries": round(statistics.mean(len(one.queries) for one in cycles), 1),
     }
 
 
@@ -90,36 +129,29 @@ def _create(control_plane: ControlPlane, budgets: int, start: int) -> None:
         list(pool.map(create, range(budgets)))
 
 
-def _watched(operator: Operator) -> dict[str, Any]:
+def _watched(operator: Operator, prometheus: PrometheusServer) -> list[Measured]:
     say("waiting for the past to be counted …")
     wait_until(lambda: _evaluated(operator), 1800, "every budget to be evaluated", every=POLL_SECONDS)
-    _next_cycle(operator)
-    cycles = [_next_cycle(operator) for _ in range(CYCLES)]
-    return {
-        "cycleWallSeconds": round(statistics.median(cycle.wall for cycle in cycles), 2),
-        "cpuSeconds": round(statistics.mean(cycle.cpu for cycle in cycles), 2),
-        "queriesPerCycle": max(cycle.queries for cycle in cycles),
-        "peakRssMiB": peak_rss_mib(operator),
-        "cycles": [asdict(cycle) for cycle in cycles],
-    }
+    _next_cycle(operator, prometheus)
+    return [_next_cycle(operator, prometheus) for _ in range(CYCLES)]
 
 
-def _next_cycle(operator: Operator) -> Measured:
+def _next_cycle(operator: Operator, prometheus: PrometheusServer) -> Measured:
     before, used = operator.metrics(), cpu_of(operator)
+    asked = len(queries_of(prometheus))
     done = metric(before, "aibudget_cycles_total")
     wait_until(
         lambda: metric(operator.metrics(), "aibudget_cycles_total") > done, 600, "a cycle", every=POLL_SECONDS
     )
     after = operator.metrics()
-    cycles = metric(after, "aibudget_cycles_total") - done
-    queries = "aibudget_prometheus_queries_total"
     cycle = Measured(
         wall=metric(after, "aibudget_cycle_duration_seconds"),
-        cpu=round((cpu_of(operator) - used) / cycles, 2),
-        queries=(metric(after, queries) - metric(before, queries)) / cycles,
+        cpu=metric(after, "aibudget_cycle_cpu_seconds"),
+        minute=(cpu_of(operator) - used) / (metric(after, "aibudget_cycles_total") - done),
         phases=_phases(after),
+        queries=queries_of(prometheus)[asked:],
     )
-    say(str(cycle))
+    say(json.dumps(cycle.told()))
     return cycle
 
 
@@ -137,11 +169,10 @@ def namespace_with_budget(number: int, start: float) -> Iterator[dict[str, Any]]
     }
 
 
-def last_queries(prometheus: PrometheusServer, number: int) -> list[dict[str, Any]]:
-    """What Prometheus was asked last (0: ever), with the times and the step it was asked for."""
+def queries_of(prometheus: PrometheusServer) -> list[dict[str, Any]]:
+    """What Prometheus was ever asked, with the times and the step it was asked for."""
     assert prometheus.query_log is not None
-    lines = prometheus.query_log.read_text().splitlines()
-    return [json.loads(line)["params"] for line in lines][-number:]
+    return [json.loads(line)["params"] for line in prometheus.query_log.read_text().splitlines()]
 
 
 def asked_alone(prometheus: PrometheusServer, queries: Sequence[dict[str, Any]]) -> float:

@@ -68,7 +68,7 @@ class Cycle:
 
     async def run_once(self, now: float) -> Snapshot:
         """One cycle at `now` by the wall clock; what can be scraped after it."""
-        began, phases = time.monotonic(), _Phases()
+        began, used, phases = time.monotonic(), time.process_time(), _Phases()
         world, instant = self._parts.cache.world(), int(now)
         labels = {name: metadata.labels for name, metadata in world.namespaces.items()}
         wanted = self._earliest(world, instant)
@@ -112,6 +112,7 @@ class Cycle:
         view = CycleView(
             finished=time.time(),
             seconds=time.monotonic() - began,
+            cpu=time.process_time() - used,
             phases=phases.seconds,
             data_age=measured.of(measured.meters).age,
             coverage={meter: known.covered.percent / 100 for meter, known in measured.meters.items()},

@@ -200,7 +200,7 @@ class Scenes:
         self._witness = Witness()
 
     def forget(self) -> None:
-        """Ask everything anew: samples may have come late. How a growing part is scraped is asked less often."""
+        """Ask everything anew: samples may have come late. How they are scraped is asked less often."""
         self._surveys.clear()
         self._scenes.clear()
         older = {start: known.older() for start, known in self._growing.items()}

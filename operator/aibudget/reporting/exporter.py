@@ -141,6 +141,7 @@ def _cycle(cycle: CycleView) -> Iterator[Metric]:
     single = (
         ("aibudget_last_cycle_timestamp_seconds", "When the last cycle ended.", cycle.finished),
         ("aibudget_cycle_duration_seconds", "How long the last cycle took.", cycle.seconds),
+        ("aibudget_cycle_cpu_seconds", "Processor time of the process while it ran.", cycle.cpu),
         ("aibudget_data_age_seconds", "How old the newest known usage was then.", cycle.data_age),
         (
             "aibudget_clock_behind_seconds",

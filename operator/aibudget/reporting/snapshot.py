@@ -23,6 +23,7 @@ class CycleView:
 
     finished: float | None = None
     seconds: float | None = None
+    cpu: float | None = None
     phases: Mapping[str, float] = field(default_factory=dict)
     data_age: float | None = None
     coverage: Mapping[str, float] = field(default_factory=dict)
