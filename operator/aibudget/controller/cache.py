@@ -10,6 +10,7 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
 from aibudget.api.budget import AIBudget, ClusterAIBudget
@@ -130,12 +131,22 @@ def _metadata(obj: Mapping[str, Any]) -> Metadata:
     return Metadata.model_validate(obj["metadata"], by_alias=True, by_name=False)
 
 
-def read_all(resource: Resource, objects: Iterable[Mapping[str, Any]]) -> list[AnySeen]:
-    """A list as the API server gives it; an object that has not even readable metadata is left out."""
+def read_all(
+    resource: Resource,
+    objects: Iterable[Mapping[str, Any]],
+    known: Mapping[str, AnySeen] = MappingProxyType({}),
+) -> list[AnySeen]:
+    """A list as the API server gives it; an object that has not even readable metadata is left out.
+
+    What is `known`, by uid, in the same version is not read again.
+    """
     found = []
     for obj in objects:
         try:
-            found.append(read(resource, obj))
+            metadata = obj["metadata"]
+            before = known.get(metadata.get("uid", ""))
+            same = before is not None and before.metadata.resource_version == metadata.get("resourceVersion")
+            found.append(before if before is not None and same else read(resource, obj))
         except (KeyError, TypeError, ValueError):
             log.exception("an object of %s cannot be read and is left out", resource.plural)
     return found
@@ -160,6 +171,10 @@ class Cache:
             return False
         objects[seen.uid] = seen
         return _calls_for_a_cycle(before, seen)
+
+    def known(self, resource: Resource) -> Mapping[str, AnySeen]:
+        """What is here of it, by uid, as it changes."""
+        return self._objects[resource.plural]
 
     def before_list(self, resource: Resource) -> int:
         """To be called before a list is asked for; what it returns goes to `replace`."""

@@ -11,7 +11,7 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -170,9 +170,13 @@ class Cluster:
             "GET", resource.path(namespace), query, accept=_PARTIAL.format("List") if metadata_only else _JSON
         )
         try:
-            return await self._pages(resource, call, slim)
+            return [obj async for page in self._pages(resource, call, slim) for obj in page]
         except _Expired:
-            return await self._pages(resource, call, slim)
+            return [obj async for page in self._pages(resource, call, slim) for obj in page]
+
+    def pages(self, resource: Resource) -> AsyncIterator[Objects]:
+        """As `list`, of all namespaces, page by page; of an expired page `Transient` is raised."""
+        return self._pages(resource, _Call("GET", resource.path(None), {"limit": _PAGE}, accept=_JSON), None)
 
     async def create(self, resource: Resource, body: Mapping[str, Any], namespace: str | None = None) -> Json:
         """The object as stored; raises `AlreadyExists` where the name is taken."""
@@ -230,20 +234,16 @@ class Cluster:
             return False
         return True
 
-    async def _pages(self, resource: Resource, call: _Call, slim: Slim | None) -> Objects:
-        items: Objects = []
+    async def _pages(self, resource: Resource, call: _Call, slim: Slim | None) -> AsyncIterator[Objects]:
         # Lists of built-in kinds leave out what each item is.
         known = {"apiVersion": resource.api_version, "kind": resource.kind}
-        while True:
+        token: str | None = ""
+        while token is not None:
             page = await self._call(call)
-            for item in page.get("items") or ():
-                kept = item if slim is None else slim(item)
-                if kept is not None:
-                    items.append({**kept, **known})
-            token = (page.get("metadata") or {}).get("continue")
-            if not token:
-                return items
-            call = replace(call, query={**(call.query or {}), "continue": token})
+            kept = (item if slim is None else slim(item) for item in page.get("items") or ())
+            yield [{**item, **known} for item in kept if item is not None]
+            token = (page.get("metadata") or {}).get("continue") or None
+            call = replace(call, query={**(call.query or {}), "continue": token or ""})
 
     async def _call(self, call: _Call) -> Json:
         pause = 0.2

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from aibudget.controller.cache import Cache, NamespaceSeen, Seen, read
+from aibudget.controller.cache import Cache, NamespaceSeen, Seen, read, read_all
 from aibudget.errors import InvalidManifest
 from aibudget.inventory.resource import AIBUDGETS, DEVICE_TAINT_RULES, HOLDS, NAMESPACES, RESOURCE_SLICES
 
@@ -121,3 +121,16 @@ def test_namespaces_are_found_by_name_and_call_for_no_cycle() -> None:
     assert isinstance(seen, NamespaceSeen)
     assert not cache.apply(NAMESPACES, seen, deleted=False)
     assert cache.world().namespaces["team"].labels == {"department": "ml"}
+
+
+def test_a_list_reads_what_is_new_alone() -> None:
+    """Thousands of budgets are listed every few minutes, and hardly one has changed."""
+    cache = Cache()
+    for name in ("a", "b"):
+        cache.apply(AIBUDGETS, budget(name, 1), deleted=False)
+    before = {seen.metadata.name: seen for seen in cache.world().budgets}
+    listed = [manifest("a", 1, amount="not read"), manifest("b", 2, amount=7), manifest("c", 3)]
+    found = {seen.metadata.name: seen for seen in read_all(AIBUDGETS, listed, cache.known(AIBUDGETS))}
+    assert found["a"] is before["a"]
+    assert found["b"] is not before["b"]
+    assert found.keys() == {"a", "b", "c"}
