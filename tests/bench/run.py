@@ -8,6 +8,8 @@ gone, grace 0.
 `stop`: 500 Deployments at a real API server, with the rights and the flow control of the operator: stopped at
 once, looked at while they are held, and given back in waves.
 `ledger`: a month of 1,000 budgets and 23 million usage rows, and a smaller one on PostgreSQL; see `ledger`.
+`failover`: three replicas on PostgreSQL, whose leader is killed, paused or told to stop while 150 budgets are
+at work: until another one leads, acts, and has ended a cycle; see `failover`.
 """
 
 import argparse
@@ -22,6 +24,7 @@ from typing import Any
 from aibudget.sandbox.home import Sandbox
 from aibudget.sandbox.process import wait_until
 from bench.catchup import measure_catchup
+from bench.failover import measure_failover
 from bench.ledger import measure_ledger
 from bench.scenery import burst, say
 from bench.steady import measure_cycles
@@ -93,17 +96,20 @@ def _measure(name: str, directory: Path, arguments: argparse.Namespace) -> Any:
             return measure_reaction(directory, arguments.rounds)
         case "ledger":
             return measure_ledger(directory, arguments.ledger_budgets, arguments.ledger_days)
+        case "failover":
+            return measure_failover(directory, arguments.failover_budgets, arguments.rounds)
         case _:
             return measure_stop(directory, arguments.deployments)
 
 
 def main() -> None:
-    benches = ("cycle", "catchup", "reaction", "stop", "ledger")
+    benches = ("cycle", "catchup", "reaction", "stop", "ledger", "failover")
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pods", default="1000,10000,100000", help="sizes of `cycle`")
     parser.add_argument("--catchup-pods", type=int, default=10_000)
     parser.add_argument("--days", type=float, default=30, help="how much of the past `catchup` reads")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=5, help="of `reaction`, and of each blow of `failover`")
+    parser.add_argument("--failover-budgets", type=int, default=150)
     parser.add_argument("--deployments", type=int, default=500)
     parser.add_argument("--ledger-budgets", type=int, default=1000, help="of two workloads each")
     parser.add_argument("--ledger-days", type=int, default=30)
