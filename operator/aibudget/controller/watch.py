@@ -128,6 +128,7 @@ class Watch:
         async def see(event: Any, **_: Any) -> None:
             # Parsed here, in kopf's thread; kept in the thread of the loop, which needs no locks then.
             seen = read(resource, event["object"])
+            _let_go(event["object"])
             deleted = event["type"] == "DELETED"
             loop.call_soon_threadsafe(partial(self._note, resource, seen, deleted=deleted))
 
@@ -198,8 +199,32 @@ class _KopfThread:
             self._ended.set_exception(error)
 
 
+def _let_go(told: dict[str, Any]) -> None:
+    """Of an object that was read, all that is large. kopf copies it once more, and what it keeps of an event
+    is a ring, which is not found to be one before rings are looked for: thousands of them after a cycle that
+    wrote as many statuses.
+    """
+    for part in told.keys() - {"apiVersion", "kind", "metadata"}:
+        del told[part]
+    told["metadata"].pop("managedFields", None)
+
+
+class _NoDifferences(kopf.DiffBaseStorage):
+    """kopf copies each object to tell handlers what of it has changed; there are none that ask."""
+
+    def build(self, **_: Any) -> Any:
+        return {}
+
+    def fetch(self, **_: Any) -> Any:
+        return None
+
+    def store(self, **_: Any) -> None:
+        raise AssertionError("nothing is ever patched")
+
+
 def _tune(settings: kopf.OperatorSettings, **_: Any) -> None:
     settings.persistence.finalizer = f"{GROUP}/unused"
+    settings.persistence.diffbase_storage = _NoDifferences()
     settings.posting.enabled = False
     settings.networking.request_timeout = 30.0
     settings.networking.connect_timeout = 5.0
