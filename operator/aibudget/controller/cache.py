@@ -10,6 +10,7 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from sys import intern
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
@@ -123,8 +124,8 @@ def read(resource: Resource, obj: Mapping[str, Any]) -> AnySeen:
 
 
 def stored_text(status: object) -> str:
-    """A status as the text that is kept of it: the same, whether the watch told it or our own write."""
-    return json.dumps(status if isinstance(status, Mapping) else {}, separators=(",", ":"))
+    """A status as the text that is kept of it: the same one, whether the watch told it or our own write."""
+    return intern(json.dumps(status if isinstance(status, Mapping) else {}, separators=(",", ":")))
 
 
 def _metadata(obj: Mapping[str, Any]) -> Metadata:

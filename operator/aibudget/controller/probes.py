@@ -6,6 +6,7 @@ too, for a restart would not mend an outage, but a loop that hangs is not.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ PATIENCE_CYCLES: Final = 3
 PATIENCE_SECONDS: Final = 300.0
 UNHEARD_SECONDS: Final = 60.0
 """For how long a standby may not see the Lease and is still ready: restarts of API servers are shorter."""
+
+log = logging.getLogger(__name__)
 
 _METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -114,10 +117,19 @@ class Probes:
         otherwise = "the first cycle is still to end" if pulse.leading else "the Lease cannot be seen"
         return _answer(otherwise, pulse, good=ready(pulse))
 
-    async def _metrics(self, _: web.Request) -> web.Response:
+    async def _metrics(self, request: web.Request) -> web.StreamResponse:
         # A third of a second for a thousand budgets: too long for a loop that renews a Lease.
-        body = await asyncio.get_running_loop().run_in_executor(self._renderer, self._exporter.render)
-        return web.Response(body=body, headers={"Content-Type": _METRICS_TYPE})
+        parts = await asyncio.get_running_loop().run_in_executor(self._renderer, self._exporter.render)
+        answer = web.StreamResponse(headers={"Content-Type": _METRICS_TYPE})
+        await answer.prepare(request)
+        # Of thousands of budgets it is ten megabytes, which need not be there as a whole.
+        try:
+            for part in parts if request.method == "GET" else ():
+                await answer.write(part)
+            await answer.write_eof()
+        except ConnectionError:
+            log.info("whoever scraped has left before the end of it")
+        return answer
 
 
 def _answer(otherwise: str, pulse: Pulse, *, good: bool) -> web.Response:

@@ -251,6 +251,8 @@ class Reporter:
         status = stored.get("status") or {}
         text = stored_text(status)
         self._written[seen.uid] = _Written(stored["metadata"]["resourceVersion"], text)
+        # What was remembered by the text before is read anew, and that text need not stay until then.
+        self._memories.pop(seen.uid, None)
         if draft.outline is not None and has(status, draft.difference):
             self.turns.settle(seen.uid, Settled(text, draft.outline, written(status), draft.conditions))
 

@@ -41,7 +41,7 @@ def _unpacked(packed: bytes) -> list[str]:
 
 
 def keys_of(texts: Iterable[str]) -> list[int]:
-    """What texts of label sets are known by, in this process: 128 bits each, so that no two have the same."""
+    """What texts are known by, in this process: 128 bits each, so that no two have the same."""
     return [hash(text) << 64 ^ hash(text[1:]) for text in texts]
 
 

@@ -46,8 +46,8 @@ class Exporter:
         """
         self._held, self._offered = held, offered
 
-    def render(self) -> bytearray:
-        """The text format. For one thread."""
+    def render(self) -> Iterator[bytes]:
+        """The text format, in parts that are unpacked as they are taken. For one thread."""
         snapshot = self._snapshot
         if self._spelled is None or self._spelled[0] is not snapshot:
             # Not both the old text and the new one: of thousands of budgets each is ten megabytes.
@@ -56,10 +56,8 @@ class Exporter:
             budgets = (part for gauge in _of_budgets(snapshot) for part in gauge.spelled())
             texts = chain((_spelled(_told(snapshot)),), budgets)
             self._spelled = snapshot, tuple(zlib.compress(text, 1) for text in texts)
-        text = bytearray(generate_latest(self._process) + _spelled(self._now(snapshot)))
-        for packed in self._spelled[1]:
-            text += zlib.decompress(packed)
-        return text
+        first = generate_latest(self._process) + _spelled(self._now(snapshot))
+        return chain((first,), map(zlib.decompress, self._spelled[1]))
 
     def families(self) -> Iterator[Metric | Gauge]:
         """What is shown of the product."""

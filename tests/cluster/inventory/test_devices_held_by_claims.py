@@ -154,7 +154,7 @@ def page(exporter: Exporter, name: str, labels: tuple[str, ...]) -> Rows:
     """The rows of one scrape that a metric has."""
     return {
         tuple(sample.labels[label] for label in labels): sample.value
-        for family in text_string_to_metric_families(exporter.render().decode())
+        for family in text_string_to_metric_families(b"".join(exporter.render()).decode())
         for sample in family.samples
         if sample.name == name
     }

@@ -1,6 +1,8 @@
 """What kubelet is told: a standby is fine, a leader as long as its cycles come to an end."""
 
 import asyncio
+import logging
+from collections.abc import Iterator
 from dataclasses import replace
 
 import aiohttp
@@ -77,6 +79,48 @@ def test_the_pages_are_served() -> None:
                 assert "aibudget_leader 1.0" in await answer.text()
 
     asyncio.run(scenario())
+
+
+class Large(Exporter):
+    """Of metrics that fit into no buffer."""
+
+    def render(self) -> Iterator[bytes]:
+        return iter([b"x 1\n" * 100_000] * 100)
+
+
+class Listener(logging.Handler):
+    """Hears when anything is logged."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        self.told = asyncio.Event()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.told.set()
+
+
+def test_whoever_leaves_before_the_end_is_no_fault(caplog: pytest.LogCaptureFixture) -> None:
+    """A scrape that took too long ends so, and is told by Prometheus already."""
+
+    listener = Listener()
+
+    async def scenario() -> None:
+        pulse = Pulse(leading=True, started=True, progressed=0.0)
+        async with Probes(("127.0.0.1", 0), 60, lambda: (pulse, 1.0), Large()) as probes:
+            reader, writer = await asyncio.open_connection("127.0.0.1", probes.port)
+            writer.write(b"GET /metrics HTTP/1.1\r\nHost: here\r\n\r\n")
+            await reader.readexactly(1000)
+            writer.close()
+            await listener.told.wait()
+
+    caplog.set_level("INFO")
+    logging.getLogger().addHandler(listener)
+    try:
+        asyncio.run(asyncio.wait_for(scenario(), 30))
+    finally:
+        logging.getLogger().removeHandler(listener)
+    assert [one.levelname for one in caplog.records if one.name.startswith("aibudget")] == ["INFO"]
+    assert not [one for one in caplog.records if one.levelname == "ERROR"]
 
 
 def test_an_address_in_use_is_named() -> None:

@@ -11,7 +11,7 @@ Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 def samples(exporter: Exporter) -> Samples:
     """Everything of ours that a scrape would see."""
-    families = text_string_to_metric_families(exporter.render().decode())
+    families = text_string_to_metric_families(b"".join(exporter.render()).decode())
     return {
         (sample.name, frozenset(sample.labels.items())): sample.value
         for family in families
