@@ -121,9 +121,9 @@ class Probes:
         # A third of a second for a thousand budgets: too long for a loop that renews a Lease.
         parts = await asyncio.get_running_loop().run_in_executor(self._renderer, self._exporter.render)
         answer = web.StreamResponse(headers={"Content-Type": _METRICS_TYPE})
-        await answer.prepare(request)
-        # Of thousands of budgets it is ten megabytes, which need not be there as a whole.
         try:
+            await answer.prepare(request)
+            # Of thousands of budgets it is ten megabytes, which need not be there as a whole.
             for part in parts if request.method == "GET" else ():
                 await answer.write(part)
             await answer.write_eof()
