@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from heapq import merge
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import NamedTuple
 
 from sqlalchemy import Connection, func, select
@@ -106,15 +106,18 @@ class Draws:
         return self
 
     def of(self, rate: Rate, part: Interval) -> Iterator[tuple[Interval, Rate]]:
-        """The part, cut where the rate is drawn otherwise than before; whole where it has no tiers."""
+        """The part, cut where the rate is drawn otherwise than before; whole where it has no tiers.
+
+        Nothing of it before the rate was first used: there is nothing to be billed.
+        """
         changes = self._changes.get(rate.id)
         if changes is None:
             yield part, rate
             return
         first = max(0, bisect_right(changes, part.start, key=lambda change: change.slot) - 1)
         here = [change for change in changes[first:] if change.slot < part.end]
-        starts = [max(part.start, change.slot) for change in here]
-        for change, start, end in zip(here, starts, [*starts[1:], part.end], strict=True):
+        ends = pairwise([*(max(part.start, change.slot) for change in here), part.end])
+        for change, (start, end) in zip(here, ends, strict=True):
             yield Interval(start, end), change.rate
 
     def _draw(self, slot: int, rates: Iterable[Rate], used: dict[str, int], before: dict[str, int]) -> None:

@@ -105,6 +105,19 @@ def test_the_same_tiers_again_correct_nothing(ledger: Ledger) -> None:
     assert ledger.corrections("tokens", EVER) == ()
 
 
+def test_a_price_of_a_time_without_usage_bills_nothing(ledger: Ledger) -> None:
+    """Between two uses of a model a price with tiers held and gave way to another; it was drawn at later, by
+    somebody else.
+    """
+    old, new = rate("a", "", 10), rate("a", "", 9)
+    tiered = replace(rate("b", "", 8, Tier(1000, Decimal(4)), first=1), priority=20)
+    other = replace(rate("c", "x", 7, first=2), priority=30)
+    post(ledger, PriceBook([old]), (0, "x", 100), (3, "x", 100), (5, "y", 100))
+    ledger.rerate(PriceBook([old]), END, at=END, epoch=0)
+    ledger.rerate(PriceBook([new, tiered, other]), END, at=END + 1, epoch=0)
+    assert added(ledger.corrections("tokens", EVER)) == {"x": -100 - 300, "y": -200}
+
+
 def test_usage_that_another_price_takes_out_moves_the_tiers_after_it(ledger: Ledger) -> None:
     """A free hour in the middle of a closed month: what came after it reaches the second price later, though
     its own price did not change, and the month after does not notice.
