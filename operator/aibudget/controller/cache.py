@@ -6,11 +6,9 @@ had to start anew never tells what was deleted meanwhile. An object that no mode
 error that it is. Knows neither kopf nor the API server, and no two threads.
 """
 
-import json
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from sys import intern
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
@@ -20,6 +18,7 @@ from aibudget.api.kinds import parse
 from aibudget.api.meter import AIMeter
 from aibudget.api.model import Metadata
 from aibudget.api.pricelist import AIPriceList
+from aibudget.controller.stored import packed
 from aibudget.errors import InvalidManifest
 from aibudget.inventory.claims import Claim, Held, Offered, claim, holds, offers
 from aibudget.inventory.devices import Slice, TaintRule, device_slice, taint_rule
@@ -56,7 +55,7 @@ Model = AIBudget | ClusterAIBudget | AIPriceList | AIMeter | Hold
 class Seen:
     """One object of our group.
 
-    `model` is what it says, or why it says nothing; `stored` is its status as JSON text: as objects, the
+    `model` is what it says, or why it says nothing; `stored` is its status, packed: as objects, the
     statuses of a thousand budgets would take more than all else that is known of them.
     """
 
@@ -113,7 +112,7 @@ def read(resource: Resource, obj: Mapping[str, Any]) -> AnySeen:
     if resource.plural in _FACTS:
         return DevicesSeen(_metadata(obj), _FACTS[resource.plural](obj))
     status = obj.get("status")
-    stored = stored_text(status)
+    stored = packed(status)
     # Lists and watches of some servers leave out what each item is. The status is read when it is needed.
     spoken = {key: value for key, value in obj.items() if key != "status"}
     try:
@@ -121,11 +120,6 @@ def read(resource: Resource, obj: Mapping[str, Any]) -> AnySeen:
     except InvalidManifest as invalid:
         return Seen(resource, _metadata(obj), invalid, stored)
     return Seen(resource, model.metadata, model, stored)
-
-
-def stored_text(status: object) -> str:
-    """A status as the text that is kept of it: the same one, whether the watch told it or our own write."""
-    return intern(json.dumps(status if isinstance(status, Mapping) else {}, separators=(",", ":")))
 
 
 def _metadata(obj: Mapping[str, Any]) -> Metadata:

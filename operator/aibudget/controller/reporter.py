@@ -5,7 +5,6 @@ does not take its own old status for the present one. Writes are merge patches o
 """
 
 import asyncio
-import json
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -20,7 +19,8 @@ from aibudget.api.conditions import Condition
 from aibudget.api.meter import MeterStatus
 from aibudget.api.pricelist import PriceListStatus
 from aibudget.budgeting.memory import Memory
-from aibudget.controller.cache import Seen, stored_text
+from aibudget.controller.cache import Seen
+from aibudget.controller.stored import packed, unpacked
 from aibudget.controller.turns import Settled, Turns
 from aibudget.errors import AIBudgetError, Conflict, Transient
 from aibudget.inventory.kubernetes import NotFound
@@ -112,7 +112,7 @@ class Reporter:
 
     def stored(self, seen: Seen) -> Mapping[str, Any]:
         """The status as it is stored, by the newer of the watch and our own last write."""
-        status: Mapping[str, Any] = json.loads(self._text(seen))
+        status: Mapping[str, Any] = unpacked(self._text(seen))
         return status
 
     def _text(self, seen: Seen) -> str:
@@ -198,7 +198,7 @@ class Reporter:
         newest = self._ours(report.seen) or _Written(
             report.seen.metadata.resource_version, report.seen.stored
         )
-        text, stored = newest.status, json.loads(newest.status)
+        text, stored = newest.status, unpacked(newest.status)
         difference = patch(stored, report.status, now)
         quiet = difference is not None and is_quiet(stored, difference)
         if report.outline is not None and (quiet or difference is None):
@@ -249,7 +249,7 @@ class Reporter:
                 return
         self.writes += 1
         status = stored.get("status") or {}
-        text = stored_text(status)
+        text = packed(status)
         self._written[seen.uid] = _Written(stored["metadata"]["resourceVersion"], text)
         # What was remembered by the text before is read anew, and that text need not stay until then.
         self._memories.pop(seen.uid, None)

@@ -19,11 +19,12 @@ from aibudget.inventory.accelerators import SAME_DEVICES
 from aibudget.metering.asking import Answer
 from aibudget.metering.coverage import Known
 from aibudget.metering.holding import Holding, Samples, joined, plausible
-from aibudget.metering.integration import MILLISECONDS, Amount, Cell
+from aibudget.metering.integration import MILLISECONDS
 from aibudget.metering.nodes import Dimensions, Nodes, own
 from aibudget.metering.shares import part_of, share_of
 from aibudget.metering.slots import SLOT_SECONDS, slot_of
 from aibudget.metering.source import meaning
+from aibudget.metering.totals import Place
 from aibudget.metering.usage import Balance, Sku
 
 NOTHING = Samples.of({})
@@ -35,14 +36,6 @@ class Offer(NamedTuple):
     node: str
     resource: str
     told: Dimensions = ()
-
-
-class Place(NamedTuple):
-    """What one balance is of."""
-
-    slot: int
-    node: str
-    sku: Sku
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,34 +100,29 @@ def _told(labels: Mapping[str, str]) -> tuple[str, Offer]:
 def balances(
     capacity: Capacity,
     held: Mapping[Holding, Samples],
-    cells: Mapping[Cell, Amount],
+    places: Mapping[Place, int],
     known: Known,
     nodes: Nodes,
 ) -> tuple[dict[Place, Balance], frozenset[int]]:
     """What became of every node's capacity, and slots in which no node told of any though devices were held:
-    there nothing is known. `cells` are what `integrate` made of `held`.
+    there nothing is known. `places` are what `integrate` made of `held`, by place.
     """
     sums: dict[Place, _Sums] = defaultdict(_Sums)
     for offer, samples in capacity.offered.items():
         _offer(sums, offer, samples, known, nodes)
     told = {place.slot for place in sums}
     offers = {(place.slot, place.node, place.sku.dimension("resource")): place for place in sums}
-    # SKUs are the same objects throughout: hashing them for each pod would take longer than all the rest.
-    places: dict[tuple[int, str, int], _Sums] = {}
-    for (slot, _, node, sku), amount in cells.items():
-        here = places.get((slot, node, id(sku)))
-        if here is None:
-            place = Place(slot, node, sku)
-            if place not in sums:
-                # A claim of which more is known than of the node's units in general, as HAMi's.
-                place = offers.get((slot, node, sku.dimension("resource")), place)
-            here = places[slot, node, id(sku)] = sums[place]
-        here.held += amount.quantity
+    for place, quantity in places.items():
+        offered = place
+        if place not in sums:
+            # A claim of which more is known than of the node's units in general, as HAMi's.
+            offered = offers.get((place.slot, place.node, place.sku.dimension("resource")), place)
+        sums[offered].held += quantity
     _Steps(sums, capacity, held, known, nodes).judge()
     _fold(sums, offers)
     found = ((place, sums[place].balance(place)) for place in sorted(sums))
     judged = {place: one for place, one in found if place.slot in told and (one.capacity or one.held)}
-    return judged, frozenset(cell.slot for cell in cells if cell.slot not in told)
+    return judged, frozenset(place.slot for place in places if place.slot not in told)
 
 
 def _fold(sums: dict[Place, _Sums], offers: Mapping[tuple[int, str, str | None], Place]) -> None:

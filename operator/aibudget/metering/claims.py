@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from aibudget.inventory.workload import PodKey
 from aibudget.metering.asking import Answer
-from aibudget.metering.capacity import NOTHING, Capacity, Offer, Place, balances
+from aibudget.metering.capacity import NOTHING, Capacity, Offer, balances
 from aibudget.metering.coverage import Grid, Known, Sighting, known
 from aibudget.metering.holding import Holding, Samples, joined, plausible
 from aibudget.metering.integration import Amount, Cell
@@ -23,6 +23,7 @@ from aibudget.metering.promql import CLAIM, OWN_WINDOW
 from aibudget.metering.shares import UNKNOWN, Unit, cut_unit, share_of
 from aibudget.metering.slots import Interval
 from aibudget.metering.source import Series
+from aibudget.metering.totals import Place
 from aibudget.metering.usage import Balance, Sku, sku
 
 PARTS: Final = 5040
@@ -168,13 +169,13 @@ def left(
             parts = _times(samples, PARTS * share)
             held[whole] = _sum(held[whole], parts) if whole in held else parts
     skus: dict[Sku, Sku] = {}
-    cells: dict[Cell, Amount] = defaultdict(Amount)
+    places = Counter[Place]()
     for cell, amount in claimed.cells.items():
         said = dict(cell.sku.dimensions)
         if share_of(said.get("share")) is not None and (cell.node, said["resource"]) in kinds:
             what = skus.setdefault(cell.sku, sku("gpu", said | {"migProfile": "", "share": _PART}))
-            cells[cell._replace(sku=what)].quantity += amount.quantity
-    found, _ = balances(Capacity(offered, unusable, there.unread), held, cells, claimed.known, nodes)
+            places[Place(cell.slot, cell.node, what)] += amount.quantity
+    found, _ = balances(Capacity(offered, unusable, there.unread), held, places, claimed.known, nodes)
     return {_whole(place): balance for place, balance in found.items()}, missing(offered, claimed.known)
 
 

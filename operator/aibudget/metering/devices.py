@@ -52,7 +52,9 @@ class Devices:
     """
 
     def __init__(self, answer: Iterable[Series], holders: Collection[tuple[str, str]]) -> None:
-        self._rows: dict[tuple[str, str], tuple[Row, ...]] = {}
+        # The first row of each pod, and all of those that have several: hardly any.
+        self._rows: dict[tuple[str, str], Row] = {}
+        self._several: dict[tuple[str, str], tuple[Row, ...]] = {}
         # By identity: samples that many rows share are looked at once.
         self._plain: dict[int, bool] = {}
         met, shared = set[int](), set[int]()
@@ -60,15 +62,17 @@ class Devices:
             pod, device, weight = meaning(labels, _told)
             if pod in holders and weight:
                 (shared if device in met else met).add(device)
-                row = (_row((device, times, values, weight)),)
-                self._rows[pod] = self._rows[pod] + row if pod in self._rows else row
+                row = _row((device, times, values, weight))
+                first = self._rows.setdefault(pod, row)
+                if first is not row:
+                    self._several[pod] = (*self._several.get(pod, (first,)), row)
         self._copies = self._copied(shared)
 
     def _copied(self, shared: Collection[int]) -> Mapping[int, Counter[float]]:
         """For how many pods these devices were told, by instant."""
         found = {device: Counter[float]() for device in shared}
-        for rows in self._rows.values() if shared else ():
-            for row in rows:
+        for pod in self._rows if shared else ():
+            for row in self._all(pod):
                 if row.device in found:
                     told = zip(row.times, row.values, strict=True)
                     found[row.device].update(t for t, value in told if _is_ratio(value))
@@ -81,11 +85,10 @@ class Devices:
         """The one device that the pod was seen with, all of it and at ratios alone; no times where nothing
         was seen. None where there is more to it.
         """
-        rows = self._rows.get(pod)
-        if not rows:
-            return _UNSEEN
-        row = rows[0]
-        if len(rows) > 1 or row.device in self._copies or not row.values:
+        row = self._rows.get(pod, _UNSEEN)
+        if row is _UNSEEN:
+            return row
+        if pod in self._several or row.device in self._copies:
             return None
         plain = self._plain.get(id(row.values))
         if plain is None:
@@ -95,7 +98,7 @@ class Devices:
     def of(self, pod: tuple[str, str]) -> dict[float, Observed]:
         """What was seen of the pod's devices, by instant; empty where nothing was."""
         seen: dict[float, Observed] = {}
-        for row in self._rows.get(pod, ()):
+        for row in self._all(pod):
             copies = self._copies.get(row.device)
             for t, value in zip(row.times, row.values, strict=True):
                 if _is_ratio(value):
@@ -103,6 +106,10 @@ class Devices:
                     devices, busy = seen.get(t, (0.0, 0.0))
                     seen[t] = Observed(devices + part, busy + value * part)
         return seen
+
+    def _all(self, pod: tuple[str, str]) -> tuple[Row, ...]:
+        row = self._rows.get(pod)
+        return () if row is None else self._several.get(pod, (row,))
 
 
 def _told(labels: Mapping[str, str]) -> tuple[tuple[str, str], int, float]:
@@ -123,7 +130,7 @@ def _weight(labels: Mapping[str, str]) -> float:
 
 def _are_ratios(values: "array[float]") -> bool:
     # A sum with NaN is NaN, whatever the smallest and the largest look like.
-    return min(values) >= 0 and max(values) <= MOST and sum(values) >= 0
+    return bool(values) and min(values) >= 0 and max(values) <= MOST and sum(values) >= 0
 
 
 def _is_ratio(value: float) -> bool:

@@ -2,10 +2,10 @@
 Pure.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from aibudget.metering.integration import Amount, Cell
+from aibudget.metering.usage import Sku
 
 PRICED_BY = ("gpuProduct", "instanceType")
 
@@ -23,7 +23,7 @@ class Doubts:
     unobserved: bool
     untold: int = 0
 
-    def sentences(self, cells: Mapping[Cell, Amount]) -> Iterator[str]:
+    def sentences(self, skus: Collection[Sku]) -> Iterator[str]:
         if self.dropped:
             yield (
                 f"{self.dropped} values of kube_pod_container_resource_requests were no count of devices "
@@ -49,13 +49,12 @@ class Doubts:
                 f"{self.strangers} pods have no known owner and are charged as themselves. "
                 "Let kube-state-metrics export kube_pod_owner, kube_replicaset_owner and kube_job_owner."
             )
-        skus = {id(sku): sku for _, _, _, sku in cells}
-        if any(not any(sku.dimension(name) for name in PRICED_BY) for sku in skus.values()):
+        if any(not any(sku.dimension(name) for name in PRICED_BY) for sku in skus):
             yield (
                 "Nodes with accelerators have neither a product nor an instance type. "
                 "Let kube-state-metrics export node labels: --metric-labels-allowlist=nodes=[*]."
             )
-        if cells and self.unobserved:
+        if skus and self.unobserved:
             yield (
                 "No utilisation is known: neither DCGM_FI_PROF_GR_ENGINE_ACTIVE nor DCGM_FI_DEV_GPU_UTIL "
                 "tells of these pods. Is dcgm-exporter scraped, with pod mapping?"

@@ -10,7 +10,7 @@ contradict the samples are left aside, and nothing is counted at an instant at w
 Pure.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import NamedTuple
@@ -46,6 +46,11 @@ class Edges:
     reach: float = 0.0
     interval: float = 0.0
     scraped: Mapping[int, float] = field(default_factory=dict)
+
+    @property
+    def dated(self) -> Collection[PodKey]:
+        """The pods of which any time is known."""
+        return self.scheduled.keys() | self.completed.keys()
 
     def steps(self, key: Holding, samples: Samples, known: Known) -> list[Step] | None:
         """The holding's steps where one of them is no whole one, else None."""

@@ -9,15 +9,15 @@ from dataclasses import replace
 from typing import Final
 
 from aibudget.inventory.workload import Workload
-from aibudget.metering.capacity import Place, balances, capacity
+from aibudget.metering.capacity import balances, capacity
 from aibudget.metering.catalogue import GPU_IDLE, scale_of
 from aibudget.metering.claims import Claimed, left, offered
 from aibudget.metering.coverage import Known
 from aibudget.metering.holding import Holding, Samples, doubted
-from aibudget.metering.integration import Amount, Cell
 from aibudget.metering.scene import Scene
 from aibudget.metering.slots import SLOT_SECONDS, iso
 from aibudget.metering.source import QueryRefused
+from aibudget.metering.totals import Place
 from aibudget.metering.usage import Balance, Coverage, Reading, Sku, Usage, sku
 
 POOL: Final = "NodePool"
@@ -36,7 +36,7 @@ NOT_TOLD: Final = (
 def read_idle(
     scene: Scene,
     held: Mapping[Holding, Samples],
-    cells: Mapping[Cell, Amount],
+    places: Mapping[Place, int],
     known: Known,
     claimed: Claimed | None = None,
 ) -> tuple[Reading, tuple[str, ...]]:
@@ -51,7 +51,7 @@ def read_idle(
     except QueryRefused as refused:
         unknown = _without(coverage, coverage)
         return Reading(scene.grid.interval, (), unknown, head=None, problems=(refused.message,)), ()
-    remains, untold = balances(found, held, cells, known, scene.nodes)
+    remains, untold = balances(found, held, places, known, scene.nodes)
     told = replace(known, covered=known.covered - found.unread)
     if claimed is not None:
         there = offered(scene.capacity)

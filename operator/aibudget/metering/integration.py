@@ -8,7 +8,7 @@ take about a second.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
@@ -64,14 +64,26 @@ class Amount:
     busy: float = 0.0
     share: Fraction | None = WHOLE
 
+    def add(self, other: "Amount") -> None:
+        """Of the same unit, and weighed."""
+        self.quantity += other.quantity
+        self.estimated += other.estimated
+        self.observed += other.observed
+        self.busy += other.busy
+
     def weigh(self) -> None:
         """Make units device time."""
-        self.quantity = part_of(self.quantity, self.share)
-        self.estimated = part_of(self.estimated, self.share)
+        if self.share is not WHOLE:
+            self.quantity = part_of(self.quantity, self.share)
+            self.estimated = part_of(self.estimated, self.share)
 
 
 class Timed(Protocol):
     """What knows when holds began and ended."""
+
+    @property
+    def dated(self) -> Collection[PodKey]:
+        """The pods of which any time is known."""
 
     def steps(self, key: Holding, samples: Samples, known: Known) -> list[Step] | None:
         """The holding's steps where one of them is no whole one, else None."""
@@ -82,24 +94,34 @@ class Timed(Protocol):
 
 def integrate(
     held: Mapping[Holding, Samples], known: Known, nodes: Nodes, devices: Devices, timed: Timed | None = None
-) -> dict[Cell, Amount]:
-    """Every cell's amount, over the instants of `known.grid`; samples around it close bridges and edges."""
+) -> Iterator[tuple[Cell, Amount]]:
+    """Every cell once, over the instants of `known.grid`; samples around it close bridges and edges. Cells
+    share amounts where pods are alike.
+    """
     cells: dict[Cell, Amount] = {}
     worth = known.grid.step * MILLISECONDS
-    alike = _Alike(Slices(known.grid, lambda units: round(units * worth)), nodes)
-    several, together = _with_several(held), defaultdict[Who, list[Holding]](list)
-    for key, samples in held.items():
-        pod, who = key.pod, key.pod[:2]
-        timely = timed is None or timed.steps(key, samples, known) is None
-        row = devices.sole(who) if timely and who not in several else None
+    slices = Slices(known.grid, lambda units: round(units * worth))
+    alike = _Alike(slices, nodes, weighed=not known.bridges)
+    pods = [key.pod[:2] for key in held]
+    several, together = _several(pods), defaultdict[Who, list[Holding]](list)
+    dated = () if timed is None else timed.dated
+    for who, (key, samples) in zip(pods, held.items(), strict=True):
+        pod = key.pod
+        timely = not dated or timed is None or pod not in dated or timed.steps(key, samples, known) is None
+        row = devices.sole(who) if timely and not (several and who in several) else None
         counted = None if row is None else alike.counted(key, samples, row)
         if counted is None:
             together[who].append(key)
             continue
         sku, amounts = counted
         for slot, amount in amounts:
-            # What is shared must not grow by the bridges of one of them.
-            cells[_cell_of((slot, pod, key.node, sku))] = replace(amount) if known.bridges else amount
+            cell = _cell_of((slot, pod, key.node, sku))
+            if known.bridges:
+                # What is shared must not grow by the bridges of one of them.
+                cells[cell] = replace(amount)
+            else:
+                # Nothing is added to it: of a hundred thousand pods none is kept.
+                yield cell, amount
     for who, keys in together.items():
         exact = {} if timed is None else _exact(timed, keys, held, known)
         seen = devices.of(who)
@@ -111,58 +133,65 @@ def integrate(
         _bridge(cells, key, held[key], known, nodes)
     for key, unseen in () if timed is None else timed.unseen(held, known):
         _count(cells, key, unseen, known, nodes, {})
-    for amount in {id(one): one for one in cells.values() if one.share is not WHOLE}.values():
+    for amount in cells.values():
         amount.weigh()
-    return cells
+    yield from cells.items()
 
 
-def _with_several(held: Iterable[Holding]) -> frozenset[Who]:
-    """The pods that have several holdings, or came again."""
-    times = Counter(key.pod[:2] for key in held)
-    return frozenset(who for who, count in times.items() if count > 1)
+def _several(pods: Sequence[Who]) -> frozenset[Who]:
+    """Those that are there more than once: they have several holdings, or came again."""
+    if len(set(pods)) == len(pods):
+        return frozenset()
+    return frozenset(who for who, count in Counter(pods).items() if count > 1)
 
 
 class _Alike:
     """Counts pods slot by slot, as `_count` would step by step: once for all that share their samples.
 
     Nearly every pod has one holding, of one size, on a node that stays what it is, and was seen all the
-    while or never.
+    while or never. Amounts are weighed where nothing is added to them.
     """
 
-    def __init__(self, slices: Slices, nodes: Nodes) -> None:
+    def __init__(self, slices: Slices, nodes: Nodes, *, weighed: bool) -> None:
         self._slices = slices
         self._nodes = nodes
-        self._skus: dict[tuple[str, str, Dimensions], tuple[Sku, Fraction | None] | None] = {}
-        self._counted: dict[tuple[int, int, int, float, int], _Counted | None] = {}
+        self._weighed = weighed
+        self._skus: dict[tuple[str, str, Dimensions], tuple[Sku | None, Fraction | None]] = {}
+        self._counted: dict[tuple[int, int, int, float, int], Sequence[tuple[int, Amount]]] = {}
 
-    def counted(self, key: Holding, samples: Samples, row: Row) -> "_Counted | None":
-        """What the holding is, and its amounts by slot; None where that cannot be."""
+    def counted(
+        self, key: Holding, samples: Samples, row: Row
+    ) -> tuple[Sku, Sequence[tuple[int, Amount]]] | None:
+        """What the holding is, and its amounts by slot; None where it is to be counted step by step."""
         what = key[2:]
-        if what not in self._skus:
-            self._skus[what] = self._sku(*what)
-        known = self._skus[what]
+        known = self._skus.get(what)
         if known is None:
+            known = self._skus[what] = self._sku(*what)
+        sku, share = known
+        if sku is None:
             return None
         _, times, values, weight = row
-        ids = id(samples), id(times), id(values), weight, id(known[0])
-        if ids not in self._counted:
+        ids = id(samples), id(times), id(values), weight, id(sku)
+        amounts = self._counted.get(ids)
+        if amounts is None:
             if len(self._counted) >= MOST_ALIKE:
                 self._counted.clear()
-            amounts = self._amounts(samples, row, known[1])
-            self._counted[ids] = None if amounts is None else (known[0], amounts)
-        return self._counted[ids]
+            amounts = self._counted[ids] = self._amounts(samples, row, share)
+        return (sku, amounts) if amounts else None
 
-    def _sku(self, node: str, resource: str, told: Dimensions) -> tuple[Sku, Fraction | None] | None:
+    def _sku(self, node: str, resource: str, told: Dimensions) -> tuple[Sku | None, Fraction | None]:
+        """None for no one SKU."""
         if self._nodes.changes(node):
-            return None
+            return None, None
         sku = self._nodes.sku(node, resource, 0, told)
         return sku, share_of(sku.dimension("share"))
 
-    def _amounts(self, samples: Samples, row: Row, share: Fraction | None) -> list[tuple[int, Amount]] | None:
+    def _amounts(self, samples: Samples, row: Row, share: Fraction | None) -> list[tuple[int, Amount]]:
+        """By slot; none where that cannot be told from samples as a whole."""
         slices, seen = self._slices, bool(row.times)
         parts = slices.of(*samples)
         if seen and (not slices.same(row.times, samples.times) or any(one.level is None for one in parts)):
-            return None
+            return []
         found = []
         for part in parts:
             observed = busy = 0.0
@@ -171,12 +200,11 @@ class _Alike:
                 step = slices.step * MILLISECONDS
                 observed = taken * step * (part.end - part.first)
                 busy = taken * step * fsum(row.values[part.first : part.end])
-            found.append((part.slot, Amount(part.worth, 0, observed, busy, share)))
+            amount = Amount(part.worth, 0, observed, busy, share)
+            if self._weighed:
+                amount.weigh()
+            found.append((part.slot, amount))
         return found
-
-
-_Counted = tuple[Sku, list[tuple[int, Amount]]]
-"""What a holding is of, and its amounts by slot; all that are alike share it."""
 
 
 def _exact(

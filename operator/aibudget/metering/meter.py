@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from aibudget.inventory.owners import OwnerBook, Resolution
-from aibudget.inventory.workload import PodKey, Workload
+from aibudget.inventory.workload import PodKey
 from aibudget.metering.asking import over_range
 from aibudget.metering.capacity import capacity
 from aibudget.metering.claims import Claimed, Claims, claimed, missing, told
@@ -23,12 +23,13 @@ from aibudget.metering.doubts import Doubts
 from aibudget.metering.edges import Edges, edges
 from aibudget.metering.holding import Holding, Samples, doubted, holdings, instants
 from aibudget.metering.idle import read_idle
-from aibudget.metering.integration import Amount, Cell, integrate
+from aibudget.metering.integration import integrate
 from aibudget.metering.ownership import learn
 from aibudget.metering.scene import MeterSettings, Scene, Scenes
 from aibudget.metering.slots import SLOT_SECONDS, Interval, iso
 from aibudget.metering.source import PromSource, QueryRefused, Series, by_names, used_up
-from aibudget.metering.usage import Coverage, Reading, Sku, Usage
+from aibudget.metering.totals import Totals
+from aibudget.metering.usage import Coverage, Reading
 
 # Utilisation is averaged over at least this, in milliseconds: its exporter has an interval of its own.
 BUSY_WINDOW = 60_000
@@ -92,9 +93,9 @@ def whole(interval: Interval, readings: Iterable[Reading]) -> Reading:
 
 @dataclass(frozen=True, slots=True)
 class _Counted:
-    """What was held in a part, by cell, and where it is known; `odd` is what contradicts the capacity."""
+    """What was held in a part, added up, and where it is known; `odd` is what contradicts the capacity."""
 
-    cells: Mapping[Cell, Amount]
+    totals: Totals
     known: Known
     doubts: Doubts
     idle: Reading
@@ -126,18 +127,20 @@ class _Part:
 
     def read(self, owners: OwnerBook) -> Reading:
         scene, held = self.scene, self._held()
+        pods = held.pods
         # Before anything is counted: the answer on so many pods is large, and so is what is counted.
-        book = learn(scene.source, scene.queries, scene.grid.wider().interval, held.pods, owners)
-        counted = self.count(held)
-        del held
-        owned = book.resolved({cell.pod for cell in counted.cells})
-        strangers = sum(not found.complete for found in owned.values())
+        book = learn(scene.source, scene.queries, scene.grid.wider().interval, pods, owners)
+        owned = book.resolved(pods)
+        del pods
+        counted = self.count(held, owned)
+        totals = counted.totals
+        doubts = replace(counted.doubts, strangers=len(totals.strangers))
         return Reading(
             interval=scene.grid.interval,
-            usages=usages(counted.cells, owned),
+            usages=totals.usages(),
             coverage=counted.known.by_slot(),
             head=counted.known.head(),
-            problems=(*replace(counted.doubts, strangers=strangers).sentences(counted.cells), *counted.odd),
+            problems=(*doubts.sentences(totals.skus), *counted.odd),
             links=book.since(owners),
             owners=book,
             step=scene.grid.step,
@@ -145,8 +148,10 @@ class _Part:
             beside=(counted.idle,),
         )
 
-    def count(self, answer: "_Held | None" = None) -> "_Counted":
-        """What was held, without asking whose it was, and what was left of the nodes' capacity."""
+    def count(
+        self, answer: "_Held | None" = None, owned: Mapping[PodKey, Resolution] | None = None
+    ) -> "_Counted":
+        """What was held, by whom as far as that is given, and what was left of the nodes' capacity."""
         scene, seen, reach = self.scene, self.scene.seen, self.scene.reach
         answer = answer or self._held()
         claims = answer.claims.held
@@ -158,19 +163,21 @@ class _Part:
         held, timed = self._unserved(answer, there)
         sure = replace(sure, doubted=doubted(held, answer.lost))
         devices = self._devices([*held, *claims])
-        cells = integrate(held, sure, scene.nodes, devices, timed)
-        taken = Claimed(claims, integrate(claims, there, scene.nodes, devices), there)
+        totals = Totals(owned)
+        totals.add(integrate(held, sure, scene.nodes, devices, timed))
+        of_claims = dict(integrate(claims, there, scene.nodes, devices))
         blind = scene.settings.utilisation and not devices
         # What was seen of a hundred thousand devices is not to be there with what is made of capacity.
         del devices
-        idle, odd = read_idle(scene, held, cells, sure, taken if scene.scrape.claimable else None)
+        taken = Claimed(claims, of_claims, there) if scene.scrape.claimable else None
+        idle, odd = read_idle(scene, held, totals.places(), sure, taken)
         doubts = Doubts(answer.lost.total(), len(unread), len(phaseless), 0, blind)
         if claims:
-            cells |= taken.cells
+            totals.add(of_claims.items())
             untold = missing(claims, there)
             doubts = replace(doubts, untold=len(untold))
             sure = replace(sure, doubted={**sure.doubted, **doubted(held, untold)})
-        return _Counted(cells, sure, doubts, idle, odd)
+        return _Counted(totals, sure, doubts, idle, odd)
 
     def _unserved(self, answer: "_Held", there: Known) -> tuple[dict[Holding, Samples], Edges]:
         """What was requested of device plug-ins, and when: what claims serve is counted with the claims."""
@@ -221,43 +228,6 @@ class _Part:
         asked = self.scene.queries.utilisation(window)
         answer = over_range(self.scene.source, asked, self.scene.grid)
         return Devices(used_up(answer.series), holders)
-
-
-def usages(cells: Mapping[Cell, Amount], owned: Mapping[PodKey, Resolution]) -> tuple[Usage, ...]:
-    """One usage for each slot, workload and SKU, in that order. Device time nobody observed stays unknown."""
-    sums: dict[tuple[int, Workload, Sku], Amount] = {}
-    # Workloads and SKUs are mostly the same objects, which `owned` and `cells` keep: hashing them for each
-    # pod would take long.
-    places: dict[tuple[int, int, int], Amount] = {}
-    for (slot, pod, _, sku), amount in cells.items():
-        workload = owned[pod].workload
-        total = places.get((slot, id(workload), id(sku)))
-        if total is None:
-            total = sums.setdefault((slot, workload, sku), Amount())
-            places[slot, id(workload), id(sku)] = total
-        total.quantity += amount.quantity
-        total.estimated += amount.estimated
-        total.observed += amount.observed
-        total.busy += amount.busy
-    return tuple(
-        Usage(
-            slot,
-            workload,
-            sku,
-            total.quantity,
-            total.estimated,
-            # Shares are rounded down, and nobody was seen with more than was held.
-            busy=min(total.quantity, round(total.busy)) if total.observed else None,
-            observed=min(total.quantity, round(total.observed)) if total.observed else None,
-        )
-        for (slot, workload, sku), total in sorted(sums.items(), key=_order)
-    )
-
-
-def _order(item: tuple[tuple[int, Workload, Sku], Amount]) -> tuple[int, str, str, str, tuple[object, ...]]:
-    """Plain values: comparing the dataclasses themselves takes ten times as long."""
-    slot, workload, sku = item[0]
-    return slot, workload.namespace, workload.kind, workload.name, sku.dimensions
 
 
 def nothing(interval: Interval, settings: MeterSettings) -> Reading:

@@ -109,19 +109,20 @@ def _together(kept: _Kept, answer: list[Series], span: Interval) -> list[Series]
 
     The answer is used up: the samples of a hundred thousand series need not be there twice.
     """
-    earlier, later = kept.samples, dict[Labels, Samples]()
-    put = _Put(span.start, kept.until)
+    samples, put = kept.samples, _Put(span.start, kept.until)
     for place, (labels, times, values) in enumerate(answer):
         known = labels if isinstance(labels, Labels) else Labels.of(labels)
-        later[known], told = put(earlier.pop(known, _NONE), times, values)
-        answer[place] = series_of((known, *told))
-    settled, told_of = _Cut(kept.start, kept.until), _Cut(span.start, min(span.end, kept.until))
-    for known, samples in earlier.items():
-        later[known] = settled(samples)
-        told = told_of(samples)
-        if told[0]:
-            answer.append(series_of((known, *told)))
-    kept.samples = later
+        samples[known], (told_times, told_values) = put(samples.get(known, _NONE), times, values)
+        answer[place] = series_of((known, told_times, told_values))
+    if len(samples) > len(answer):
+        # Some are told of no more: what they were until then stays.
+        settled, told_of = _Cut(kept.start, kept.until), _Cut(span.start, min(span.end, kept.until))
+        answered = {series.labels for series in answer}
+        for known in [one for one in samples if one not in answered]:
+            before = samples[known]
+            samples[known], told = settled(before), told_of(before)
+            if told[0]:
+                answer.append(series_of((known, *told)))
     return answer
 
 
@@ -162,7 +163,7 @@ class _Put:
     def __init__(self, start: int, until: int) -> None:
         self._start, self._until = start, until
         self._joints: dict[tuple[int, int], _Joint] = {}
-        self._made: dict[tuple[int, int, int], tuple[Samples, Samples, object]] = {}
+        self._made: dict[tuple[int, int, int], tuple[tuple[Samples, Samples], object]] = {}
 
     def __call__(
         self, earlier: Samples, times: "array[float]", values: "array[float]"
@@ -175,9 +176,9 @@ class _Put:
             _, _, end, first, times_whole, times_told = joint
             whole = times_whole, known[:end] + values if end else values
             told = (times_told, whole[1][first:]) if first else whole
-            found = whole, told, (earlier, times, values)
+            found = (whole, told), (earlier, times, values)
             _note(self._made, ids, found)
-        return found[0], found[1]
+        return found[0]
 
     def _joint(self, before: "array[float]", times: "array[float]") -> "_Joint":
         end = bisect_right(before, self._until)

@@ -16,11 +16,12 @@ from aibudget.metering.catalogue import CPU, MEMORY
 from aibudget.metering.coverage import Known, known
 from aibudget.metering.holding import Holding, Samples, doubted, holdings
 from aibudget.metering.integration import Amount, Cell, bridged
-from aibudget.metering.meter import nothing, usages, whole
+from aibudget.metering.meter import nothing, whole
 from aibudget.metering.nodes import Nodes
 from aibudget.metering.ownership import learn
 from aibudget.metering.scene import Scene, Scenes
 from aibudget.metering.slots import Interval, slot_of
+from aibudget.metering.totals import Totals
 from aibudget.metering.usage import Reading, Sku, sku
 
 RESERVED: Final = (CPU.name, MEMORY.name)
@@ -54,13 +55,13 @@ def _read(scene: Scene, owners: OwnerBook) -> Mapping[str, Reading]:
     sure = replace(sure, doubted=doubted(held, lost))
     pods = {key.pod for key in held}
     book = learn(scene.source, scene.queries, scene.grid.wider().interval, pods, owners)
-    counted, owned = _counted(held, sure, scene.nodes), book.resolved(pods)
+    totals = Totals(book.resolved(pods))
+    totals.add(_counted(held, sure, scene.nodes).items())
+    usages = totals.usages()
     return {
         meter: Reading(
             interval=scene.grid.interval,
-            usages=usages(
-                {cell: amount for cell, amount in counted.items() if cell.sku.meter == meter}, owned
-            ),
+            usages=tuple(usage for usage in usages if usage.sku.meter == meter),
             coverage=sure.by_slot(),
             head=sure.head(),
             problems=tuple(_doubts(lost.total(), len(answer.unread))),

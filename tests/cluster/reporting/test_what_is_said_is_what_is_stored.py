@@ -24,6 +24,7 @@ from aibudget.budgeting.evaluation import (
 from aibudget.budgeting.period import Period
 from aibudget.controller.cache import Seen, read
 from aibudget.controller.reporter import Report, Reporter
+from aibudget.controller.stored import unpacked
 from aibudget.errors import Stalled
 from aibudget.inventory.kubernetes import Cluster
 from aibudget.inventory.resource import AIBUDGETS, EVENTS
@@ -118,7 +119,7 @@ def facts(budget: Seen, **changes: Any) -> Facts:
     """All of them."""
     given: Mapping[str, Any] = {
         "generation": budget.metadata.generation,
-        "before": BudgetStatus.model_validate_json(budget.stored),
+        "before": BudgetStatus.model_validate(unpacked(budget.stored), by_alias=True, by_name=False),
         "now": NOW,
         "evaluation": evaluation(budget.uid, budget.metadata.name),
         "data": DataState(fresh=False, reason=Reason.LOW_COVERAGE, message="90 % of it was scraped."),

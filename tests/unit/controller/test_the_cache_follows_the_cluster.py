@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from aibudget.controller.cache import Cache, NamespaceSeen, Seen, read, read_all, stored_text
+from aibudget.controller.cache import Cache, NamespaceSeen, Seen, read, read_all
 from aibudget.errors import InvalidManifest
 from aibudget.inventory.resource import AIBUDGETS, DEVICE_TAINT_RULES, HOLDS, NAMESPACES, RESOURCE_SLICES
 
@@ -134,9 +134,3 @@ def test_a_list_reads_what_is_new_alone() -> None:
     assert found["a"] is before["a"]
     assert found["b"] is not before["b"]
     assert found.keys() == {"a", "b", "c"}
-
-
-def test_a_status_is_there_once() -> None:
-    """The watch tells what we wrote a moment ago: of thousands of budgets that would be megabytes twice."""
-    told, wrote = ({"spend": {"amount": "1.50"}, "conditions": []} for _ in range(2))
-    assert stored_text(told) is stored_text(wrote)

@@ -17,6 +17,7 @@ from aibudget.metering.meter import gpu_parts, read_gpu, whole
 from aibudget.metering.nodes import Nodes
 from aibudget.metering.scene import MeterSettings, Scenes
 from aibudget.metering.slots import Interval
+from aibudget.metering.totals import Totals
 from aibudget.metering.usage import Balance, Reading
 from unit.metering.fake import BEGIN, FakePrometheus, Life, Machine, every
 
@@ -345,8 +346,9 @@ def test_where_part_of_the_source_was_away_nothing_follows_from_what_is_missing(
     # What is told later of the same node settles nothing of that step.
     told = {Offer("n", "nvidia_com_gpu"): Samples.of({float(dark): offered, float(rest[-1]): 1.0})}
     nodes = Nodes(())
-    cells = integrate(taken, known, nodes, Devices((), ()))
-    found, untold = balances(Capacity(told, {}), taken, cells, known, nodes)
+    totals = Totals()
+    totals.add(integrate(taken, known, nodes, Devices((), ())))
+    found, untold = balances(Capacity(told, {}), taken, totals.places(), known, nodes)
     assert (sum(found.values(), Balance()), untold) == (
         expected + Balance(capacity=30_000, idle=30_000),
         frozenset(),

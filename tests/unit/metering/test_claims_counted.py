@@ -36,7 +36,7 @@ def test_a_claim_counts_as_its_share(profile: str, part: str, share: str | None,
     """A part of a claim, of an instance, or both; the driver is the resource."""
     sure = told(GRID, {t: Sighting(claims=True) for t in GRID.instants}, ())
     held = claims(list(GRID.instants), profile, part)
-    ((cell, amount),) = integrate(held, sure, Nodes([]), Devices((), ())).items()
+    ((cell, amount),) = integrate(held, sure, Nodes([]), Devices((), ()))
     assert (cell.pod.namespace, cell.pod.name) == ("team", "p")
     assert cell.sku.dimension("resource") == "gpu.nvidia.com"
     assert cell.sku.dimension("gpuProduct") == H100
@@ -49,7 +49,7 @@ def test_a_restart_is_filled_and_an_absence_told() -> None:
         there = [t for t in GRID.instants if not 120 < t < 120 + away]
         sure = told(GRID, {t: Sighting(claims=True) for t in there}, ())
         held = claims(there)
-        (amount,) = integrate(held, sure, Nodes([]), Devices((), ())).values()
+        ((_, amount),) = integrate(held, sure, Nodes([]), Devices((), ()))
         assert (amount.quantity, amount.estimated) == (quantity, estimated)
         assert len(missing(held, sure)) == untold
         assert set(missing(held, sure).values()) <= {1}

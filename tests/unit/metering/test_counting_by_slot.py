@@ -58,7 +58,7 @@ def test_slot_by_slot_is_step_by_step(told: tuple[dict[Holding, Samples], list[S
     known = Known(GRID, frozenset(INSTANTS), ((START + STEP, START + 4 * STEP),) if gap else ())
 
     def counted() -> dict[Cell, Amount]:
-        return integrate(held, known, Nodes([]), Devices(seen, {key.pod[:2] for key in held}))
+        return dict(integrate(held, known, Nodes([]), Devices(seen, {key.pod[:2] for key in held})))
 
     alike = counted()
     with pytest.MonkeyPatch.context() as patch:
@@ -87,9 +87,9 @@ def test_pods_that_share_samples_are_counted_each_for_itself(
         if watched
     ]
     known = Known(GRID, frozenset(INSTANTS), ())
-    together = integrate(held, known, Nodes([]), Devices(seen, {("team", f"p{n}") for n in range(5)}))
+    devices = Devices(seen, {("team", f"p{n}") for n in range(5)})
     alone: dict[Cell, Amount] = {}
     for holding, samples in held.items():
         mine = [one for one in seen if one.labels["pod"] == holding.pod.name]
-        alone |= integrate({holding: samples}, known, Nodes([]), Devices(mine, {holding.pod[:2]}))
-    assert together == alone
+        alone |= dict(integrate({holding: samples}, known, Nodes([]), Devices(mine, {holding.pod[:2]})))
+    assert dict(integrate(held, known, Nodes([]), devices)) == alone

@@ -41,7 +41,7 @@ def counted(part: Interval, start: float, end: float, offset: int) -> int:
     sure = Known(grid, frozenset(reach.instants), ())
     timed = edges(families, WINDOW)
     cells = integrate(holdings(held)[0], sure, Nodes([]), Devices((), ()), timed)
-    return sum(amount.quantity for amount in cells.values())
+    return sum(amount.quantity for _, amount in cells)
 
 
 @given(
@@ -65,7 +65,7 @@ def of(times: list[int], told: Edges, without: set[int] = frozenset()) -> int:  
     grid = Grid(Interval(0, 3600), STEP)
     sure = Known(grid, frozenset(set(grid.instants) - without), ())
     held, _ = holdings([series(WHAT, times, [1.0] * len(times))])
-    return sum(one.quantity for one in integrate(held, sure, Nodes([]), Devices((), ()), told).values())
+    return sum(one.quantity for _, one in integrate(held, sure, Nodes([]), Devices((), ()), told))
 
 
 def test_times_that_contradict_the_samples_are_left_aside() -> None:
@@ -99,6 +99,6 @@ def test_pods_that_are_deleted_do_not_lean_to_one_side(offset: int) -> None:
         told = [one for one in families if one.labels["family"] == "scheduled"]
         timed = edges(told, WINDOW, STEP, scraped)
         cells = integrate(holdings(held)[0], sure, Nodes([]), Devices((), ()), timed)
-        quantity += sum(amount.quantity for amount in cells.values())
+        quantity += sum(amount.quantity for _, amount in cells)
         true += 2000 * lasted
     assert quantity == pytest.approx(true, rel=0.01)

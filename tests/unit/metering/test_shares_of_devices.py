@@ -147,7 +147,7 @@ def counted(
         for pod, asked in claims.items()
         for resource, units in asked.items()
     ]
-    return integrate(holdings(rows)[0], KNOWN, nodes, devices or Devices((), ()))
+    return dict(integrate(holdings(rows)[0], KNOWN, nodes, devices or Devices((), ())))
 
 
 @given(sharers=st.integers(1, 1000), missing=st.integers(0, 999))

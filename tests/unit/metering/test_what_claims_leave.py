@@ -45,7 +45,7 @@ def judged(
     """All of the slot, and at how many steps nobody told; `seen` are those at which AIBudget was scraped."""
     sure = told(GRID, {t: Sighting(claims=True) for t in seen}, ())
     holds, nodes = claimed(held).held, Nodes([])
-    taken = Claimed(holds, integrate(holds, sure, nodes, Devices((), ())), sure)
+    taken = Claimed(holds, dict(integrate(holds, sure, nodes, Devices((), ()))), sure)
     found, untold = left(offered(Answer(offers)), elsewhere, taken, nodes)
     assert all(place.sku.dimension("share") is None for place in found)
     assert all(place.sku.dimension("gpuProduct") == H100 for place in found)
@@ -118,7 +118,7 @@ def test_products_of_one_node_are_told_apart() -> None:
     other = Series({**there(1).labels, "product": "NVIDIA-L4"}, *there(1)[1:])
     sure = told(GRID, {t: Sighting(claims=True) for t in STEPS}, ())
     holds, nodes = claimed([hold("p", profile="1g.10gb")]).held, Nodes([])
-    taken = Claimed(holds, integrate(holds, sure, nodes, Devices((), ())), sure)
+    taken = Claimed(holds, dict(integrate(holds, sure, nodes, Devices((), ()))), sure)
     for offers in ([there(1), other], [other, there(1)]):
         found, _ = left(offered(Answer(offers)), (), taken, nodes)
         idle = {place.sku.dimension("gpuProduct"): balance.idle for place, balance in found.items()}
