@@ -10,6 +10,7 @@ from textwrap import wrap
 from typing import Any
 
 import click
+from prometheus_client.core import Metric
 
 from aibudget.api.conditions import ConditionType, EventReason, Reason
 from aibudget.api.crds import definition
@@ -31,6 +32,7 @@ from aibudget.metering.scene import MeterSettings
 from aibudget.metering.slots import iso
 from aibudget.pricing.included import BY_TOKENS, INCLUDED, SELF_HOSTED
 from aibudget.pricing.public import public_rates
+from aibudget.reporting.budgetmetrics import of_budgets
 from aibudget.reporting.exporter import Exporter
 from aibudget.reporting.exposition import Gauge
 from aibudget.reporting.snapshot import CycleView, Snapshot
@@ -156,7 +158,8 @@ def metrics() -> Iterator[str]:
             leader=True, cycle=CycleView(finished=0.0, seconds=0.0, cpu=0.0, data_age=0.0, clock_behind=0.0)
         )
     )
-    for metric in exporter.families():
+    families: list[Metric | Gauge] = [*exporter.families(), *of_budgets(())]
+    for metric in families:
         name = f"{metric.name}_total" if metric.type == "counter" else metric.name
         told = metric.labels if isinstance(metric, Gauge) else getattr(metric, "_labelnames", ())
         labels = ", ".join(told)

@@ -16,7 +16,6 @@ from datetime import UTC, datetime
 from typing import Final
 
 from aibudget.api.budget import AIBudget, Budget, ClusterAIBudget
-from aibudget.api.conditions import Condition
 from aibudget.api.meter import MeterSpec
 from aibudget.budgeting.hierarchy import Hierarchy
 from aibudget.budgeting.selection import labels_wanted
@@ -38,6 +37,7 @@ from aibudget.errors import AIBudgetError, Transient
 from aibudget.inventory.owners import OwnerBook
 from aibudget.pricing.rate import Rate
 from aibudget.reporting import enforcing
+from aibudget.reporting.budgetmetrics import spelled
 from aibudget.reporting.snapshot import BudgetView, Counters, CycleView, Snapshot
 from aibudget.reporting.untold import untold
 
@@ -123,7 +123,8 @@ class Cycle:
             sources=self._parts.books.sources(),
             clock_behind=self._parts.calendar.behind,
         )
-        return self._snapshot(judged, standing, enforced, view)
+        views = [BudgetView(one.key, standing[one.seen.uid], one.evaluation) for one in judged]
+        return self._snapshot(await self._parts.work(spelled, views), enforced, view)
 
     async def fill(self, now: float, seconds: float) -> bool:
         """Go on with what no cycle waits for, for so long or by one step; whether there is more of it."""
@@ -231,12 +232,10 @@ class Cycle:
 
     def _snapshot(
         self,
-        judged: Sequence[Judged],
-        standing: Mapping[str, tuple[Condition, ...]],
+        budgets: tuple[bytes, ...],
         enforced: Enforced | None,
         view: CycleView,
     ) -> Snapshot:
-        budgets = tuple(BudgetView(one.key, standing[one.seen.uid], one.evaluation) for one in judged)
         reporter = self._parts.reporter
         return Snapshot(
             budgets=budgets,

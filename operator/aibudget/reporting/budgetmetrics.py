@@ -3,6 +3,7 @@
 Money carries its currency as a label, since it has no base unit; what is unknown has no series.
 """
 
+import zlib
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -17,6 +18,14 @@ _STATUSES: Final = ("True", "False", "Unknown")
 
 _Told = tuple[BudgetView, str]
 """A budget, and the labels that name it."""
+
+
+def spelled(budgets: Sequence[BudgetView]) -> tuple[bytes, ...]:
+    """All of them as Prometheus reads them, in parts, each packed with zlib: a twentieth of ten megabytes.
+
+    What is known of thousands of budgets need not wait for a scrape.
+    """
+    return tuple(zlib.compress(part, 1) for gauge in of_budgets(budgets) for part in gauge.spelled())
 
 
 def of_budgets(budgets: Sequence[BudgetView]) -> Iterator[Gauge]:

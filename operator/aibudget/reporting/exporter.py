@@ -17,19 +17,16 @@ from prometheus_client.registry import Collector
 
 from aibudget.inventory.claims import Held, Offered
 from aibudget.metering.usage import Balance
-from aibudget.reporting.budgetmetrics import of_budgets
-from aibudget.reporting.exposition import Gauge
 from aibudget.reporting.snapshot import Counters, CycleView, DeliveryView, Snapshot
 
 
 class Exporter:
-    """Shows the snapshot it was given last. Thousands of budgets are spelled out once, not at each scrape."""
+    """Shows the snapshot it was given last, of which the budgets are spelled already."""
 
     def __init__(self) -> None:
         self._snapshot = Snapshot()
         self._held: Callable[[], Mapping[Held, int]] = dict
         self._offered: Callable[[], Mapping[Offered, int]] = dict
-        self._spelled: tuple[Snapshot, tuple[bytes, ...]] | None = None
         self._process = CollectorRegistry(auto_describe=False)
         ProcessCollector(registry=self._process)
         PlatformCollector(registry=self._process)
@@ -47,22 +44,15 @@ class Exporter:
         self._held, self._offered = held, offered
 
     def render(self) -> Iterator[bytes]:
-        """The text format, in parts that are unpacked as they are taken. For one thread."""
+        """The text format, in parts that are unpacked as they are taken."""
         snapshot = self._snapshot
-        if self._spelled is None or self._spelled[0] is not snapshot:
-            # Not both the old text and the new one: of thousands of budgets each is ten megabytes.
-            self._spelled = None
-            # Packed it is a twentieth: a scrape asks once in a cycle, and the text would wait for the next.
-            budgets = (part for gauge in _of_budgets(snapshot) for part in gauge.spelled())
-            texts = chain((_spelled(_told(snapshot)),), budgets)
-            self._spelled = snapshot, tuple(zlib.compress(text, 1) for text in texts)
-        first = generate_latest(self._process) + _spelled(self._now(snapshot))
-        return chain((first,), map(zlib.decompress, self._spelled[1]))
+        first = generate_latest(self._process) + _spelled(self.families())
+        # A standby has nothing to say about budgets: two answers would be one too many.
+        return chain((first,), map(zlib.decompress, snapshot.budgets if snapshot.leader else ()))
 
-    def families(self) -> Iterator[Metric | Gauge]:
-        """What is shown of the product."""
+    def families(self) -> Iterator[Metric]:
+        """What is shown of the product, but for its budgets."""
         yield from _told(self._snapshot)
-        yield from _of_budgets(self._snapshot)
         yield from self._now(self._snapshot)
 
     def _now(self, snapshot: Snapshot) -> Iterator[Metric]:
@@ -85,11 +75,6 @@ def _spelled(families: Iterable[Metric]) -> bytes:
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Families(families))
     return generate_latest(registry)
-
-
-def _of_budgets(snapshot: Snapshot) -> Iterator[Gauge]:
-    # A standby has nothing to say about budgets: two answers would be one too many.
-    return of_budgets(snapshot.budgets) if snapshot.leader else iter(())
 
 
 def _told(snapshot: Snapshot) -> Iterator[Metric]:

@@ -59,10 +59,13 @@ class DeliveryView:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Everything that can be scraped, at one moment; while the ledger is away, all but that as last known."""
+    """Everything that can be scraped, at one moment; while the ledger is away, all but that as last known.
+
+    `budgets` are their metrics, as `budgetmetrics.spelled` gives them.
+    """
 
     leader: bool = False
-    budgets: tuple[BudgetView, ...] = ()
+    budgets: tuple[bytes, ...] = ()
     holds: Mapping[tuple[str, str], int] = field(default_factory=dict)
     backlog: Mapping[str, int] = field(default_factory=dict)
     cycle: CycleView = CycleView()

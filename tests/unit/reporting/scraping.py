@@ -3,6 +3,7 @@
 from prometheus_client.parser import text_string_to_metric_families
 
 from aibudget.budgeting.evaluation import Evaluation
+from aibudget.reporting.budgetmetrics import spelled
 from aibudget.reporting.exporter import Exporter
 from aibudget.reporting.snapshot import BudgetView, Snapshot
 
@@ -23,5 +24,5 @@ def samples(exporter: Exporter) -> Samples:
 def samples_of(evaluation: Evaluation) -> Samples:
     """All metrics of one budget."""
     exporter = Exporter()
-    exporter.show(Snapshot(leader=True, budgets=(BudgetView(evaluation.budget, (), evaluation),)))
+    exporter.show(Snapshot(leader=True, budgets=spelled([BudgetView(evaluation.budget, (), evaluation)])))
     return samples(exporter)
