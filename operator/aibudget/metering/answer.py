@@ -74,6 +74,7 @@ class KnownLabels:
     def __init__(self) -> None:
         self._new: dict[int, Labels] = {}
         self._old: dict[int, Labels] = {}
+        self._few = 0
         self._names: dict[tuple[str, ...], tuple[str, ...]] = {}
 
     def __len__(self) -> int:
@@ -82,6 +83,7 @@ class KnownLabels:
     def age(self) -> None:
         """Let go of what did not come since this was called before."""
         self._old, self._new, self._names = self._new, {}, {}
+        self._few = len(self._old) // 8
 
     def of(self, texts: Sequence[str]) -> list[Labels]:
         """One for each text, in order. Raises ValueError where one is no JSON object."""
@@ -91,6 +93,9 @@ class KnownLabels:
         for key in unknown.keys() & old.keys():
             new[key] = old.pop(key)
             del unknown[key]
+        if len(old) < self._few:
+            # A dict that is nearly empty takes as much memory as a full one: ten megabytes.
+            self._old, self._few = dict(old), 0
         waiting = iter(unknown.items())
         while some := tuple(islice(waiting, SHEET)):
             self._learn(some)

@@ -8,7 +8,7 @@ that are no ratio (DCGM's blanks), and AMD's partitions, of which only the first
 
 from array import array
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from functools import partial
 from sys import intern
 from typing import NamedTuple
@@ -48,38 +48,45 @@ _row = partial(tuple.__new__, Row)
 
 class Devices:
     """Utilisation by pod and instant, from the series of `Queries.utilisation`; `holders` are (namespace,
-    pod).
+    pod), asked for only where several pods are told for one device.
     """
 
-    def __init__(self, answer: Iterable[Series], holders: Collection[tuple[str, str]]) -> None:
-        # The first row of each pod, and all of those that have several: hardly any.
+    def __init__(self, answer: Iterable[Series], holders: Container[tuple[str, str]]) -> None:
+        # The first row of each pod, and all of those that have several.
         self._rows: dict[tuple[str, str], Row] = {}
-        self._several: dict[tuple[str, str], tuple[Row, ...]] = {}
+        self._several: dict[tuple[str, str], list[Row]] = {}
         # By identity: samples that many rows share are looked at once.
         self._plain: dict[int, bool] = {}
         met, shared = set[int](), set[int]()
         for labels, times, values in answer:
             pod, device, weight = meaning(labels, _told)
-            if pod in holders and weight:
+            if weight:
                 (shared if device in met else met).add(device)
                 row = _row((device, times, values, weight))
                 first = self._rows.setdefault(pod, row)
                 if first is not row:
-                    self._several[pod] = (*self._several.get(pod, (first,)), row)
-        self._copies = self._copied(shared)
+                    self._several.setdefault(pod, [first]).append(row)
+        self._copies = self._copied(self._shared(holders)) if shared else {}
+
+    def _shared(self, holders: Container[tuple[str, str]]) -> Collection[int]:
+        """The devices that several rows of holders are of; rows of other pods are let go of."""
+        self._rows = {pod: row for pod, row in self._rows.items() if pod in holders}
+        times = Counter(row.device for pod in self._rows for row in self._all(pod))
+        return {device for device, count in times.items() if count > 1}
 
     def _copied(self, shared: Collection[int]) -> Mapping[int, Counter[float]]:
         """For how many pods these devices were told, by instant."""
         found = {device: Counter[float]() for device in shared}
-        for pod in self._rows if shared else ():
+        for pod in self._rows:
             for row in self._all(pod):
                 if row.device in found:
                     told = zip(row.times, row.values, strict=True)
                     found[row.device].update(t for t, value in told if _is_ratio(value))
         return found
 
-    def __bool__(self) -> bool:
-        return bool(self._rows)
+    def tells_of(self, pods: Iterable[tuple[str, str]]) -> bool:
+        """Whether anything was seen of any of them."""
+        return any(pod in self._rows for pod in pods)
 
     def sole(self, pod: tuple[str, str]) -> Row | None:
         """The one device that the pod was seen with, all of it and at ratios alone; no times where nothing
@@ -107,9 +114,9 @@ class Devices:
                     seen[t] = Observed(devices + part, busy + value * part)
         return seen
 
-    def _all(self, pod: tuple[str, str]) -> tuple[Row, ...]:
+    def _all(self, pod: tuple[str, str]) -> Sequence[Row]:
         row = self._rows.get(pod)
-        return () if row is None else self._several.get(pod, (row,))
+        return () if row is None else self._several.get(pod, [row])
 
 
 def _told(labels: Mapping[str, str]) -> tuple[tuple[str, str], int, float]:

@@ -9,8 +9,9 @@ A time is never asked for before it has passed: `interval.end` must not be after
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from aibudget.inventory.owners import OwnerBook, Resolution
 from aibudget.inventory.workload import PodKey
@@ -21,7 +22,7 @@ from aibudget.metering.coverage import Known, Sighting, known
 from aibudget.metering.devices import Devices
 from aibudget.metering.doubts import Doubts
 from aibudget.metering.edges import Edges, edges
-from aibudget.metering.holding import Holding, Samples, doubted, holdings, instants
+from aibudget.metering.holding import Holding, Samples, Who, doubted, holdings, instants
 from aibudget.metering.idle import read_idle
 from aibudget.metering.integration import integrate
 from aibudget.metering.ownership import learn
@@ -162,11 +163,12 @@ class _Part:
         there = told(scene.grid, seen, unread | beyond)
         held, timed = self._unserved(answer, there)
         sure = replace(sure, doubted=doubted(held, answer.lost))
-        devices = self._devices([*held, *claims])
+        holders = _Holders([held, claims])
+        devices = self._devices(holders)
         totals = Totals(owned)
         totals.add(integrate(held, sure, scene.nodes, devices, timed))
         of_claims = dict(integrate(claims, there, scene.nodes, devices))
-        blind = scene.settings.utilisation and not devices
+        blind = scene.settings.utilisation and not devices.tells_of(holders)
         # What was seen of a hundred thousand devices is not to be there with what is made of capacity.
         del devices
         taken = Claimed(claims, of_claims, there) if scene.scrape.claimable else None
@@ -220,14 +222,30 @@ class _Part:
         ).series
         return frozenset(empty.intersection(int(t) for series in told for t in series.times))
 
-    def _devices(self, held: Iterable[Holding]) -> Devices:
-        holders = {key.pod[:2] for key in held if self.scene.settings.utilisation}
-        if not holders:
+    def _devices(self, holders: "_Holders") -> Devices:
+        if not self.scene.settings.utilisation or not any(holders.held):
             return Devices((), ())
         window = max(self.scene.scrape.window, self.scene.grid.step * 1000, BUSY_WINDOW)
         asked = self.scene.queries.utilisation(window)
         answer = over_range(self.scene.source, asked, self.scene.grid)
         return Devices(used_up(answer.series), holders)
+
+
+class _Holders:
+    """The pods that hold anything, by (namespace, pod): hardly ever are they all looked for."""
+
+    def __init__(self, held: Sequence[Mapping[Holding, Samples]]) -> None:
+        self.held = held
+
+    @cached_property
+    def _pods(self) -> Collection[Who]:
+        return set(self)
+
+    def __iter__(self) -> Iterator[Who]:
+        return (key.pod[:2] for some in self.held for key in some)
+
+    def __contains__(self, pod: object) -> bool:
+        return pod in self._pods
 
 
 def nothing(interval: Interval, settings: MeterSettings) -> Reading:

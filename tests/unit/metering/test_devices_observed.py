@@ -45,6 +45,16 @@ def test_an_idle_device_is_nobodys() -> None:
     assert devices.of(("monitoring", "dcgm-exporter-x")) == {}
 
 
+def test_what_is_told_of_others_alone_tells_nothing() -> None:
+    """Exporters of idle devices are there, and nobody knows how busy those are that are held."""
+    idle = [
+        series({"UUID": uuid, "namespace": "monitoring", "pod": "dcgm-exporter-x"}, [30.0], [0.0])
+        for uuid in ("1", "2")
+    ]
+    assert not Devices(idle, HOLDERS).tells_of(HOLDERS)
+    assert Devices([*idle, row("3", "a", 0.5)], HOLDERS).tells_of(HOLDERS)
+
+
 @pytest.mark.parametrize("blank", [9.223372036854775e18, 1.4e14, -1.0, 1.5, float("nan"), float("inf")])
 def test_blanks_are_not_observed(blank: float) -> None:
     """DCGM's values for "not supported" are neither busy nor idle."""

@@ -4,6 +4,7 @@ import gc
 import json
 import weakref
 from collections.abc import Iterator, Mapping
+from operator import is_
 from typing import Any
 
 import pytest
@@ -106,6 +107,17 @@ def test_labels_that_do_not_come_any_more_are_forgotten() -> None:
         assert known.of([TEXTS[0], gone])[0] is stays
         known.age()
     assert len(known) == 2
+
+
+def test_what_comes_late_is_still_known() -> None:
+    """Nearly all labels come within a minute; the others are those of a query that is asked more seldom."""
+    texts = [json.dumps({"pod": f"p{number}"}) for number in range(100)]
+    known = KnownLabels()
+    before = known.of(texts)
+    known.age()
+    most = known.of(texts[:95])
+    assert len(known) == 100
+    assert all(map(is_, (*most, *known.of(texts[95:])), before))
 
 
 @pytest.mark.parametrize("text", ['{"pod":', '{"pod":"a"}{"pod":"b"}', '["pod"'])
