@@ -9,7 +9,6 @@ that are no ratio (DCGM's blanks), and AMD's partitions, of which only the first
 from array import array
 from collections import Counter
 from collections.abc import Collection, Container, Iterable, Mapping, Sequence
-from functools import partial
 from sys import intern
 from typing import NamedTuple
 
@@ -30,20 +29,18 @@ class Observed(NamedTuple):
     busy: float
 
 
-class Row(NamedTuple):
-    """How busy one device, or a MIG instance that is `weight` of one, was for one pod. The device is known by
-    the key of what identifies it: as texts a hundred thousand of them would take twice as much.
+class Told(NamedTuple):
+    """What the labels of a row say: the pod, by namespace and name, and the device, or the MIG instance that
+    is `weight` of one. It is known by the key of what identifies it: a hundred thousand texts would take
+    twice as much.
     """
 
+    pod: tuple[str, str]
     device: int
-    times: "array[float]"
-    values: "array[float]"
     weight: float
 
 
-_UNSEEN = Row(0, array("d"), array("d"), 1.0)
-_row = partial(tuple.__new__, Row)
-"""As `Row(*told)`, in a third of the time: there is one for each pod."""
+_UNSEEN = Series({}, array("d"), array("d"))
 
 
 class Devices:
@@ -53,16 +50,15 @@ class Devices:
 
     def __init__(self, answer: Iterable[Series], holders: Container[tuple[str, str]]) -> None:
         # The first row of each pod, and all of those that have several.
-        self._rows: dict[tuple[str, str], Row] = {}
-        self._several: dict[tuple[str, str], list[Row]] = {}
+        self._rows: dict[tuple[str, str], Series] = {}
+        self._several: dict[tuple[str, str], list[Series]] = {}
         # By identity: samples that many rows share are looked at once.
         self._plain: dict[int, bool] = {}
         met, shared = set[int](), set[int]()
-        for labels, times, values in answer:
-            pod, device, weight = meaning(labels, _told)
+        for row in answer:
+            pod, device, weight = told(row)
             if weight:
                 (shared if device in met else met).add(device)
-                row = _row((device, times, values, weight))
                 first = self._rows.setdefault(pod, row)
                 if first is not row:
                     self._several.setdefault(pod, [first]).append(row)
@@ -71,7 +67,7 @@ class Devices:
     def _shared(self, holders: Container[tuple[str, str]]) -> Collection[int]:
         """The devices that several rows of holders are of; rows of other pods are let go of."""
         self._rows = {pod: row for pod, row in self._rows.items() if pod in holders}
-        times = Counter(row.device for pod in self._rows for row in self._all(pod))
+        times = Counter(told(row).device for pod in self._rows for row in self._all(pod))
         return {device for device, count in times.items() if count > 1}
 
     def _copied(self, shared: Collection[int]) -> Mapping[int, Counter[float]]:
@@ -79,23 +75,24 @@ class Devices:
         found = {device: Counter[float]() for device in shared}
         for pod in self._rows:
             for row in self._all(pod):
-                if row.device in found:
-                    told = zip(row.times, row.values, strict=True)
-                    found[row.device].update(t for t, value in told if _is_ratio(value))
+                device = told(row).device
+                if device in found:
+                    samples = zip(row.times, row.values, strict=True)
+                    found[device].update(t for t, value in samples if _is_ratio(value))
         return found
 
     def tells_of(self, pods: Iterable[tuple[str, str]]) -> bool:
         """Whether anything was seen of any of them."""
         return any(pod in self._rows for pod in pods)
 
-    def sole(self, pod: tuple[str, str]) -> Row | None:
-        """The one device that the pod was seen with, all of it and at ratios alone; no times where nothing
-        was seen. None where there is more to it.
+    def sole(self, pod: tuple[str, str]) -> Series | None:
+        """The row of the one device that the pod was seen with, all of it and at ratios alone; no times where
+        nothing was seen. None where there is more to it.
         """
         row = self._rows.get(pod, _UNSEEN)
         if row is _UNSEEN:
             return row
-        if pod in self._several or row.device in self._copies:
+        if pod in self._several or (self._copies and told(row).device in self._copies):
             return None
         plain = self._plain.get(id(row.values))
         if plain is None:
@@ -106,24 +103,29 @@ class Devices:
         """What was seen of the pod's devices, by instant; empty where nothing was."""
         seen: dict[float, Observed] = {}
         for row in self._all(pod):
-            copies = self._copies.get(row.device)
+            _, device, weight = told(row)
+            copies = self._copies.get(device)
             for t, value in zip(row.times, row.values, strict=True):
                 if _is_ratio(value):
-                    part = row.weight / copies[t] if copies else row.weight
+                    part = weight / copies[t] if copies else weight
                     devices, busy = seen.get(t, (0.0, 0.0))
                     seen[t] = Observed(devices + part, busy + value * part)
         return seen
 
-    def _all(self, pod: tuple[str, str]) -> Sequence[Row]:
+    def _all(self, pod: tuple[str, str]) -> Sequence[Series]:
         row = self._rows.get(pod)
         return () if row is None else self._several.get(pod, [row])
 
 
-def _told(labels: Mapping[str, str]) -> tuple[tuple[str, str], int, float]:
+def told(row: Series) -> Told:
     """Which pod, which device, and how much of one."""
+    return meaning(row.labels, _told)
+
+
+def _told(labels: Mapping[str, str]) -> Told:
     pod = intern(own(labels, "namespace")), intern(own(labels, "pod"))
     (device,) = keys_of([" ".join(labels.get(name, "") for name in _IDENTITY)])
-    return pod, device, _weight(labels)
+    return Told(pod, device, _weight(labels))
 
 
 def _weight(labels: Mapping[str, str]) -> float:

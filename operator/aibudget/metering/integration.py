@@ -18,12 +18,13 @@ from typing import NamedTuple, Protocol
 
 from aibudget.inventory.workload import PodKey
 from aibudget.metering.coverage import Known
-from aibudget.metering.devices import Devices, Observed, Row
+from aibudget.metering.devices import Devices, Observed, told
 from aibudget.metering.holding import Holding, Samples, Who
 from aibudget.metering.nodes import Dimensions, Nodes
 from aibudget.metering.shares import WHOLE, part_of, share_of
 from aibudget.metering.slices import Slices
 from aibudget.metering.slots import slot_of
+from aibudget.metering.source import Series
 from aibudget.metering.usage import Sku
 
 MILLISECONDS = 1000
@@ -102,11 +103,10 @@ def integrate(
     worth = known.grid.step * MILLISECONDS
     slices = Slices(known.grid, lambda units: round(units * worth))
     alike = _Alike(slices, nodes, weighed=not known.bridges)
-    pods = [key.pod[:2] for key in held]
-    several, together = _several(pods), defaultdict[Who, list[Holding]](list)
+    several, together = _several(held), defaultdict[Who, list[Holding]](list)
     dated = () if timed is None else timed.dated
-    for who, (key, samples) in zip(pods, held.items(), strict=True):
-        pod = key.pod
+    for key, samples in held.items():
+        pod, who = key.pod, key.pod[:2]
         timely = not dated or timed is None or pod not in dated or timed.steps(key, samples, known) is None
         row = devices.sole(who) if timely and not (several and who in several) else None
         counted = None if row is None else alike.counted(key, samples, row)
@@ -138,11 +138,13 @@ def integrate(
     yield from cells.items()
 
 
-def _several(pods: Sequence[Who]) -> frozenset[Who]:
-    """Those that are there more than once: they have several holdings, or came again."""
-    if len(set(pods)) == len(pods):
+def _several(held: Collection[Holding]) -> frozenset[Who]:
+    """The pods that have several holdings, or came again."""
+    # Their names alone mostly tell that there are none.
+    if len({key.pod.name for key in held}) == len(held):
         return frozenset()
-    return frozenset(who for who, count in Counter(pods).items() if count > 1)
+    times = Counter(key.pod[:2] for key in held)
+    return frozenset(who for who, count in times.items() if count > 1)
 
 
 class _Alike:
@@ -160,7 +162,7 @@ class _Alike:
         self._counted: dict[tuple[int, int, int, float, int], Sequence[tuple[int, Amount]]] = {}
 
     def counted(
-        self, key: Holding, samples: Samples, row: Row
+        self, key: Holding, samples: Samples, row: Series
     ) -> tuple[Sku, Sequence[tuple[int, Amount]]] | None:
         """What the holding is, and its amounts by slot; None where it is to be counted step by step."""
         what = key[2:]
@@ -170,13 +172,14 @@ class _Alike:
         sku, share = known
         if sku is None:
             return None
-        _, times, values, weight = row
+        _, times, values = row
+        weight = told(row).weight if times else 1.0
         ids = id(samples), id(times), id(values), weight, id(sku)
         amounts = self._counted.get(ids)
         if amounts is None:
             if len(self._counted) >= MOST_ALIKE:
                 self._counted.clear()
-            amounts = self._counted[ids] = self._amounts(samples, row, share)
+            amounts = self._counted[ids] = self._amounts(samples, row, weight, share)
         return (sku, amounts) if amounts else None
 
     def _sku(self, node: str, resource: str, told: Dimensions) -> tuple[Sku | None, Fraction | None]:
@@ -186,7 +189,9 @@ class _Alike:
         sku = self._nodes.sku(node, resource, 0, told)
         return sku, share_of(sku.dimension("share"))
 
-    def _amounts(self, samples: Samples, row: Row, share: Fraction | None) -> list[tuple[int, Amount]]:
+    def _amounts(
+        self, samples: Samples, row: Series, weight: float, share: Fraction | None
+    ) -> list[tuple[int, Amount]]:
         """By slot; none where that cannot be told from samples as a whole."""
         slices, seen = self._slices, bool(row.times)
         parts = slices.of(*samples)
@@ -196,7 +201,7 @@ class _Alike:
         for part in parts:
             observed = busy = 0.0
             if seen and share is not None and part.level:
-                taken = min(1.0, part.level * float(share) / row.weight) * row.weight
+                taken = min(1.0, part.level * float(share) / weight) * weight
                 step = slices.step * MILLISECONDS
                 observed = taken * step * (part.end - part.first)
                 busy = taken * step * fsum(row.values[part.first : part.end])
