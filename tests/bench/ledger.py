@@ -126,6 +126,7 @@ class _Cycles:
         self.budgets = [_budget(number, size) for number in range(size.budgets)]
         self.past = _Blank()
         self.foresight: Foresight | None = None
+        self.lookout: Lookout | None = None
 
     def measure(self, seconds: int = 0) -> None:
         """So much later."""
@@ -136,7 +137,7 @@ class _Cycles:
     def judge(self) -> tuple[Judged, ...]:
         """All budgets. Raises where one of them could not be judged."""
         judge = Judge(self.books, self._measured, self.opened.clock.now, self._calendar, Grounds())
-        judge.foresight = self.foresight
+        judge.foresight, judge.lookout = self.foresight, self.lookout
         if self.foresight is not None:
             self.foresight.begin([seen.uid for seen in self.budgets], OwnerBook())
         judged = placed(judge.judge(self.budgets, self.past), self._hierarchy, self._size.labels)
@@ -195,7 +196,7 @@ def _hours(url: str, size: Size) -> dict[str, Any]:
     cycles = _Cycles(url, size)
     histories = Histories(cycles.books, cycles.opened.ledger.hours, cycles.opened.epoch)
     cycles.foresight = foresight = _Timed(histories)
-    lookout = Lookout(histories, Spenders(cycles.books, OwnerBook), Least())
+    cycles.lookout = lookout = Lookout(histories, Spenders(cycles.books, OwnerBook), Least())
     cycles.measure()
     cycles.judge()
     say("counting the hours …")
@@ -204,7 +205,6 @@ def _hours(url: str, size: Size) -> dict[str, Any]:
     for _ in range(rounds):
         judged = cycles.judge()
     _check(judged)
-    lookout.over(judged, cycles.past)
     found["forecastAllCpuSeconds"] = round(foresight.cpu, 2)
     found |= _timed("learning", lambda: lookout.work(FOREVER))
     cycles.post_an_hour()
@@ -213,7 +213,6 @@ def _hours(url: str, size: Size) -> dict[str, Any]:
     for _ in range(rounds):
         judged = cycles.judge()
     _check(judged)
-    lookout.over(judged, cycles.past)
     found |= counting | _timed("anomaliesAnHour", lambda: lookout.work(FOREVER))
     cpu, wall = counting["countingAnHourCpuSeconds"], counting["countingAnHourSeconds"]
     found["forecastCpuSecondsAnHour"] = round(foresight.cpu + cpu, 2)

@@ -29,6 +29,7 @@ from aibudget.budgeting.period import Period
 from aibudget.budgeting.share import Share
 from aibudget.budgeting.threshold import Known, states
 from aibudget.budgeting.unitcost import costings
+from aibudget.budgeting.vigil import UNWATCHED, Watched
 from aibudget.errors import Stalled
 from aibudget.metering.usage import Coverage
 from aibudget.pricing.charge import UNITS, amount_of
@@ -43,8 +44,8 @@ class Moment:
     `gate` is that of the meters which the money comes from, `gates` are those of each meter. `repriced` says
     that prices of posted usage, or what a meter counts, changed since the evaluation before: what that
     crosses is treated as the work of an edit, not of new usage. `rollover` is what came over from the period
-    before, where it is known; `foreseen` where this one will end. `later` are limits that come into force
-    later in it, each with its instant.
+    before, where it is known; `foreseen` where this one will end, `watched` what is unusual. `later` are
+    limits that come into force later in it, each with its instant.
     """
 
     now: int
@@ -53,6 +54,7 @@ class Moment:
     gates: Mapping[str, Gate] = field(default_factory=dict)
     rollover: Rollover | None = None
     foreseen: Foreseen = UNFORESEEN
+    watched: Watched = UNWATCHED
     later: tuple[tuple[int, Decimal], ...] = ()
 
 
@@ -99,6 +101,7 @@ def evaluate(budget: Budget, period: Period, share: Share, memory: Memory, momen
         unmetered=share.unmetered,
         outside=share.outside,
         foreseen=moment.foreseen,
+        watched=moment.watched,
         clusters=share.clusters,
         later=moment.later,
     )

@@ -167,6 +167,9 @@ class Cycle:
         judge.fleet.begin()
         if foresight is not None:
             foresight.begin([seen.uid for seen in world.budgets], grounds.owners)
+        judge.lookout = lookout = self._parts.lookout
+        if lookout is not None:
+            lookout.begin([seen.uid for seen in world.budgets])
         namespaces = {name: metadata.labels for name, metadata in world.namespaces.items()}
         judged = placed(judge.judge(world.budgets, self._parts.reporter), self._hierarchy, namespaces)
         if calendar.behind:
@@ -177,8 +180,7 @@ class Cycle:
             # Periods go on by the clock; the next cycle finds the same to be written.
             log.warning("periods and decisions are not written: %s", error.message)
             self._errors[error.reason] += 1
-        lookout, comparisons = self._parts.lookout, self._parts.comparisons
-        judged = judged if lookout is None else lookout.over(judged, self._parts.reporter)
+        comparisons = self._parts.comparisons
         return judged if comparisons is None else comparisons.over(judged)
 
     async def _enforce(self, judged: Sequence[Judged], now: float) -> Enforced | None:

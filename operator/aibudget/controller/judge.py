@@ -28,6 +28,7 @@ from aibudget.budgeting.share import Share, Shares
 from aibudget.budgeting.sharing import Allotments
 from aibudget.budgeting.turning import Turn, is_known, is_overdue, recalled
 from aibudget.budgeting.verdict import Moment, evaluate
+from aibudget.budgeting.vigil import UNWATCHED
 from aibudget.controller.books import Books
 from aibudget.controller.cache import Seen
 from aibudget.controller.calendar import Calendar
@@ -35,6 +36,7 @@ from aibudget.controller.fleet import Fleet, View
 from aibudget.controller.foresight import Foresight, Later, Seeing
 from aibudget.controller.grounds import Grounds
 from aibudget.controller.head import Backfill
+from aibudget.controller.lookout import Lookout
 from aibudget.controller.measuring import Knowledge, Measured
 from aibudget.errors import AIBudgetError, InvalidManifest, Stalled
 from aibudget.metering.slots import Interval, snapped
@@ -107,6 +109,7 @@ class Judge:
         self._grounds = grounds
         self._capped: tuple[Budget, ...] = ()
         self.foresight: Foresight | None = None
+        self.lookout: Lookout | None = None
         self.fleet = Fleet()
         self._allotments: dict[tuple[Interval, str], Allotments] = {}
         self._measured = measured
@@ -156,6 +159,8 @@ class Judge:
         history = self._history(seen, budget, past, turn)
         rollover = self._rollover(budget, turn)
         later = self._later(budget, turn, rollover)
+        money = allowance(budget.spec, period, self._now, rollover)
+        limit = None if money is None else money.amount
         quiet, repriced = silence(share.clusters), max(self._measured.repriced, self.fleet.repriced(budget))
         moment = Moment(
             self._now,
@@ -167,7 +172,8 @@ class Judge:
                 if meter in capped
             },
             rollover=rollover,
-            foreseen=self._foreseen(budget, turn, share, memory, (rollover, later)),
+            foreseen=self._foreseen(budget, turn, share, memory, (limit, later)),
+            watched=UNWATCHED if self.lookout is None else self.lookout.look(budget, period, limit, told),
             later=later,
         )
         evaluation = evaluate(budget, period, share, memory, moment)
@@ -198,13 +204,11 @@ class Judge:
         return tuple((start, one.amount) for start, one in found)
 
     def _foreseen(
-        self, budget: Budget, turn: Turn, share: Share, memory: Memory, limits: tuple[Rollover | None, Later]
+        self, budget: Budget, turn: Turn, share: Share, memory: Memory, limits: tuple[Decimal | None, Later]
     ) -> Foreseen:
         if self.foresight is None:
             return UNFORESEEN
-        rollover, later = limits
-        money = allowance(budget.spec, turn.period, self._now, rollover)
-        limit = None if money is None else money.amount
+        limit, later = limits
         elsewhere = self.fleet.namesakes(budget)
         seeing = Seeing(self._now, self._measured.repriced, limit, later, elsewhere)
         return self.foresight.look(budget, turn.period, share, memory, seeing)

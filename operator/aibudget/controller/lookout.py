@@ -7,18 +7,27 @@ in the statuses. Whom a new anomaly comes from is asked of the ledger, and of it
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, Final, Protocol
 
-from aibudget.api.budget import AIBudget, Budget, ClusterAIBudget
+from aibudget.api.budget import Budget
 from aibudget.budgeting.anomaly import RECENT, WEEK, WEEKS, Deviation, Normal, deviation, learnt, unusual
 from aibudget.budgeting.memory import Memory
 from aibudget.budgeting.period import Period
 from aibudget.budgeting.selection import clusters_of
-from aibudget.budgeting.vigil import HOUR, Anomaly, Cause, Least, Standing, Watched, caused, looked
-from aibudget.controller.judge import Judged, Past
+from aibudget.budgeting.vigil import (
+    HOUR,
+    UNWATCHED,
+    Anomaly,
+    Cause,
+    Least,
+    Standing,
+    Watched,
+    caused,
+    looked,
+)
 from aibudget.errors import AIBudgetError
 from aibudget.inventory.changes import Changes
 from aibudget.inventory.workload import Workload
@@ -98,14 +107,17 @@ class Lookout:
         self._untold: dict[str, Watched] = {}
         self._round: _Round | None = None
 
-    def over(self, judged: Sequence[Judged], past: Past) -> tuple[Judged, ...]:
-        """These with what is known to be unusual about them; from now on they alone are looked at."""
-        for uid in self._subjects.keys() - {one.seen.uid for one in judged}:
-            self._forget(uid)
-        return tuple(self._with_watch(one, past) for one in judged)
+    def begin(self, uids: Collection[str]) -> None:
+        """Another cycle: from now on these budgets alone are looked at."""
+        for uid in self._subjects.keys() - set(uids):
+            self.forget(uid)
 
     def look(self, budget: Budget, period: Period, limit: Decimal | None, memory: Memory) -> Watched:
         """What is known to be unusual about one budget, which is looked at from now on."""
+        if clusters_of(budget):
+            # Hours are known of this cluster alone, and what is unusual of them is not of the budget.
+            self.forget(budget.uid)
+            return UNWATCHED
         amount = None if limit is None else float(limit)
         self._subjects[budget.uid] = _Subject(budget, period.interval.seconds, amount)
         return self._watched.setdefault(budget.uid, Watched(anomalies=memory.anomalies))
@@ -149,20 +161,8 @@ class Lookout:
             self._watched[uid] = replace(watched, anomalies=(replace(newest, causes=causes), *others))
         self._untold.clear()
 
-    def _with_watch(self, one: Judged, past: Past) -> Judged:
-        budget, evaluation = one.seen.model, one.evaluation
-        if evaluation is None or not isinstance(budget, AIBudget | ClusterAIBudget):
-            return one
-        if clusters_of(budget):
-            # Hours are known of this cluster alone, and what is unusual of them is not of the budget.
-            self._forget(budget.uid)
-            return one
-        watched = self.look(budget, evaluation.period, evaluation.limit, past.memory(one.seen))
-        if watched == evaluation.watched:
-            return one
-        return replace(one, evaluation=replace(evaluation, watched=watched))
-
-    def _forget(self, uid: str) -> None:
+    def forget(self, uid: str) -> None:
+        """Look at this budget no more."""
         for known in (self._subjects, self._learnt, self._watched, self._untold):
             known.pop(uid, None)
 
