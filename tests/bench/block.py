@@ -27,36 +27,43 @@ class Constant(NamedTuple):
     samples: object
 
 
+Past = tuple[Sequence[int], Sequence[float]]
+
+
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """The chunks of one past: where the first is, and the rest of what the index says of them."""
+    """The chunks of one past: where the first is, and the rest of what the index says of them; of how many
+    samples, the first and the last of which are at these times.
+    """
 
+    samples: int
+    span: tuple[int, int]
     count: int
     first: bytes
     rest: bytes
 
 
 def write_block(
-    data: Path, series: Iterable[Constant], pasts: Mapping[object, tuple[Sequence[int], Sequence[float]]]
+    data: Path, series: Iterable[Constant], pasts: Iterable[tuple[object, Past]]
 ) -> tuple[int, int]:
     """A block in the data directory; how many series and samples it has.
 
-    `pasts` are ascending times in milliseconds and as many values, by the key that series name them with.
+    `pasts` are ascending times in milliseconds and as many values, each with the key that series name it by.
     """
     block = data / _ULID
     (block / "chunks").mkdir(parents=True)
     with (block / "chunks" / "000001").open("wb") as file:
         file.write(_CHUNKS_MAGIC)
-        runs = {key: _write_run(file, *past) for key, past in pasts.items()}
+        runs = {key: _write_run(file, *past) for key, past in pasts}
     ordered = sorted((tuple(sorted(one.labels.items())), one.samples) for one in series)
     with (block / "index").open("wb") as file:
         _write_index(file, ordered, runs)
-    samples = sum(len(pasts[key][0]) for _, key in ordered)
+    samples = sum(runs[key].samples for _, key in ordered)
     chunks = sum(runs[key].count for _, key in ordered)
     meta = {
         "ulid": _ULID,
-        "minTime": min(times[0] for times, _ in pasts.values()),
-        "maxTime": max(times[-1] for times, _ in pasts.values()) + 1,
+        "minTime": min(run.span[0] for run in runs.values()),
+        "maxTime": max(run.span[1] for run in runs.values()) + 1,
         "stats": {"numSamples": samples, "numSeries": len(ordered), "numChunks": chunks},
         "compaction": {"level": 1, "sources": [_ULID]},
         "version": 1,
@@ -77,7 +84,8 @@ def _write_run(file: BinaryIO, times: Sequence[int], values: Sequence[float]) ->
         else:
             rest += _uvarint(part[0] - before[0]) + _uvarint(part[-1] - part[0]) + _varint(at - before[1])
         before = (part[-1], at)
-    return _Run(-(-len(times) // SAMPLES_PER_CHUNK), first, bytes(rest))
+    count = -(-len(times) // SAMPLES_PER_CHUNK)
+    return _Run(len(times), (times[0], times[-1]), count, first, bytes(rest))
 
 
 def xor_chunk(times: Sequence[int], values: Sequence[float]) -> bytes:

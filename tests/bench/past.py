@@ -1,6 +1,6 @@
 """A past of many GPU pods, for a Prometheus of our own: exporters tell of them as those of the sandbox do."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -12,24 +12,27 @@ from aibudget.sandbox.history import History, PodHistory, Present, ScrapeHistory
 from aibudget.sandbox.nodes import P5, node
 from aibudget.sandbox.snapshot import GPU, Container, Namespace, Node, Owned, Owner, Pod, node_from
 from aibudget.sandbox.tenants import FAMILIES
-from bench.block import Constant, write_block
+from bench.block import Constant, Past, write_block
 from bench.scenery import name_of
 
-PATTERNS: Final = 997
-"""How many different courses of utilisation there are: many more than a processor's cache holds."""
+COURSES: Final = 997
+"""How many different courses of utilisation there are in a long past, which devices share."""
 PERIOD: Final = 240
 """After how many samples a course of utilisation begins anew."""
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """Pods of one GPU in so many namespaces, scraped from `start` until `end` every `scrape` seconds."""
+    """Pods of one GPU in so many namespaces, scraped from `start` until `end` every `scrape` seconds. Their
+    devices are busy in so many `courses`.
+    """
 
     pods: int
     namespaces: int
     start: int
     end: int
     scrape: int
+    courses: int = COURSES
 
 
 def write_past(data: Path, size: Size) -> tuple[int, int]:
@@ -40,20 +43,21 @@ def write_past(data: Path, size: Size) -> tuple[int, int]:
         dcgm_scrapes(size.start, size.end, size.scrape),
     ]
     times = list(range(size.start * 1000, size.end * 1000, size.scrape * 1000))
-    chance = Random(size.pods)
-    machine = _ready("node-0")
+    return write_block(data, _series(history, scrapes, size.courses), _pasts(times, size))
+
+
+def _pasts(times: Sequence[int], size: Size) -> Iterator[tuple[object, Past]]:
+    machine, chance = _ready("node-0"), Random(size.pods)
     told = {0.0, 1.0, *machine.capacity.values(), *machine.allocatable.values()}
-    pasts: dict[object, tuple[list[int], list[float]]] = {
-        value: (times, [value] * len(times)) for value in sorted(told)
-    }
-    for number in range(PATTERNS):
+    for value in sorted(told):
+        yield value, (times, [value] * len(times))
+    for number in range(size.courses):
         course = [round(chance.uniform(0.2, 1.0), 3) for _ in range(PERIOD)]
-        pasts["busy", number] = (times, (course * (len(times) // PERIOD + 1))[: len(times)])
-    return write_block(data, _series(history, scrapes), pasts)
+        yield ("busy", number), (times, (course * (len(times) // PERIOD + 1))[: len(times)])
 
 
-def _series(history: History, scrapes: Iterable[ScrapeHistory]) -> Iterator[Constant]:
-    number = 0
+def _series(history: History, scrapes: Iterable[ScrapeHistory], courses: int) -> Iterator[Constant]:
+    devices: dict[str, int] = {}
     for scrape in scrapes:
         target = {"job": scrape.job, **scrape.target}
         yield Constant({"__name__": "up", **target}, 1.0)
@@ -62,8 +66,9 @@ def _series(history: History, scrapes: Iterable[ScrapeHistory]) -> Iterator[Cons
                 if one.name not in FAMILIES:
                     continue
                 labels = scraped(one.labels, target, honor=scrape.job != DCGM_JOB)
-                number += 1
-                samples = ("busy", number % PATTERNS) if scrape.job == DCGM_JOB else one.value
+                samples: object = one.value
+                if scrape.job == DCGM_JOB:
+                    samples = "busy", devices.setdefault(labels["UUID"], len(devices)) % courses
                 yield Constant({"__name__": one.name, **labels}, samples)
 
 

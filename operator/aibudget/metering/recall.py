@@ -86,6 +86,8 @@ class Recall:
             return self._source.query_range(promql, start, end, step)
         kept = self._kept.get((promql, step))
         if kept is None or not kept.reaches(start, step) or (self._whole and kept.asked < settled):
+            # The samples of a hundred thousand devices are not to wait for those that come in their place.
+            self._kept.pop((promql, step), None)
             kept = _Kept(start, start - step, settled)
         first = kept.until + step
         result = self._source.query_range(promql, first, end, step) if first <= end else Result([])
