@@ -251,15 +251,15 @@ class _Reader:
 
     def _parsed(self, text: str) -> "tuple[array[float], array[float]]":
         """`s":[[1,"2"],[3,"4"]]`, or `":[1,"2"]`: values stand between quotes, times around them."""
-        between = text[text.index("[") :].split('"')
-        instants = "".join(between[:-1:2])
+        between = text.split('"')
+        instants = "".join(between[1:-1:2])
         times = self._times.get(instants)
         if times is None:
             if len(self._times) >= MOST_SHARED:
                 self._times.clear()
             times = self._times[instants] = array("d", [*map(float, _TIMES.findall(instants))])
         # Of a list, which tells how long it is: of what does not, an array keeps room for more.
-        values = array("d", [*map(float, between[1::2])])
+        values = array("d", [*map(float, between[2::2])])
         if len(times) != len(values):
             raise ValueError(f"{len(times)} times for {len(values)} values")
         return times, values

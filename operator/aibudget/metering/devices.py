@@ -19,6 +19,11 @@ from aibudget.metering.source import Series, keys_of, meaning
 # A ratio that was averaged may pass 1 by a rounding error.
 MOST = 1 + 1e-9
 
+MOST_ALIKE = 1024
+"""Of how many samples it is remembered whether they are ratios: rows that share theirs mostly follow each
+other.
+"""
+
 _IDENTITY = ("UUID", "GPU_I_ID", "serial_number", "gpu_id", "accelerator_id")
 
 
@@ -96,6 +101,8 @@ class Devices:
             return None
         plain = self._plain.get(id(row.values))
         if plain is None:
+            if len(self._plain) >= MOST_ALIKE:
+                self._plain.clear()
             plain = self._plain[id(row.values)] = _are_ratios(row.values)
         return row if plain else None
 

@@ -147,8 +147,21 @@ def _several(held: Collection[Holding]) -> frozenset[Who]:
     return frozenset(who for who, count in times.items() if count > 1)
 
 
+class _Share(NamedTuple):
+    """What pods that are held alike have of one slot: `worth` of the SKU, by the samples `first` up to `end`
+    (not with it), of which each tells of `watched` device-milliseconds how busy they were.
+    """
+
+    slot: int
+    worth: int
+    first: int
+    end: int
+    watched: float
+
+
 class _Alike:
-    """Counts pods slot by slot, as `_count` would step by step: once for all that share their samples.
+    """Counts pods slot by slot, as `_count` would step by step: what they have is found once for all that
+    share their samples, and how busy it was for each.
 
     Nearly every pod has one holding, of one size, on a node that stays what it is, and was seen all the
     while or never. Amounts are weighed where nothing is added to them.
@@ -159,7 +172,7 @@ class _Alike:
         self._nodes = nodes
         self._weighed = weighed
         self._skus: dict[tuple[str, str, Dimensions], tuple[Sku | None, Fraction | None]] = {}
-        self._counted: dict[tuple[int, int, int, float, int], Sequence[tuple[int, Amount]]] = {}
+        self._shares: dict[tuple[int, int, float, int], Sequence[_Share]] = {}
 
     def counted(
         self, key: Holding, samples: Samples, row: Series
@@ -174,13 +187,23 @@ class _Alike:
             return None
         _, times, values = row
         weight = told(row).weight if times else 1.0
-        ids = id(samples), id(times), id(values), weight, id(sku)
-        amounts = self._counted.get(ids)
-        if amounts is None:
-            if len(self._counted) >= MOST_ALIKE:
-                self._counted.clear()
-            amounts = self._counted[ids] = self._amounts(samples, row, weight, share)
-        return (sku, amounts) if amounts else None
+        ids = id(samples), id(times), weight, id(sku)
+        shares = self._shares.get(ids)
+        if shares is None:
+            if len(self._shares) >= MOST_ALIKE:
+                self._shares.clear()
+            shares = self._shares[ids] = self._told(samples, row, weight, share)
+        if not shares:
+            return None
+        return sku, [
+            (
+                slot,
+                Amount(worth, 0, watched * (end - first), watched * fsum(values[first:end]), share)
+                if watched
+                else Amount(worth, share=share),
+            )
+            for slot, worth, first, end, watched in shares
+        ]
 
     def _sku(self, node: str, resource: str, told: Dimensions) -> tuple[Sku | None, Fraction | None]:
         """None for no one SKU."""
@@ -189,9 +212,7 @@ class _Alike:
         sku = self._nodes.sku(node, resource, 0, told)
         return sku, share_of(sku.dimension("share"))
 
-    def _amounts(
-        self, samples: Samples, row: Series, weight: float, share: Fraction | None
-    ) -> list[tuple[int, Amount]]:
+    def _told(self, samples: Samples, row: Series, weight: float, share: Fraction | None) -> list[_Share]:
         """By slot; none where that cannot be told from samples as a whole."""
         slices, seen = self._slices, bool(row.times)
         parts = slices.of(*samples)
@@ -199,16 +220,12 @@ class _Alike:
             return []
         found = []
         for part in parts:
-            observed = busy = 0.0
+            watched = 0.0
             if seen and share is not None and part.level:
                 taken = min(1.0, part.level * float(share) / weight) * weight
-                step = slices.step * MILLISECONDS
-                observed = taken * step * (part.end - part.first)
-                busy = taken * step * fsum(row.values[part.first : part.end])
-            amount = Amount(part.worth, 0, observed, busy, share)
-            if self._weighed:
-                amount.weigh()
-            found.append((part.slot, amount))
+                watched = taken * slices.step * MILLISECONDS
+            worth = part_of(part.worth, share) if self._weighed else part.worth
+            found.append(_Share(part.slot, worth, part.first, part.end, watched))
         return found
 
 

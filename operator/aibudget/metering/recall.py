@@ -29,6 +29,9 @@ MOST_ALIKE: Final = 1024
 """How many different samples are remembered while an answer is put to what is kept: series that share theirs
 follow each other, and those that do not would only take memory."""
 
+MOST_UNLIKE: Final = 2 * MOST_ALIKE
+"""After so many in a row that share their samples with none before, the others are not looked for either."""
+
 Samples = tuple["array[float]", "array[float]"]
 """Times and as many values."""
 _NONE: Final[Samples] = array("d"), array("d")
@@ -166,21 +169,31 @@ class _Put:
         self._start, self._until = start, until
         self._joints: dict[tuple[int, int], _Joint] = {}
         self._made: dict[tuple[int, int, int], tuple[tuple[Samples, Samples], object]] = {}
+        self._unlike = 0
 
     def __call__(
         self, earlier: Samples, times: "array[float]", values: "array[float]"
     ) -> tuple[Samples, Samples]:
+        if self._unlike > MOST_UNLIKE:
+            return self._put(earlier, times, values)
         ids = id(earlier), id(times), id(values)
         found = self._made.get(ids)
         if found is None:
-            before, known = earlier
-            joint = self._joints.get((id(before), id(times))) or self._joint(before, times)
-            _, _, end, first, times_whole, times_told = joint
-            whole = times_whole, known[:end] + values if end else values
-            told = (times_told, whole[1][first:]) if first else whole
-            found = (whole, told), (earlier, times, values)
+            self._unlike += 1
+            found = self._put(earlier, times, values), (earlier, times, values)
             _note(self._made, ids, found)
+        else:
+            self._unlike = 0
         return found[0]
+
+    def _put(
+        self, earlier: Samples, times: "array[float]", values: "array[float]"
+    ) -> tuple[Samples, Samples]:
+        before, known = earlier
+        joint = self._joints.get((id(before), id(times))) or self._joint(before, times)
+        _, _, end, first, times_whole, times_told = joint
+        whole = times_whole, known[:end] + values if end else values
+        return whole, (times_told, whole[1][first:]) if first else whole
 
     def _joint(self, before: "array[float]", times: "array[float]") -> "_Joint":
         end = bisect_right(before, self._until)
