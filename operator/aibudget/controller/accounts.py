@@ -31,8 +31,10 @@ CHUNK_SECONDS: Final = 24 * 3600
 """How much of the past is read and posted at once, at most."""
 FIRST_CHUNK_SECONDS: Final = 3600
 """With how much of the past reading begins; each chunk is larger or smaller by how long the last one took."""
-BRISK_SECONDS, SLOW_SECONDS = 2.0, 8.0
-"""A chunk that took less may be followed by a larger one, one that took longer keeps a cycle waiting."""
+SLOW_SECONDS: Final = 8.0
+"""A chunk that took longer keeps a cycle waiting."""
+BRISK_SECONDS: Final = SLOW_SECONDS / 2
+"""One that took less may be followed by one twice as large."""
 CHUNK_USAGES: Final = 100_000
 """How many usages may be held at once while the past is read: some 60 MB."""
 ASK_AGAIN_SECONDS: Final = 24 * 3600
