@@ -9,7 +9,7 @@ take about a second.
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 from itertools import repeat
@@ -96,9 +96,7 @@ class Timed(Protocol):
 def integrate(
     held: Mapping[Holding, Samples], known: Known, nodes: Nodes, devices: Devices, timed: Timed | None = None
 ) -> Iterator[tuple[Cell, Amount]]:
-    """Every cell once, over the instants of `known.grid`; samples around it close bridges and edges. Cells
-    share amounts where pods are alike.
-    """
+    """Every cell once, over the instants of `known.grid`; samples around it close bridges and edges."""
     cells: dict[Cell, Amount] = {}
     worth = known.grid.step * MILLISECONDS
     slices = Slices(known.grid, lambda units: round(units * worth))
@@ -117,8 +115,7 @@ def integrate(
         for slot, amount in amounts:
             cell = _cell_of((slot, pod, key.node, sku))
             if known.bridges:
-                # What is shared must not grow by the bridges of one of them.
-                cells[cell] = replace(amount)
+                cells[cell] = amount
             else:
                 # Nothing is added to it: of a hundred thousand pods none is kept.
                 yield cell, amount
