@@ -124,7 +124,7 @@ class Cycle:
             clock_behind=self._parts.calendar.behind,
         )
         views = [BudgetView(one.key, standing[one.seen.uid], one.evaluation) for one in judged]
-        return self._snapshot(await self._parts.work(spelled, views), enforced, view)
+        return self._snapshot(await self._spelled(views), enforced, view)
 
     async def fill(self, now: float, seconds: float) -> bool:
         """Go on with what no cycle waits for, for so long or by one step; whether there is more of it."""
@@ -194,6 +194,15 @@ class Cycle:
             log.exception("nothing is enforced")
             self._errors["InternalError"] += 1
         return None
+
+    async def _spelled(self, views: Sequence[BudgetView]) -> tuple[bytes, ...]:
+        try:
+            return await self._parts.work(spelled, views)
+        except Exception:
+            # All is done and told but for the metrics: nobody is to be without a cycle for those.
+            log.exception("the metrics of budgets are not told")
+            self._errors["InternalError"] += 1
+        return ()
 
     async def _log(self, judged: Sequence[Judged], enforced: Enforced | None, now: float) -> None:
         """What came of the acts, in the decision log: what was to be done was written there before."""

@@ -2,8 +2,9 @@
 
 A device is known by its UUID (and MIG instance) before any pod: where several pods are told for one device,
 each got a copy of the whole device's value, and each is given its part of it. A MIG instance counts as the
-share of its device that it is. Rows of pods that hold nothing, an idle device's exporter among them, values
-that are no ratio (DCGM's blanks), and AMD's partitions, of which only the first is told, are left out. Pure.
+share of its device that it is. Rows of pods that hold nothing, an idle device's exporter among them, have no
+part of what is shared; values that are no ratio (DCGM's blanks), and AMD's partitions, of which only the
+first is told, are left out. Pure.
 """
 
 from array import array

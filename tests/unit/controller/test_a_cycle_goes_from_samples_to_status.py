@@ -9,7 +9,7 @@ import pytest
 
 from aibudget.budgeting import verdict
 from aibudget.budgeting.sharing import Policy, Sharing
-from aibudget.controller import judge
+from aibudget.controller import cycle, judge
 from aibudget.controller.notifier import Notifier
 from aibudget.controller.reporter import Report
 from aibudget.errors import Conflict
@@ -398,3 +398,17 @@ def test_what_is_unusual_is_told_with_who_is_behind_it(world: World) -> None:
     world.pass_time(cycles=3)
     assert world.events("b").count("UnusualSpend") == 1
     assert world.status("b")["anomalies"] == [told]
+
+
+def test_metrics_that_cannot_be_spelled_cost_no_cycle(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything else is done by then, and is told."""
+
+    def spelled(_: object) -> tuple[bytes, ...]:
+        raise ValueError("no number")
+
+    monkeypatch.setattr(cycle, "spelled", spelled)
+    world.budget("b", 1000)
+    world.pass_time()
+    assert world.conditions("b")["Ready"] == ("True", "Reconciled")
+    assert world.snapshot.budgets == ()
+    assert world.snapshot.counters.cycle_errors["InternalError"] == 1
