@@ -141,21 +141,32 @@ def _forget(kept: _Kept, start: int) -> None:
 
 
 class _Cut:
-    """The samples of a span, both ends with it; made once for those that share them."""
+    """The samples of a span, both ends with it; made once for those that share them, and their times once for
+    all that share those.
+    """
 
     def __init__(self, start: float, end: float) -> None:
         self._start, self._end = start, end
+        self._parts: dict[int, tuple[array[float], slice, array[float]]] = {}
         self._made: dict[int, tuple[Samples, Samples]] = {}
 
     def __call__(self, samples: Samples) -> Samples:
+        before, part, times = self._part(samples[0])
+        if times is before:
+            return samples
         found = self._made.get(id(samples))
         if found is None:
-            times, values = samples
-            part = slice(bisect_left(times, self._start), bisect_right(times, self._end))
-            whole = part == slice(0, len(times))
-            found = samples, samples if whole else (times[part], values[part])
+            found = samples, (times, samples[1][part])
             _note(self._made, id(samples), found)
         return found[1]
+
+    def _part(self, times: "array[float]") -> "tuple[array[float], slice, array[float]]":
+        found = self._parts.get(id(times))
+        if found is None:
+            part = slice(bisect_left(times, self._start), bisect_right(times, self._end))
+            found = times, part, times if part == slice(0, len(times)) else times[part]
+            _note(self._parts, id(times), found)
+        return found
 
 
 class _Put:

@@ -115,6 +115,23 @@ def test_series_that_share_samples_are_put_together_each_for_itself(cycles: list
         assert samples(recall, "x", grid) == samples(source, "x", grid)
 
 
+def test_times_stay_shared_after_what_is_old_is_forgotten() -> None:
+    """A hundred thousand devices, each busy in its own way, are told at the same times: these are there once."""
+    source = Sharing()
+    recall = Recall(source)
+    for number in range(40):
+        now = SLOT + STEP * number
+        for pod in range(5):
+            source.told.setdefault(f"p{pod}", {})[now] = number + pod / 10
+        recall.remember(now - LAG)
+        start = max(SLOT, (now - LAG) // SLOT_SECONDS * SLOT_SECONDS)
+        told = recall.query_range("x", start, now, STEP).series
+    assert start > SLOT
+    assert {series.times.tobytes() for series in told} == {told[0].times.tobytes()}
+    assert len({id(series.times) for series in told}) == 1
+    assert len({series.values.tobytes() for series in told}) == 5
+
+
 def test_only_what_may_still_change_is_asked_for() -> None:
     """A cycle costs Prometheus a few steps, however long the head has grown, and after a posting too."""
     source, start = Source(), SLOT
