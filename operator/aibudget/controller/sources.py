@@ -40,14 +40,17 @@ class Upstream:
     def __init__(
         self, prometheus: Prometheus, settings: MeterSettings, ledger: Ledger, clock: Callable[[], float]
     ) -> None:
-        self._recall = Recall(Portions(prometheus))
-        self.scenes = Scenes(self._recall, settings)
+        portions = Portions(prometheus)
+        self._recall = Recall(portions)
+        self.scenes = Scenes(self._recall, settings, once=portions)
         self._clock = clock
         self._prometheus = prometheus
         self._ledger = ledger
         self._owners: OwnerBook | None = None
         self._scrape_interval = 30.0
         self._now: int | None = None
+        self._settled: int | None = None
+        self._whole = False
         self._away: AIBudgetError | None = None
         self._forgotten: int | None = None
         self._pod_labels: tuple[Interval, PodLabels] | None = None
@@ -111,8 +114,9 @@ class Upstream:
         settled = self.time() - self.lag()
         ended = slot_of(settled)
         # A head that only grows is asked for what is new of it; what will be posted is read whole.
-        is_posted = interval.start < ended
-        self._recall.remember(settled if ended < interval.end else None, whole=is_posted)
+        self._whole = is_posted = interval.start < ended
+        self._settled = settled if ended < interval.end else None
+        self._recall.remember(self._settled, whole=is_posted)
         if is_posted:
             self.scenes.survey_anew()
         known = self.owners
@@ -128,6 +132,11 @@ class Upstream:
         if reading.scrape_interval is not None:
             self._scrape_interval = reading.scrape_interval
         return reading
+
+    def devices(self, interval: Interval) -> Reading:
+        """What `gpu` reads of an interval, within `read`."""
+        self.scenes.utilisation.begin(interval, self._settled, whole=self._whole)
+        return whole(interval, gpu_parts(self.scenes, interval, self.owners))
 
     def _labels(self, interval: Interval) -> PodLabels:
         """Asked for once for all meters that read an interval."""
@@ -221,9 +230,7 @@ class GpuSource:
     def read(self, interval: Interval) -> Reading:
         """Everything used in the interval, which must not end in the future."""
         upstream = self._upstream
-        reading = upstream.read(
-            interval, lambda: whole(interval, gpu_parts(upstream.scenes, interval, upstream.owners))
-        )
+        reading = upstream.read(interval, lambda: upstream.devices(interval))
         self._beside = next(iter(reading.beside), None)
         return reading
 

@@ -9,13 +9,16 @@ first is told, are left out. Pure.
 
 from array import array
 from collections import Counter
-from collections.abc import Collection, Container, Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from sys import intern
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 from aibudget.metering.nodes import own
 from aibudget.metering.shares import mig_share
 from aibudget.metering.source import Series, keys_of, meaning
+from aibudget.metering.utilisation import EVER, Span
 
 # A ratio that was averaged may pass 1 by a rounding error.
 MOST = 1 + 1e-9
@@ -41,64 +44,87 @@ class Told(NamedTuple):
     twice as much.
     """
 
-    pod: tuple[str, str]
+    namespace: str
+    pod: str
     device: int
     weight: float
 
 
-_UNSEEN = Series({}, array("d"), array("d"))
+class Row(NamedTuple):
+    """How busy one device was, as told for one pod; as a `Series` otherwise."""
+
+    told: Told
+    times: "array[float]"
+    values: "array[float]"
+
+
+_row_of: Final = partial(tuple.__new__, Row)
+"""As `Row(*parts)`, in a third of the time."""
+_UNSEEN: Final = Row(Told("", "", 0, 1.0), array("d"), array("d"))
 
 
 class Devices:
-    """Utilisation by pod and instant, from the series of `Queries.utilisation`; `holders` are (namespace,
-    pod), asked for only where several pods are told for one device.
+    """Utilisation by pod and instant, from the series of `Queries.utilisation` over a `span`; `holders` are
+    (namespace, pod), asked for only where several pods are told for one device.
     """
 
-    def __init__(self, answer: Iterable[Series], holders: Container[tuple[str, str]]) -> None:
-        # The first row of each pod, and all of those that have several.
-        self._rows: dict[tuple[str, str], Series] = {}
-        self._several: dict[tuple[str, str], list[Series]] = {}
+    def __init__(
+        self, answer: Iterable[Series], holders: Container[tuple[str, str]], span: Span = EVER
+    ) -> None:
+        self.span: Final = span
+        # The first row of each pod, by namespace and name; and all rows of those that have several.
+        self._rows: dict[str, dict[str, Row]] = {}
+        self._several: dict[tuple[str, str], list[Row]] = {}
         # By identity: samples that many rows share are looked at once.
         self._plain: dict[int, bool] = {}
         met, shared = set[int](), set[int]()
-        for row in answer:
-            pod, device, weight = told(row)
+        for labels, times, values in answer:
+            told = meaning(labels, _told)
+            namespace, pod, device, weight = told
             if weight:
                 (shared if device in met else met).add(device)
-                first = self._rows.setdefault(pod, row)
+                of = self._rows.get(namespace)
+                if of is None:
+                    of = self._rows[namespace] = {}
+                row = _row_of((told, times, values))
+                first = of.setdefault(pod, row)
                 if first is not row:
-                    self._several.setdefault(pod, [first]).append(row)
+                    self._several.setdefault((namespace, pod), [first]).append(row)
         self._copies = self._copied(self._shared(holders)) if shared else {}
 
     def _shared(self, holders: Container[tuple[str, str]]) -> Collection[int]:
         """The devices that several rows of holders are of; rows of other pods are let go of."""
-        self._rows = {pod: row for pod, row in self._rows.items() if pod in holders}
-        times = Counter(told(row).device for pod in self._rows for row in self._all(pod))
+        for namespace, of in self._rows.items():
+            self._rows[namespace] = {pod: row for pod, row in of.items() if (namespace, pod) in holders}
+        times = Counter(row.told.device for row in self._held())
         return {device for device, count in times.items() if count > 1}
 
     def _copied(self, shared: Collection[int]) -> Mapping[int, Counter[float]]:
         """For how many pods these devices were told, by instant."""
         found = {device: Counter[float]() for device in shared}
-        for pod in self._rows:
-            for row in self._all(pod):
-                device = told(row).device
-                if device in found:
-                    samples = zip(row.times, row.values, strict=True)
-                    found[device].update(t for t, value in samples if _is_ratio(value))
+        for told, times, values in self._held():
+            if told.device in found:
+                samples = zip(times, values, strict=True)
+                found[told.device].update(t for t, value in samples if _is_ratio(value))
         return found
+
+    def _held(self) -> Iterator[Row]:
+        for of in self._rows.values():
+            for row in of.values():
+                yield from self._all(row.told.namespace, row.told.pod)
 
     def tells_of(self, pods: Iterable[tuple[str, str]]) -> bool:
         """Whether anything was seen of any of them."""
-        return any(pod in self._rows for pod in pods)
+        return any(pod in self._rows.get(namespace, ()) for namespace, pod in pods)
 
-    def sole(self, pod: tuple[str, str]) -> Series | None:
+    def sole(self, namespace: str, pod: str) -> Row | None:
         """The row of the one device that the pod was seen with, all of it and at ratios alone; no times where
         nothing was seen. None where there is more to it.
         """
-        row = self._rows.get(pod, _UNSEEN)
+        row = self._rows.get(namespace, _NONE).get(pod, _UNSEEN)
         if row is _UNSEEN:
             return row
-        if pod in self._several or (self._copies and told(row).device in self._copies):
+        if (self._several and (namespace, pod) in self._several) or row.told.device in self._copies:
             return None
         plain = self._plain.get(id(row.values))
         if plain is None:
@@ -107,33 +133,30 @@ class Devices:
             plain = self._plain[id(row.values)] = _are_ratios(row.values)
         return row if plain else None
 
-    def of(self, pod: tuple[str, str]) -> dict[float, Observed]:
+    def of(self, namespace: str, pod: str) -> dict[float, Observed]:
         """What was seen of the pod's devices, by instant; empty where nothing was."""
         seen: dict[float, Observed] = {}
-        for row in self._all(pod):
-            _, device, weight = told(row)
-            copies = self._copies.get(device)
-            for t, value in zip(row.times, row.values, strict=True):
+        for told, times, values in self._all(namespace, pod):
+            weight, copies = told.weight, self._copies.get(told.device)
+            for t, value in zip(times, values, strict=True):
                 if _is_ratio(value):
                     part = weight / copies[t] if copies else weight
                     devices, busy = seen.get(t, (0.0, 0.0))
                     seen[t] = Observed(devices + part, busy + value * part)
         return seen
 
-    def _all(self, pod: tuple[str, str]) -> Sequence[Series]:
-        row = self._rows.get(pod)
-        return () if row is None else self._several.get(pod, [row])
+    def _all(self, namespace: str, pod: str) -> Sequence[Row]:
+        row = self._rows.get(namespace, _NONE).get(pod)
+        return () if row is None else self._several.get((namespace, pod), [row])
 
 
-def told(row: Series) -> Told:
-    """Which pod, which device, and how much of one."""
-    return meaning(row.labels, _told)
+_NONE: Final[Mapping[str, Row]] = MappingProxyType({})
 
 
 def _told(labels: Mapping[str, str]) -> Told:
-    pod = intern(own(labels, "namespace")), intern(own(labels, "pod"))
+    namespace, pod = intern(own(labels, "namespace")), intern(own(labels, "pod"))
     (device,) = keys_of([" ".join(labels.get(name, "") for name in _IDENTITY)])
-    return Told(pod, device, _weight(labels))
+    return Told(namespace, pod, device, _weight(labels))
 
 
 def _weight(labels: Mapping[str, str]) -> float:

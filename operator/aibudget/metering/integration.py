@@ -7,6 +7,8 @@ both of its sides, and says that it is estimated. Nothing is inferred from absen
 take about a second.
 """
 
+from array import array
+from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,14 +20,14 @@ from typing import NamedTuple, Protocol
 
 from aibudget.inventory.workload import PodKey
 from aibudget.metering.coverage import Known
-from aibudget.metering.devices import Devices, Observed, told
+from aibudget.metering.devices import Devices, Observed, Row
 from aibudget.metering.holding import Holding, Samples, Who
 from aibudget.metering.nodes import Dimensions, Nodes
 from aibudget.metering.shares import WHOLE, part_of, share_of
 from aibudget.metering.slices import Slices
 from aibudget.metering.slots import slot_of
-from aibudget.metering.source import Series
 from aibudget.metering.usage import Sku
+from aibudget.metering.utilisation import Span
 
 MILLISECONDS = 1000
 MOST_ALIKE = 1024
@@ -55,8 +57,9 @@ _cell_of = partial(tuple.__new__, Cell)
 
 @dataclass(slots=True)
 class Amount:
-    """Device-milliseconds of one cell; `busy` of those `observed`. While it is counted, `quantity` and
-    `estimated` are units, of which each is `share` of a device; None is unknown, and they stay units.
+    """Device-milliseconds of one cell; `busy` of those `observed`, and how much of both is settled. While it
+    is counted, `quantity` and `estimated` are units, of which each is `share` of a device; None is unknown,
+    and they stay units.
     """
 
     quantity: int = 0
@@ -64,6 +67,8 @@ class Amount:
     observed: float = 0.0
     busy: float = 0.0
     share: Fraction | None = WHOLE
+    settled_observed: float = 0.0
+    settled_busy: float = 0.0
 
     def add(self, other: "Amount") -> None:
         """Of the same unit, and weighed."""
@@ -71,6 +76,8 @@ class Amount:
         self.estimated += other.estimated
         self.observed += other.observed
         self.busy += other.busy
+        self.settled_observed += other.settled_observed
+        self.settled_busy += other.settled_busy
 
     def weigh(self) -> None:
         """Make units device time."""
@@ -100,16 +107,17 @@ def integrate(
     cells: dict[Cell, Amount] = {}
     worth = known.grid.step * MILLISECONDS
     slices = Slices(known.grid, lambda units: round(units * worth))
-    alike = _Alike(slices, nodes, weighed=not known.bridges)
+    alike = _Alike(slices, nodes, devices.span, weighed=not known.bridges)
     several, together = _several(held), defaultdict[Who, list[Holding]](list)
     dated = () if timed is None else timed.dated
     for key, samples in held.items():
-        pod, who = key.pod, key.pod[:2]
+        pod = key.pod
         timely = not dated or timed is None or pod not in dated or timed.steps(key, samples, known) is None
-        row = devices.sole(who) if timely and not (several and who in several) else None
+        alone = timely and not (several and pod[:2] in several)
+        row = devices.sole(pod.namespace, pod.name) if alone else None
         counted = None if row is None else alike.counted(key, samples, row)
         if counted is None:
-            together[who].append(key)
+            together[pod[:2]].append(key)
             continue
         sku, amounts = counted
         for slot, amount in amounts:
@@ -121,15 +129,15 @@ def integrate(
                 yield cell, amount
     for who, keys in together.items():
         exact = {} if timed is None else _exact(timed, keys, held, known)
-        seen = devices.of(who)
+        seen = devices.of(*who)
         for key in sorted(keys):
             samples = held[key]
             steps = exact.get(key) or zip(samples.times, samples.units, repeat(worth))
-            _count(cells, key, steps, known, nodes, seen)
+            _count(cells, key, steps, known, nodes, seen, devices.span.settled)
     for key in held if known.bridges else ():
         _bridge(cells, key, held[key], known, nodes)
     for key, unseen in () if timed is None else timed.unseen(held, known):
-        _count(cells, key, unseen, known, nodes, {})
+        _count(cells, key, unseen, known, nodes, {}, devices.span.settled)
     for amount in cells.values():
         amount.weigh()
     yield from cells.items()
@@ -145,15 +153,26 @@ def _several(held: Collection[Holding]) -> frozenset[Who]:
 
 
 class _Share(NamedTuple):
-    """What pods that are held alike have of one slot: `worth` of the SKU, by the samples `first` up to `end`
-    (not with it), of which each tells of `watched` device-milliseconds how busy they were.
+    """What pods held alike have of one slot: `worth` of the SKU. The values of their rows from `first`
+    up to `end` (not with it) tell how busy `watched` device-milliseconds were, each; those before
+    `middle` are settled.
     """
 
     slot: int
     worth: int
-    first: int
-    end: int
-    watched: float
+    watched: float = 0.0
+    first: int = 0
+    middle: int = 0
+    end: int = 0
+
+    def amount(self, values: "array[float]", share: Fraction | None) -> Amount:
+        """What one pod has of it, with the values of its row."""
+        _, worth, watched, first, middle, end = self
+        if not watched:
+            return Amount(worth, share=share)
+        settled = watched * fsum(values[first:middle])
+        busy = settled + watched * fsum(values[middle:end])
+        return Amount(worth, 0, watched * (end - first), busy, share, watched * (middle - first), settled)
 
 
 class _Alike:
@@ -164,15 +183,16 @@ class _Alike:
     while or never. Amounts are weighed where nothing is added to them.
     """
 
-    def __init__(self, slices: Slices, nodes: Nodes, *, weighed: bool) -> None:
+    def __init__(self, slices: Slices, nodes: Nodes, span: Span, *, weighed: bool) -> None:
         self._slices = slices
         self._nodes = nodes
+        self._span = span
         self._weighed = weighed
         self._skus: dict[tuple[str, str, Dimensions], tuple[Sku | None, Fraction | None]] = {}
         self._shares: dict[tuple[int, int, float, int], Sequence[_Share]] = {}
 
     def counted(
-        self, key: Holding, samples: Samples, row: Series
+        self, key: Holding, samples: Samples, row: Row
     ) -> tuple[Sku, Sequence[tuple[int, Amount]]] | None:
         """What the holding is, and its amounts by slot; None where it is to be counted step by step."""
         what = key[2:]
@@ -182,8 +202,7 @@ class _Alike:
         sku, share = known
         if sku is None:
             return None
-        _, times, values = row
-        weight = told(row).weight if times else 1.0
+        (_, _, _, weight), times, values = row
         ids = id(samples), id(times), weight, id(sku)
         shares = self._shares.get(ids)
         if shares is None:
@@ -192,15 +211,7 @@ class _Alike:
             shares = self._shares[ids] = self._told(samples, row, weight, share)
         if not shares:
             return None
-        return sku, [
-            (
-                slot,
-                Amount(worth, 0, watched * (end - first), watched * fsum(values[first:end]), share)
-                if watched
-                else Amount(worth, share=share),
-            )
-            for slot, worth, first, end, watched in shares
-        ]
+        return sku, [(one.slot, one.amount(values, share)) for one in shares]
 
     def _sku(self, node: str, resource: str, told: Dimensions) -> tuple[Sku | None, Fraction | None]:
         """None for no one SKU."""
@@ -209,20 +220,23 @@ class _Alike:
         sku = self._nodes.sku(node, resource, 0, told)
         return sku, share_of(sku.dimension("share"))
 
-    def _told(self, samples: Samples, row: Series, weight: float, share: Fraction | None) -> list[_Share]:
+    def _told(self, samples: Samples, row: Row, weight: float, share: Fraction | None) -> list[_Share]:
         """By slot; none where that cannot be told from samples as a whole."""
-        slices, seen = self._slices, bool(row.times)
-        parts = slices.of(*samples)
-        if seen and (not slices.same(row.times, samples.times) or any(one.level is None for one in parts)):
-            return []
-        found = []
-        for part in parts:
-            watched = 0.0
-            if seen and share is not None and part.level:
-                taken = min(1.0, part.level * float(share) / weight) * weight
-                watched = taken * slices.step * MILLISECONDS
+        slices, times, found = self._slices, samples.times, list[_Share]()
+        for part in slices.of(*samples):
             worth = part_of(part.worth, share) if self._weighed else part.worth
-            found.append(_Share(part.slot, worth, part.first, part.end, watched))
+            after = bisect_right(times, self._span.since, part.first, part.end)
+            if not row.times or share is None or part.level == 0 or after == part.end:
+                found.append(_Share(part.slot, worth))
+                continue
+            first = bisect_left(row.times, times[after])
+            end = first + part.end - after
+            if part.level is None or row.times[first:end] != times[after : part.end]:
+                return []
+            middle = first + bisect_right(times, self._span.settled, after, part.end) - after
+            taken = min(1.0, part.level * float(share) / weight) * weight
+            watched = taken * slices.step * MILLISECONDS
+            found.append(_Share(part.slot, worth, watched, first, middle, end))
         return found
 
 
@@ -240,8 +254,11 @@ def _count(
     known: Known,
     nodes: Nodes,
     seen: dict[float, Observed],
+    settled: float,
 ) -> None:
-    """Add a holding's steps. What it takes of the pod's devices is taken out of `seen`."""
+    """Add a holding's steps. What it takes of the pod's devices is taken out of `seen`; of what was seen,
+    that up to `settled` changes no more.
+    """
     grid = known.grid
     first, last = grid.instants.start, grid.interval.end
     steady = not nodes.changes(key.node)
@@ -258,6 +275,9 @@ def _count(
             part = min(1.0, units * float(amount.share) / devices)
             amount.observed += devices * part * worth
             amount.busy += busy * part * worth
+            if t <= settled:
+                amount.settled_observed += devices * part * worth
+                amount.settled_busy += busy * part * worth
             seen[t] = Observed(devices - devices * part, busy - busy * part)
             if part == 1.0:
                 del seen[t]

@@ -31,6 +31,7 @@ from aibudget.metering.slots import SLOT_SECONDS, Interval, iso
 from aibudget.metering.source import PromSource, QueryRefused, Series, by_names, used_up
 from aibudget.metering.totals import Totals
 from aibudget.metering.usage import Coverage, Reading
+from aibudget.metering.utilisation import Span
 
 # Utilisation is averaged over at least this, in milliseconds: its exporter has an interval of its own.
 BUSY_WINDOW = 60_000
@@ -94,9 +95,12 @@ def whole(interval: Interval, readings: Iterable[Reading]) -> Reading:
 
 @dataclass(frozen=True, slots=True)
 class _Counted:
-    """What was held in a part, added up, and where it is known; `odd` is what contradicts the capacity."""
+    """What was held in a part, added up, and where it is known; `span` is that of which it was asked how busy
+    it was, and `odd` is what contradicts the capacity.
+    """
 
     totals: Totals
+    span: Span
     known: Known
     doubts: Doubts
     idle: Reading
@@ -134,11 +138,13 @@ class _Part:
         owned = book.resolved(pods)
         del pods
         counted = self.count(held, owned)
-        totals = counted.totals
+        totals, utilisation = counted.totals, scene.utilisation
+        usages = totals.usages(utilisation.before(scene.grid))
+        utilisation.settle(counted.span, totals.settled())
         doubts = replace(counted.doubts, strangers=len(totals.strangers))
         return Reading(
             interval=scene.grid.interval,
-            usages=totals.usages(),
+            usages=usages,
             coverage=counted.known.by_slot(),
             head=counted.known.head(),
             problems=(*doubts.sentences(totals.skus), *counted.odd),
@@ -168,7 +174,9 @@ class _Part:
         totals = Totals(owned)
         totals.add(integrate(held, sure, scene.nodes, devices, timed))
         of_claims = dict(integrate(claims, there, scene.nodes, devices))
-        blind = scene.settings.utilisation and not devices.tells_of(holders)
+        seen_before = bool(scene.utilisation.before(scene.grid))
+        blind = scene.settings.utilisation and not (seen_before or devices.tells_of(holders))
+        span = devices.span
         # What was seen of a hundred thousand devices is not to be there with what is made of capacity.
         del devices
         taken = Claimed(claims, of_claims, there) if scene.scrape.claimable else None
@@ -179,7 +187,7 @@ class _Part:
             untold = missing(claims, there)
             doubts = replace(doubts, untold=len(untold))
             sure = replace(sure, doubted={**sure.doubted, **doubted(held, untold)})
-        return _Counted(totals, sure, doubts, idle, odd)
+        return _Counted(totals, span, sure, doubts, idle, odd)
 
     def _unserved(self, answer: "_Held", there: Known) -> tuple[dict[Holding, Samples], Edges]:
         """What was requested of device plug-ins, and when: what claims serve is counted with the claims."""
@@ -223,12 +231,15 @@ class _Part:
         return frozenset(empty.intersection(int(t) for series in told for t in series.times))
 
     def _devices(self, holders: "_Holders") -> Devices:
-        if not self.scene.settings.utilisation or not any(holders.held):
+        scene = self.scene
+        rest = scene.utilisation.rest(scene.grid)
+        if rest is None or not scene.settings.utilisation or not any(holders.held):
             return Devices((), ())
-        window = max(self.scene.scrape.window, self.scene.grid.step * 1000, BUSY_WINDOW)
-        asked = self.scene.queries.utilisation(window)
-        answer = over_range(self.scene.source, asked, self.scene.grid)
-        return Devices(used_up(answer.series), holders)
+        window = max(scene.scrape.window, scene.grid.step * 1000, BUSY_WINDOW)
+        answer = over_range(scene.once, scene.queries.utilisation(window), rest)
+        span = scene.utilisation.span(rest)
+        # What could not be read is asked for again.
+        return Devices(used_up(answer.series), holders, Span(span.since) if answer.unread else span)
 
 
 class _Holders:

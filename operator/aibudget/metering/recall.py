@@ -9,7 +9,9 @@ whole, so nothing that came later than the lag is lost. Pure but for the source 
 import math
 from array import array
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final, NamedTuple, TypeVar
 
 from aibudget.metering.slots import SLOT_SECONDS, Interval
@@ -29,9 +31,6 @@ MOST_ALIKE: Final = 1024
 """How many different samples are remembered while an answer is put to what is kept: series that share theirs
 follow each other, and those that do not would only take memory."""
 
-MOST_UNLIKE: Final = 2 * MOST_ALIKE
-"""After so many in a row that share their samples with none before, the others are not looked for either."""
-
 Samples = tuple["array[float]", "array[float]"]
 """Times and as many values."""
 _NONE: Final[Samples] = array("d"), array("d")
@@ -41,13 +40,15 @@ _NONE: Final[Samples] = array("d"), array("d")
 class _Kept:
     """All instants from `start` to `until`, on a grid of steps; none was asked for before `asked`.
 
-    Samples after `until` may be others by now.
+    Samples after `until` may be others by now. Each of the `labels` has its `samples`, in the order in which
+    they were told: it is the same again and again, and a dict of a hundred thousand would take megabytes.
     """
 
     start: int
     until: int
     asked: int
-    samples: dict[Labels, Samples] = field(default_factory=dict)
+    labels: list[Labels] = field(default_factory=list)
+    samples: list[Samples] = field(default_factory=list)
 
     def reaches(self, start: int, step: int) -> bool:
         """Whether what begins at `start` can be told from here on without a hole."""
@@ -114,30 +115,61 @@ def _together(kept: _Kept, answer: list[Series], span: Interval) -> list[Series]
 
     The answer is used up: the samples of a hundred thousand series need not be there twice.
     """
-    samples, put = kept.samples, _Put(span.start, kept.until)
+    before, put = _Before(kept), _Put(span.start, kept.until)
+    kept.labels, kept.samples = [], []
     for place, (labels, times, values) in enumerate(answer):
         known = labels if isinstance(labels, Labels) else Labels.of(labels)
-        samples[known], (told_times, told_values) = put(samples.get(known, _NONE), times, values)
+        whole, (told_times, told_values) = put(before.take(known), times, values)
+        kept.labels.append(known)
+        kept.samples.append(whole)
         answer[place] = series_of((known, told_times, told_values))
-    if len(samples) > len(answer):
-        # Some are told of no more: what they were until then stays.
-        settled, told_of = _Cut(kept.start, kept.until), _Cut(span.start, min(span.end, kept.until))
-        answered = {series.labels for series in answer}
-        for known in [one for one in samples if one not in answered]:
-            before = samples[known]
-            samples[known], told = settled(before), told_of(before)
-            if told[0]:
-                answer.append(series_of((known, *told)))
+    # Some are told of no more: what they were until then stays.
+    settled, told_of = _Cut(kept.start, kept.until), _Cut(span.start, min(span.end, kept.until))
+    for known, samples in before.left():
+        kept.labels.append(known)
+        kept.samples.append(settled(samples))
+        told = told_of(samples)
+        if told[0]:
+            answer.append(series_of((known, *told)))
     return answer
 
 
 def _forget(kept: _Kept, start: int) -> None:
     cut = _Cut(start, math.inf)
-    for labels, samples in kept.samples.items():
-        kept.samples[labels] = cut(samples)
-    for labels in [labels for labels, (times, _) in kept.samples.items() if not times]:
-        del kept.samples[labels]
+    newer = [cut(samples) for samples in kept.samples]
+    kept.labels = [known for known, samples in zip(kept.labels, newer, strict=True) if samples[0]]
+    kept.samples = [samples for samples in newer if samples[0]]
     kept.start = start
+
+
+class _Before:
+    """What was kept, taken out label set by label set; mostly in the order in which it was told before."""
+
+    def __init__(self, kept: _Kept) -> None:
+        self._labels, self._samples = kept.labels, kept.samples
+        self._taken = bytearray(len(self._labels))
+        self._next = 0
+
+    def take(self, known: Labels) -> Samples:
+        """What is kept of it; nothing where it is new."""
+        place = self._next
+        if place >= len(self._labels) or self._labels[place].key != known.key:
+            found = self._places.get(known.key)
+            if found is None:
+                return _NONE
+            place = found
+        self._next, self._taken[place] = place + 1, True
+        return self._samples[place]
+
+    def left(self) -> Iterator[tuple[Labels, Samples]]:
+        """What was not taken."""
+        if not all(self._taken):
+            whole = zip(self._labels, self._samples, self._taken, strict=True)
+            yield from ((known, samples) for known, samples, taken in whole if not taken)
+
+    @cached_property
+    def _places(self) -> dict[int, int]:
+        return {known.key: place for place, known in enumerate(self._labels)}
 
 
 class _Cut:
@@ -180,21 +212,15 @@ class _Put:
         self._start, self._until = start, until
         self._joints: dict[tuple[int, int], _Joint] = {}
         self._made: dict[tuple[int, int, int], tuple[tuple[Samples, Samples], object]] = {}
-        self._unlike = 0
 
     def __call__(
         self, earlier: Samples, times: "array[float]", values: "array[float]"
     ) -> tuple[Samples, Samples]:
-        if self._unlike > MOST_UNLIKE:
-            return self._put(earlier, times, values)
         ids = id(earlier), id(times), id(values)
         found = self._made.get(ids)
         if found is None:
-            self._unlike += 1
             found = self._put(earlier, times, values), (earlier, times, values)
             _note(self._made, ids, found)
-        else:
-            self._unlike = 0
         return found[0]
 
     def _put(

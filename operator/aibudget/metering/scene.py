@@ -7,7 +7,7 @@ grow with the number of meters. Pure but for the `PromSource` it asks.
 
 from collections import OrderedDict
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from statistics import median_low
 from typing import Final
@@ -20,6 +20,7 @@ from aibudget.metering.nodes import NODE_LABELS, Nodes, label_in_metrics
 from aibudget.metering.promql import Matcher, Matchers, Queries
 from aibudget.metering.slots import SLOT_SECONDS, STEPS, Interval, slot_of
 from aibudget.metering.source import PromSource
+from aibudget.metering.utilisation import Utilisation
 
 DAY = 86_400
 # Raw samples from which the scrape interval is measured, in seconds back from the newest.
@@ -117,10 +118,12 @@ class Scene:
         settings: MeterSettings,
         grid: Grid,
         scrape: Scrape,
-        witness: Witness | None = None,
+        lasting: "Lasting",
     ) -> None:
-        self._witness = witness or Witness()
+        self._witness = lasting.witness
+        self.utilisation = lasting.utilisation
         self.source = source
+        self.once = lasting.once
         self.settings = settings
         self.grid = grid
         self.scrape = scrape
@@ -177,6 +180,15 @@ class Scene:
 
 
 @dataclass(frozen=True, slots=True)
+class Lasting:
+    """What all scenes of a source share. `once` is that source for what is not asked for again."""
+
+    once: PromSource
+    witness: Witness = field(default_factory=Witness)
+    utilisation: Utilisation = field(default_factory=Utilisation)
+
+
+@dataclass(frozen=True, slots=True)
 class _Surveyed:
     """What a survey of a part found that ended then, and for how many cycles it still holds."""
 
@@ -189,15 +201,23 @@ class _Surveyed:
 
 
 class Scenes:
-    """The scenes of a source, in order of time; the last few are remembered. For one thread."""
+    """The scenes of a source, in order of time; the last few are remembered. For one thread.
 
-    def __init__(self, source: PromSource, settings: MeterSettings) -> None:
+    `once` is the source for what is not asked for again, where the other one remembers answers.
+    """
+
+    def __init__(self, source: PromSource, settings: MeterSettings, once: PromSource | None = None) -> None:
         self.source = source
         self.settings = settings
         self._surveys: OrderedDict[Interval, Scrape | None] = OrderedDict()
         self._growing: dict[int, _Surveyed] = {}
         self._scenes: OrderedDict[Interval, Scene] = OrderedDict()
-        self._witness = Witness()
+        self._lasting = Lasting(once or source)
+
+    @property
+    def utilisation(self) -> Utilisation:
+        """How busy what is held was, as far as that is settled."""
+        return self._lasting.utilisation
 
     def forget(self) -> None:
         """Ask everything anew: samples may have come late. How they are scraped is asked less often."""
@@ -244,7 +264,7 @@ class Scenes:
 
     def _scene(self, part: Interval, step: int, scrape: Scrape) -> Scene:
         if part not in self._scenes:
-            self._scenes[part] = Scene(self.source, self.settings, Grid(part, step), scrape, self._witness)
+            self._scenes[part] = Scene(self.source, self.settings, Grid(part, step), scrape, self._lasting)
             if len(self._scenes) > REMEMBERED:
                 self._scenes.popitem(last=False)
         return self._scenes[part]

@@ -37,20 +37,12 @@ class Slices:
         self._grid = grid
         self._worth = worth
         self._known: dict[tuple[int, int], tuple[Slice, ...]] = {}
-        self._same: dict[tuple[int, int], bool] = {}
 
     def of(self, times: "array[float]", units: "array[float]") -> tuple[Slice, ...]:
         """The samples that lie on the grid, by slot, in order of time."""
         found = self._known.get((id(times), id(units)))
         if found is None:
             found = self._known[id(times), id(units)] = tuple(self._cut(times, units))
-        return found
-
-    def same(self, one: "array[float]", other: "array[float]") -> bool:
-        """Whether these are the same times."""
-        found = self._same.get((id(one), id(other)))
-        if found is None:
-            found = self._same[id(one), id(other)] = one == other
         return found
 
     def _cut(self, times: "array[float]", units: "array[float]") -> list[Slice]:

@@ -7,12 +7,14 @@ the end: hashing them for each pod would take longer than all the rest. Pure.
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from aibudget.inventory.owners import Resolution
 from aibudget.inventory.workload import PodKey, Workload
 from aibudget.metering.integration import Amount, Cell
 from aibudget.metering.usage import Sku, Usage
+from aibudget.metering.utilisation import NOTHING, By, Observed
 
 
 class Place(NamedTuple):
@@ -77,27 +79,48 @@ class Totals:
             found[Place(slot, node, self._skus[what])] += quantity
         return found
 
-    def usages(self) -> tuple[Usage, ...]:
-        """One for each slot, workload and SKU, in that order. Device time nobody observed stays unknown."""
-        sums: dict[tuple[int, Workload, Sku], Amount] = {}
-        for (slot, payer, what), amount in self._used.items():
-            sums.setdefault((slot, self._workloads[payer], self._skus[what]), Amount()).add(amount)
+    def usages(self, before: Mapping[By, Observed] = MappingProxyType({})) -> tuple[Usage, ...]:
+        """One for each slot, workload and SKU, in that order. Device time nobody observed stays unknown, now
+        or `before`.
+        """
         return tuple(
-            Usage(
-                slot,
-                workload,
-                sku,
-                total.quantity,
-                total.estimated,
-                # Shares are rounded down, and nobody was seen with more than was held.
-                busy=min(total.quantity, round(total.busy)) if total.observed else None,
-                observed=min(total.quantity, round(total.observed)) if total.observed else None,
-            )
-            for (slot, workload, sku), total in sorted(sums.items(), key=_order)
+            _usage(of, total, before.get(of, NOTHING)) for of, total in sorted(self._by().items(), key=_order)
         )
 
+    def settled(self) -> Mapping[By, Observed]:
+        """What was seen of the part that changes no more."""
+        return {
+            of: Observed(total.settled_observed, total.settled_busy)
+            for of, total in self._by().items()
+            if total.settled_observed
+        }
 
-def _order(item: tuple[tuple[int, Workload, Sku], Amount]) -> tuple[int, str, str, str, tuple[object, ...]]:
+    def _by(self) -> dict[By, Amount]:
+        sums: dict[By, Amount] = {}
+        for (slot, payer, what), amount in self._used.items():
+            sums.setdefault((slot, self._workloads[payer], self._skus[what]), Amount()).add(amount)
+        return sums
+
+
+def _usage(of: By, total: Amount, before: Observed) -> Usage:
+    slot, workload, sku = of
+    observed, busy = total.observed + before.observed, total.busy + before.busy
+    if not observed:
+        return Usage(slot, workload, sku, total.quantity, total.estimated)
+    # Nobody was seen with more than was held: shares are rounded down, and what was held may be unread now.
+    known = min(1.0, total.quantity / observed)
+    return Usage(
+        slot,
+        workload,
+        sku,
+        total.quantity,
+        total.estimated,
+        busy=round(busy * known),
+        observed=round(observed * known),
+    )
+
+
+def _order(item: tuple[By, Amount]) -> tuple[int, str, str, str, tuple[object, ...]]:
     """Plain values: comparing the dataclasses themselves takes ten times as long."""
     slot, workload, sku = item[0]
     return slot, workload.namespace, workload.kind, workload.name, sku.dimensions

@@ -58,7 +58,8 @@ def series(labels: dict[str, str], times: Iterable[float], values: Iterable[floa
 @dataclass(slots=True)
 class FakePrometheus:
     """A `PromSource`. `scrapes` are seconds after `BEGIN`; more points than `limit` in one answer are too
-    many. `shards` have a number of nodes and an end.
+    many. `shards` have a number of nodes and an end. `busy` says how busy a device of a pod is then, by its
+    number; nobody tells where it is not given.
     """
 
     lives: Sequence[Life]
@@ -71,6 +72,8 @@ class FakePrometheus:
     asked: list[str] = field(default_factory=list)
     machines: Sequence[Machine] = ()
     shards: dict[str, tuple[float, int]] = field(default_factory=dict)
+    busy: Callable[[str, int, float], float] | None = None
+    watched: list[int] = field(default_factory=list)
 
     def time(self) -> float:
         """The moment of the last scrape."""
@@ -95,7 +98,7 @@ class FakePrometheus:
         raise AssertionError(promql)
 
     def query_range(self, promql: str, start: int, end: int, step: int) -> Result:
-        """Coverage, what is held, node labels (never any), utilisation (never any)."""
+        """Coverage, what is held, node labels, and utilisation, of which the instants are noted."""
         self.asked.append(promql)
         instants = range(start, end + 1, step)
         if len(instants) > self.limit or (len(instants) == 1 and start in self.refused):
@@ -124,7 +127,10 @@ class FakePrometheus:
             return Result(list(self._labels(instants)))
         if "group_left" in promql:
             return Result([self._held(instants, life) for life in self.lives])
-        if any(name in promql for name in ("DCGM", "unless on")):
+        if "DCGM" in promql:
+            self.watched += instants
+            return Result([one for life in self.lives for one in self._utilisation(instants, life)])
+        if "unless on" in promql:
             return Result([])
         raise AssertionError(promql)
 
@@ -153,6 +159,16 @@ class FakePrometheus:
         return self._over(
             instants, labels, lambda newest: life.units if life.bound <= newest - BEGIN < life.ended else None
         )
+
+    def _utilisation(self, instants: range, life: Life) -> Iterator[Series]:
+        for number in range(round(life.units) if self.busy else 0):
+            labels = {"namespace": life.namespace, "pod": life.name, "UUID": f"{life.name}-{number}"}
+            yield self._over(instants, labels, partial(self._busy, life, number))
+
+    def _busy(self, life: Life, number: int, newest: float) -> float | None:
+        assert self.busy is not None
+        is_held = life.bound <= newest - BEGIN < life.ended
+        return self.busy(life.name, number, newest) if is_held else None
 
     def _capacity(self, instants: range) -> Iterator[Series]:
         for machine in self.machines:

@@ -116,7 +116,7 @@ def test_series_that_share_samples_are_put_together_each_for_itself(cycles: list
 
 
 def test_times_stay_shared_after_what_is_old_is_forgotten() -> None:
-    """A hundred thousand devices, each busy in its own way, are told at the same times: these are there once."""
+    """Devices that are each busy in their own way are told at the same times: these are there once."""
     source = Sharing()
     recall = Recall(source)
     for number in range(40):

@@ -1,6 +1,9 @@
 """Pods that are alike are counted slot by slot: to the same amounts as step by step."""
 
+import math
 from array import array
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
 
 import pytest
 from hypothesis import given
@@ -15,6 +18,7 @@ from aibudget.metering.integration import Amount, Cell, integrate
 from aibudget.metering.nodes import Nodes
 from aibudget.metering.slots import Interval
 from aibudget.metering.source import Series
+from aibudget.metering.utilisation import Span
 
 START, STEP = 1_795_000_500, 60
 INSTANTS = [START + STEP * n for n in range(-2, 36)]
@@ -45,27 +49,49 @@ def pods(draw: st.DrawFn) -> tuple[dict[Holding, Samples], list[Series]]:
 
 
 def amounts(cells: dict[Cell, Amount]) -> dict[Cell, tuple[object, ...]]:
+    """Rounded to a millionth of a millisecond: sums of floats depend on their order."""
     return {
-        cell: (one.quantity, one.estimated, pytest.approx(one.observed), pytest.approx(one.busy))
+        cell: (
+            one.quantity,
+            one.estimated,
+            *(round(sum_, 6) for sum_ in (one.observed, one.busy, one.settled_observed, one.settled_busy)),
+        )
         for cell, one in cells.items()
     }
 
 
-@given(pods(), st.booleans())
-def test_slot_by_slot_is_step_by_step(told: tuple[dict[Holding, Samples], list[Series]], gap: bool) -> None:
+@st.composite
+def spans(draw: st.DrawFn) -> Span:
+    """How much of utilisation is asked for, and settled."""
+    since, settled = draw(st.sampled_from([-math.inf, *INSTANTS])), draw(st.sampled_from(INSTANTS))
+    return Span(since, max(since, settled))
+
+
+@given(pods(), spans(), st.booleans())
+def test_slot_by_slot_is_step_by_step(
+    told: tuple[dict[Holding, Samples], list[Series]], span: Span, gap: bool
+) -> None:
     """Whoever shares samples with whom, whatever was seen: no amount depends on how it was counted."""
-    held, seen = told
+    held, seen = told[0], list(after(told[1], span.since))
     known = Known(GRID, frozenset(INSTANTS), ((START + STEP, START + 4 * STEP),) if gap else ())
 
-    def counted() -> dict[Cell, Amount]:
-        return dict(integrate(held, known, Nodes([]), Devices(seen, {key.pod[:2] for key in held})))
+    def counted() -> dict[Cell, tuple[object, ...]]:
+        devices = Devices(seen, {key.pod[:2] for key in held}, span)
+        return amounts(dict(integrate(held, known, Nodes([]), devices)))
 
     alike = counted()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(integration._Alike, "counted", lambda *_: None)
-        assert {cell: (a.quantity, a.estimated, a.observed, a.busy) for cell, a in alike.items()} == amounts(
-            counted()
-        )
+        assert alike == counted()
+
+
+def after(seen: Iterable[Series], since: float) -> Iterator[Series]:
+    """The same with later samples alone; who shared times shares them still."""
+    cut: dict[int, array[float]] = {}
+    for labels, times, values in seen:
+        place = bisect_right(times, since)
+        if place < len(times):
+            yield Series(labels, cut.setdefault(id(times), times[place:]), values[place:])
 
 
 @given(

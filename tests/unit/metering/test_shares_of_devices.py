@@ -244,4 +244,4 @@ def test_of_a_shared_device_no_more_is_seen_than_is_held() -> None:
 def test_of_whom_the_exporter_does_not_tell_nothing_is_known(labels: dict[str, str], observed: bool) -> None:
     """AMD tells of the first partition only; a device that is not known cannot be weighed."""
     row = series({**labels, "namespace": "team", "pod": "p"}, [30.0], [0.5])
-    assert bool(Devices([row], {("team", "p")}).of(("team", "p"))) is observed
+    assert bool(Devices([row], {("team", "p")}).of("team", "p")) is observed
