@@ -87,8 +87,16 @@ class KnownLabels:
 
     def of(self, texts: Sequence[str]) -> list[Labels]:
         """One for each text, in order. Raises ValueError where one is no JSON object."""
-        new, old = self._new, self._old
         keys = keys_of(texts)
+        found = list(map(self._new.get, keys))
+        if None in found:
+            self._meet(keys, texts)
+            found = list(map(self._new.get, keys))
+        return [one for one in found if one is not None]
+
+    def _meet(self, keys: Sequence[int], texts: Sequence[str]) -> None:
+        """Know these from now on."""
+        new, old = self._new, self._old
         unknown = {key: text for key, text in zip(keys, texts, strict=True) if key not in new}
         for key in unknown.keys() & old.keys():
             new[key] = old.pop(key)
@@ -99,7 +107,6 @@ class KnownLabels:
         waiting = iter(unknown.items())
         while some := tuple(islice(waiting, SHEET)):
             self._learn(some)
-        return [new[key] for key in keys]
 
     def _learn(self, unknown: Sequence[tuple[int, str]]) -> None:
         texts = [text for _, text in unknown]

@@ -25,7 +25,7 @@ from aibudget.metering.shares import part_of, share_of
 from aibudget.metering.slots import SLOT_SECONDS, slot_of
 from aibudget.metering.source import meaning
 from aibudget.metering.totals import Place
-from aibudget.metering.usage import Balance, Sku
+from aibudget.metering.usage import Balance
 
 NOTHING = Samples.of({})
 
@@ -59,9 +59,9 @@ class _Sums:
 
     def balance(self, place: Place) -> Balance:
         """Rounded down as what is held is, so that parts of a device never add up to more than it."""
+        share = share_of(place.sku.dimension("share"))
         capacity, unhealthy, unknown, estimated = (
-            physical(units, place.sku)
-            for units in (self.capacity, self.unhealthy, self.unknown, self.estimated)
+            part_of(units, share) for units in (self.capacity, self.unhealthy, self.unknown, self.estimated)
         )
         free = max(0, capacity - self.held)
         unhealthy = min(unhealthy, free)
@@ -69,11 +69,6 @@ class _Sums:
         idle = free - unhealthy - unknown
         over = max(0, self.held - capacity)
         return Balance(capacity, self.held, idle, unhealthy, unknown, over, min(estimated, idle))
-
-
-def physical(units: int, sku: Sku) -> int:
-    """Unit-milliseconds as device time; units where it is not known how much of a device one is."""
-    return part_of(units, share_of(sku.dimension("share")))
 
 
 def capacity(answer: Answer) -> Capacity:

@@ -116,12 +116,12 @@ def integrate(
         alone = timely and not (several and pod[:2] in several)
         row = devices.sole(pod.namespace, pod.name) if alone else None
         counted = None if row is None else alike.counted(key, samples, row)
-        if counted is None:
+        if counted is None or row is None:
             together[pod[:2]].append(key)
             continue
-        sku, amounts = counted
-        for slot, amount in amounts:
-            cell = _cell_of((slot, pod, key.node, sku))
+        sku, share, parts = counted
+        for part in parts:
+            cell, amount = _cell_of((part.slot, pod, key.node, sku)), part.amount(row.values, share)
             if known.bridges:
                 cells[cell] = amount
             else:
@@ -193,8 +193,8 @@ class _Alike:
 
     def counted(
         self, key: Holding, samples: Samples, row: Row
-    ) -> tuple[Sku, Sequence[tuple[int, Amount]]] | None:
-        """What the holding is, and its amounts by slot; None where it is to be counted step by step."""
+    ) -> tuple[Sku, Fraction | None, Sequence[_Share]] | None:
+        """What the holding is, and what it has of each slot; None where it is to be counted step by step."""
         what = key[2:]
         known = self._skus.get(what)
         if known is None:
@@ -202,7 +202,7 @@ class _Alike:
         sku, share = known
         if sku is None:
             return None
-        (_, _, _, weight), times, values = row
+        (_, _, _, weight), times, _ = row
         ids = id(samples), id(times), weight, id(sku)
         shares = self._shares.get(ids)
         if shares is None:
@@ -211,7 +211,7 @@ class _Alike:
             shares = self._shares[ids] = self._told(samples, row, weight, share)
         if not shares:
             return None
-        return sku, [(one.slot, one.amount(values, share)) for one in shares]
+        return sku, share, shares
 
     def _sku(self, node: str, resource: str, told: Dimensions) -> tuple[Sku | None, Fraction | None]:
         """None for no one SKU."""
