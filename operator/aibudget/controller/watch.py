@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, Final
 
 import kopf
+from kopf._core.reactor.inventory import ResourceMemories, ResourceMemory
 
 from aibudget.api.names import GROUP
 from aibudget.controller.cache import OPTIONAL, WATCHED, AnySeen, Cache, read, read_all
@@ -188,7 +189,13 @@ class _KopfThread:
 
     async def _operator(self) -> None:
         self._inner, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        await kopf.operator(registry=self._registry, clusterwide=True, standalone=True, stop_flag=self._stop)
+        await kopf.operator(
+            registry=self._registry,
+            clusterwide=True,
+            standalone=True,
+            stop_flag=self._stop,
+            memories=_NoMemories(),
+        )
 
     def _tell(self, error: BaseException | None) -> None:
         if self._ended.done():
@@ -220,6 +227,14 @@ class _NoDifferences(kopf.DiffBaseStorage):
 
     def store(self, **_: Any) -> None:
         raise AssertionError("nothing is ever patched")
+
+
+class _NoMemories(ResourceMemories):
+    """kopf keeps a record of each object, a kilobyte, for daemons, timers and what failed; there are none."""
+
+    async def recall(self, raw_body: Any, *, ephemeral: bool = False, **given: Any) -> ResourceMemory:
+        """A record that nobody keeps."""
+        return await super().recall(raw_body, ephemeral=True, **given)
 
 
 def _tune(settings: kopf.OperatorSettings, **_: Any) -> None:
