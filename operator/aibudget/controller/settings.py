@@ -89,10 +89,10 @@ def _prometheus(values: dict[str, Any]) -> PrometheusSettings:
     def take(name: str) -> Any:
         return values.pop(f"prometheus_{name}")
 
-    tenant, timeout = take("tenant"), take("timeout_seconds")
+    url, tenant, timeout = take("url"), take("tenant"), take("timeout_seconds")
     try:
         return PrometheusSettings(
-            url=take("url"),
+            url=url,
             bearer_token_file=take("token_file"),
             username=take("username"),
             password_file=take("password_file"),
@@ -103,6 +103,8 @@ def _prometheus(values: dict[str, Any]) -> PrometheusSettings:
             timeout=float(timeout),
             # One cycle's queries, back-fill aside, must come to an end while the Lease is held.
             budget=4.0 * timeout,
+            # Whoever is asked without TLS is mostly in the same cluster.
+            packed=url.startswith("https:"),
         )
     except Stalled as error:
         raise InvalidSetting(error.message) from error

@@ -169,6 +169,12 @@ def test_the_tenant_travels_in_its_header() -> None:
     assert settings({"prometheus_tenant": "ml"}, URL).prometheus.headers == {"X-Scope-OrgID": "ml"}
 
 
+def test_answers_are_packed_on_their_way_through_tls() -> None:
+    """Whoever is asked without it is mostly in the same cluster, where packing costs more than it saves."""
+    far = {"AIBUDGET_PROMETHEUS_URL": "https://thanos.example.com"}
+    assert (settings({}, far).prometheus.packed, settings({}, URL).prometheus.packed) == (True, False)
+
+
 def test_every_option_has_help_and_a_way_out() -> None:
     """The command line is made from them."""
     assert all(option.help.endswith(".") and option.write for option in OPTIONS)

@@ -165,6 +165,15 @@ def test_each_is_asked_for_all_and_only_that() -> None:
     assert requests[0].headers["Cache-Control"] == "no-store"
 
 
+@pytest.mark.parametrize(("packed", "accepted"), [(True, "gzip, deflate"), (False, "identity")])
+def test_answers_are_packed_where_that_is_worth_it(packed: bool, accepted: str) -> None:
+    """On a near network it takes both sides less to send them as they are."""
+    vector = {"resultType": "vector", "result": []}
+    with server(ok(vector)) as (url, requests), Prometheus(PrometheusSettings(url, packed=packed)) as source:
+        source.query("x", 7)
+    assert requests[0].headers["Accept-Encoding"].startswith(accepted)
+
+
 def test_victoriametrics_tells_the_time_as_a_vector() -> None:
     """It has no scalars; the rest of its answers is as Prometheus's, with statistics and no infos."""
     said = Answer(
