@@ -5,6 +5,7 @@ from aibudget.inventory.workload import PodKey, Workload
 from aibudget.metering.integration import Amount, Cell
 from aibudget.metering.totals import Place, Totals
 from aibudget.metering.usage import Sku, Usage, sku
+from aibudget.metering.utilisation import Observed
 
 PODS = tuple(PodKey("team", f"p{number}", "u") for number in range(3))
 
@@ -31,6 +32,17 @@ def test_what_is_equal_is_added_up_whichever_object_it_is() -> None:
     )
     assert totals.places() == {Place(900, "node-1", gpu()): 30, Place(0, "node-2", gpu()): 5}
     assert totals.strangers == {PODS[2]}
+
+
+def test_what_was_seen_before_is_told_with_what_is_seen_now() -> None:
+    """Of what cannot be read to be held now, the same part is as busy as it was."""
+    totals = Totals({PODS[0]: Resolution(llm(), complete=True)})
+    amount = Amount(40, observed=20.0, busy=20.0, settled_observed=10.0, settled_busy=10.0)
+    totals.add([(Cell(0, PODS[0], "node", gpu()), amount)])
+    of = 0, llm(), gpu()
+    assert totals.settled() == {of: (10.0, 10.0)}
+    assert totals.usages({of: Observed(20.0, 0.0)}) == (Usage(0, llm(), gpu(), 40, busy=20, observed=40),)
+    assert totals.usages({of: Observed(60.0, 0.0)}) == (Usage(0, llm(), gpu(), 40, busy=10, observed=40),)
 
 
 def test_a_pod_that_comes_again_is_charged_to_its_own_workload() -> None:
