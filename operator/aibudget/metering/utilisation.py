@@ -48,11 +48,13 @@ class Utilisation:
         self._sums: dict[By, Observed] = {}
 
     def begin(self, interval: Interval, settled: int | None, *, whole: bool = False) -> None:
-        """From now on this interval is read, up to whose `settled` nothing changes any more; None: remember
-        nothing. `whole`: begin anew, whatever was added up before.
+        """From now on this interval is read, up to whose `settled` nothing changes any more; None: it is no
+        head, and what is remembered of one stays. `whole`: begin anew, whatever was added up before.
         """
         self._settled = settled
-        if settled is None or whole or not self._start <= interval.start <= self._until:
+        if settled is None:
+            return
+        if whole or not self._start <= interval.start <= self._until:
             self._until = interval.start
             self._sums.clear()
         else:

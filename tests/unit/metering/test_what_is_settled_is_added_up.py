@@ -24,7 +24,7 @@ def busy(pod: str, device: int, at: float) -> float:
 def lives(draw: st.DrawFn) -> list[Life]:
     found = []
     for number in range(draw(st.integers(1, 4))):
-        bound = draw(st.integers(-600, 3000))
+        bound = draw(st.integers(-2000, 3000))
         ended = bound + draw(st.sampled_from([40, 400, 4000]))
         units = draw(st.sampled_from([1.0, 1.0, 2.0]))
         owner = ("StatefulSet", draw(st.sampled_from("ab")))
@@ -47,6 +47,12 @@ class Head:
         self.start = max(self.start, ended)
         return whole(interval, gpu_parts(self.scenes, interval))
 
+    def read_past(self) -> Reading:
+        """As between two cycles, while history is read backwards."""
+        interval = Interval(BEGIN - 1800, BEGIN - 900)
+        self.scenes.utilisation.begin(interval, None, whole=True)
+        return whole(interval, gpu_parts(self.scenes, interval))
+
 
 def seen(reading: Reading) -> list[tuple[int, Workload, int, object, object]]:
     """To a millisecond: sums of floats depend on their order."""
@@ -62,14 +68,22 @@ def seen(reading: Reading) -> list[tuple[int, Workload, int, object, object]]:
     ]
 
 
-@given(lives(), st.lists(st.tuples(st.integers(1, 500), st.booleans()), min_size=1, max_size=12))
-def test_a_head_says_what_a_whole_reading_says(pods: list[Life], cycles: list[tuple[int, bool]]) -> None:
-    """Pods come and go, slots are posted, and the newest instant cannot be read for a while."""
+@given(
+    lives(),
+    st.lists(st.tuples(st.integers(1, 500), st.booleans(), st.booleans()), min_size=1, max_size=12),
+)
+def test_a_head_says_what_a_whole_reading_says(
+    pods: list[Life], cycles: list[tuple[int, bool, bool]]
+) -> None:
+    """Pods come and go, slots are posted, the past is read, and the newest instant cannot be for a while."""
     source = FakePrometheus(pods, SCRAPES, busy=busy)
     head, now = Head(source), BEGIN + 90
-    for seconds, is_refused in cycles:
+    for seconds, is_refused, looks_back in cycles:
         now += seconds
         source.refused = {now // STEP * STEP} if is_refused else set()
+        if looks_back:
+            past = Interval(BEGIN - 1800, BEGIN - 900)
+            assert seen(head.read_past()) == seen(read_gpu(source, past, MeterSettings()))
         interval = Interval(head.start, now)
         assert seen(head.read(now)) == seen(read_gpu(source, interval, MeterSettings()))
 
@@ -82,5 +96,6 @@ def test_what_is_settled_is_asked_for_once() -> None:
         source.watched.clear()
         head.read(now)
         asked.append(len(source.watched))
+        head.read_past()
     # From the first slot's end and the lag on it is posted, and what lies after it is known already.
     assert asked == [20, 4, 4, 4, 4, 4, 32, 4, 4, 4, 4]
