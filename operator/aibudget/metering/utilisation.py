@@ -35,6 +35,7 @@ class Observed(NamedTuple):
     busy: float
 
 
+NOTHING = Observed(0.0, 0.0)
 By = tuple[int, Workload, Sku]
 """A slot, and of whom and what."""
 
@@ -90,6 +91,3 @@ class Utilisation:
     def _continues(self, grid: Grid) -> bool:
         """Whether the grid goes on where what is remembered ends, or before; in the same steps."""
         return self._start <= grid.interval.start <= self._until and self._until % grid.step == 0
-
-
-NOTHING = Observed(0.0, 0.0)
