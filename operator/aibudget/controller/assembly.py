@@ -15,7 +15,7 @@ from aibudget.controller.books import Books
 from aibudget.controller.cache import Cache
 from aibudget.controller.calendar import Calendar
 from aibudget.controller.comparisons import Comparisons
-from aibudget.controller.counted import CounterSource
+from aibudget.controller.counted import CounterSource, Presence
 from aibudget.controller.fence import Fence
 from aibudget.controller.fleet import Fleet
 from aibudget.controller.foresight import Foresight
@@ -112,7 +112,8 @@ def _books(upstream: Upstream, ledger: Ledger, epoch: int) -> Books:
     gpu = GpuSource(upstream)
     idle = IdleSource(upstream, gpu)
     reserved = Reserved(upstream)
-    counted = {name: CounterSource(upstream, name) for name in COUNTED}
+    together: list[Presence] = []
+    counted = {name: CounterSource(upstream, name, together) for name in COUNTED}
     sources: dict[str, Source] = {GPU.name: gpu, GPU_IDLE.name: idle}
     sources |= {name: ReservedSource(upstream, reserved, name) for name in RESERVED}
     sources |= counted

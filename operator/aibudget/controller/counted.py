@@ -6,10 +6,11 @@ from typing import Final
 from aibudget.controller.sources import Upstream
 from aibudget.errors import AIBudgetError
 from aibudget.metering.catalogue import ENERGY
-from aibudget.metering.counters import CountedMeter, is_told_of, read_counters
+from aibudget.metering.counters import CountedMeter, read_counters, told_of
 from aibudget.metering.definitions import built_in
 from aibudget.metering.families import families
 from aibudget.metering.slots import Interval
+from aibudget.metering.source import QueryRefused
 from aibudget.metering.usage import Reading
 from aibudget.pricing.book import PriceBook
 
@@ -22,12 +23,20 @@ log = logging.getLogger(__name__)
 
 
 class Presence:
-    """Whether anything tells of a meter: asked now and then, as long as nothing of it is counted."""
+    """Whether anything tells of a meter: asked now and then, as long as nothing of it is counted.
 
-    def __init__(self, upstream: Upstream, meter: CountedMeter) -> None:
+    Those that are `together` are asked for at once.
+    """
+
+    def __init__(
+        self, upstream: Upstream, meter: CountedMeter, together: "list[Presence] | None" = None
+    ) -> None:
         self._upstream = upstream
-        self._meter = meter
-        self._looked: int | None = None
+        self.meter: Final = meter
+        self.looked: int | None = None
+        """When it was asked for last, in Unix seconds."""
+        self._together = [] if together is None else together
+        self._together.append(self)
         self.is_seen: bool | None = None
         """None before it could be asked."""
 
@@ -41,22 +50,38 @@ class Presence:
     def look(self) -> None:
         """Ask, unless that was done of late. Raises the source's errors."""
         now = self._upstream.time()
-        if self._looked is None or not self._looked <= now < self._looked + LOOK_AGAIN_SECONDS:
-            self.is_seen = is_told_of(self._upstream.scenes, self._meter, now)
-            self._looked = now
+        if not self.is_due(now):
+            return
+        due = [one for one in self._together if one is self or (not one.is_seen and one.is_due(now))]
+        try:
+            self._ask(due, now)
+        except QueryRefused:
+            if due == [self]:
+                raise
+            # What is refused of one of them, or of so many at once, is not to be held against the others.
+            self._ask([self], now)
+
+    def _ask(self, due: "list[Presence]", now: int) -> None:
+        told = told_of(self._upstream.scenes, [one.meter for one in due], now)
+        for one in due:
+            one.is_seen, one.looked = one.meter.name in told, now
+
+    def is_due(self, now: int) -> bool:
+        """Whether it was not asked for of late."""
+        return self.looked is None or not self.looked <= now < self.looked + LOOK_AGAIN_SECONDS
 
 
 class CounterSource:
     """An `accounts.Source` of a built-in meter that counts; read as soon as anything tells of it."""
 
-    def __init__(self, upstream: Upstream, name: str) -> None:
+    def __init__(self, upstream: Upstream, name: str, together: list[Presence] | None = None) -> None:
         self._upstream = upstream
         self._meter = CountedMeter(
             name, families(name, built_in()[name], upstream.scenes.settings), is_on_nodes=name == ENERGY.name
         )
-        self._presence = Presence(upstream, self._meter)
+        self._presence = Presence(upstream, self._meter, together)
         self._until = 0
-        self._was_seen = False
+        self._was_seen = self._is_missed = False
 
     @property
     def is_present(self) -> bool | None:
@@ -73,13 +98,13 @@ class CounterSource:
         """Whether anything ever told of it; where nothing does, this is asked again now and then."""
         if self._was_seen:
             return True
-        is_first = self.is_present is None
         try:
             self._presence.look()
         except AIBudgetError as error:
             log.warning("%s: not looked for: %s", self._meter.name, error.message)
         self._was_seen = bool(self.is_present)
-        if is_first and self.is_present is False:
+        if self.is_present is False and not self._is_missed:
+            self._is_missed = True
             log.info("%s: nothing tells of it, so it is not metered", self._meter.name)
         return self._was_seen
 

@@ -8,8 +8,8 @@ however a range is cut, and however often it is read, each increment is in one s
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from aibudget.inventory.owners import OwnerBook
@@ -54,9 +54,15 @@ def counters_of(scenes: Scenes, meter: CountedMeter) -> Counting:
     return Counting(tuple(meter.families.values()), settings.cluster, settings.kube_state_metrics)
 
 
-def is_told_of(scenes: Scenes, meter: CountedMeter, now: int) -> bool:
-    """Whether anything tells of the meter now."""
-    return bool(scenes.source.query(counters_of(scenes, meter).present(), now).series)
+def told_of(scenes: Scenes, meters: Iterable[CountedMeter], now: int) -> frozenset[str]:
+    """The names of those meters of which anything tells now: one query, whatever their number."""
+    named = ((meter.name, family) for meter in meters for family in meter.families.values())
+    families = tuple(replace(family, name=f"{meter}/{family.name}") for meter, family in named)
+    settings = scenes.settings
+    asked = Counting(families, settings.cluster, settings.kube_state_metrics).present()
+    return frozenset(
+        series.labels[FAMILY].partition("/")[0] for series in scenes.source.query(asked, now).series
+    )
 
 
 def read_counters(

@@ -5,16 +5,20 @@ from pathlib import Path
 import pytest
 
 from aibudget.api.meter import MeterSpec
-from aibudget.controller.counted import LOOK_AGAIN_SECONDS, CounterSource
+from aibudget.controller.counted import LOOK_AGAIN_SECONDS, CounterSource, Presence
 from aibudget.controller.sources import Upstream
 from aibudget.controller.usermeter import UserMeter
 from aibudget.errors import Transient
 from aibudget.ledger.store import Ledger
+from aibudget.metering.catalogue import COUNTED
+from aibudget.metering.counters import CountedMeter
 from aibudget.metering.definition import Definition
+from aibudget.metering.families import Family
+from aibudget.metering.levels import FAMILY
 from aibudget.metering.prometheus import Prometheus
 from aibudget.metering.scene import MeterSettings
 from aibudget.metering.slots import Interval
-from aibudget.metering.source import PrometheusUnavailable, Result
+from aibudget.metering.source import PrometheusUnavailable, QueryRefused, Result
 from aibudget.metering.transport import PrometheusSettings
 from aibudget.pricing.book import PriceBook
 from unit.ledger.blank import blank
@@ -37,7 +41,10 @@ class Exporters(Prometheus):
         self.asked += 1
         if self.away:
             raise PrometheusUnavailable("away")
-        return Result([series({"family": "vllm"}, [at], [1.0])] if self.told else [])
+        if "refused" in promql:
+            raise QueryRefused("parse error")
+        told = [name for name in (*COUNTED, "images") if f'"{name}/' in promql] if self.told else []
+        return Result([series({FAMILY: f"{name}/a source"}, [at], [1.0]) for name in told])
 
 
 @pytest.fixture
@@ -66,6 +73,32 @@ def test_an_absent_source_costs_a_question_now_and_then(prometheus: Exporters, u
     assert all(source.wanted(PriceBook(())) for _ in range(9))
     assert prometheus.asked == 2
     assert source.is_present
+
+
+def test_absent_sources_are_asked_for_at_once(prometheus: Exporters, upstream: Upstream) -> None:
+    """One query for all meters of which nothing is told; what is told of is not asked for again."""
+    together: list[Presence] = []
+    sources = [CounterSource(upstream, name, together) for name in COUNTED]
+    assert not any(source.wanted(PriceBook(())) for source in sources)
+    assert (prometheus.asked, [source.is_present for source in sources]) == (1, [False] * len(sources))
+    prometheus.told, prometheus.now = True, NOW + LOOK_AGAIN_SECONDS
+    upstream.begin()
+    assert all(source.wanted(PriceBook(())) for source in sources)
+    assert prometheus.asked == 2
+
+
+def test_what_is_refused_of_one_is_not_held_against_another(
+    prometheus: Exporters, upstream: Upstream
+) -> None:
+    """Then each is asked for by itself."""
+    together: list[Presence] = []
+    refused = CountedMeter("odd", {"a": Family("a", "refused")})
+    one, other = Presence(upstream, refused, together), CounterSource(upstream, "tokens", together)
+    prometheus.told = True
+    assert other.wanted(PriceBook(()))
+    with pytest.raises(QueryRefused):
+        one.look()
+    assert one.is_seen is None
 
 
 def test_an_outage_is_no_absence(prometheus: Exporters, upstream: Upstream) -> None:
