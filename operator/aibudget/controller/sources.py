@@ -49,8 +49,6 @@ class Upstream:
         self._owners: OwnerBook | None = None
         self._scrape_interval = 30.0
         self._now: int | None = None
-        self._settled: int | None = None
-        self._whole = False
         self._away: AIBudgetError | None = None
         self._forgotten: int | None = None
         self._pod_labels: tuple[Interval, PodLabels] | None = None
@@ -111,12 +109,8 @@ class Upstream:
     def read(self, interval: Interval, read: Callable[[], Reading]) -> Reading:
         """A meter's reading, within a budget of time of its own; what it learnt of owners is kept."""
         self._prometheus.begin()
-        settled = self.time() - self.lag()
-        ended = slot_of(settled)
-        # A head that only grows is asked for what is new of it; what will be posted is read whole.
-        self._whole = is_posted = interval.start < ended
-        self._settled = settled if ended < interval.end else None
-        self._recall.remember(self._settled, whole=is_posted)
+        settled, is_posted = self._head(interval)
+        self._recall.remember(settled, whole=is_posted)
         if is_posted:
             self.scenes.survey_anew()
         known = self.owners
@@ -135,8 +129,18 @@ class Upstream:
 
     def devices(self, interval: Interval) -> Reading:
         """What `gpu` reads of an interval, within `read`."""
-        self.scenes.utilisation.begin(interval, self._settled, whole=self._whole)
+        settled, is_posted = self._head(interval)
+        self.scenes.utilisation.begin(interval, settled, whole=is_posted)
         return whole(interval, gpu_parts(self.scenes, interval, self.owners))
+
+    def _head(self, interval: Interval) -> tuple[int | None, bool]:
+        """Up to where an interval is settled, None where it is no head; and whether some of it is posted.
+
+        A head that only grows is asked for what is new of it; what will be posted is read whole.
+        """
+        settled = self.time() - self.lag()
+        ended = slot_of(settled)
+        return settled if ended < interval.end else None, interval.start < ended
 
     def _labels(self, interval: Interval) -> PodLabels:
         """Asked for once for all meters that read an interval."""

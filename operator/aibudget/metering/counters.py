@@ -57,9 +57,8 @@ def counters_of(scenes: Scenes, meter: CountedMeter) -> Counting:
 def told_of(scenes: Scenes, meters: Iterable[CountedMeter], now: int) -> frozenset[str]:
     """The names of those meters of which anything tells now: one query, whatever their number."""
     named = ((meter.name, family) for meter in meters for family in meter.families.values())
-    families = tuple(replace(family, name=f"{meter}/{family.name}") for meter, family in named)
-    settings = scenes.settings
-    asked = Counting(families, settings.cluster, settings.kube_state_metrics).present()
+    whole = [replace(family, name=f"{meter}/{family.name}") for meter, family in named]
+    asked = counters_of(scenes, CountedMeter("", {family.name: family for family in whole})).present()
     return frozenset(
         series.labels[FAMILY].partition("/")[0] for series in scenes.source.query(asked, now).series
     )
